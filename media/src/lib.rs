@@ -1,0 +1,13 @@
+//! The vocabulary of media: codecs, encodings, RTP packets and what their payloads say.
+//!
+//! Pure transforms only: no sockets, clocks, threads or randomness enter here. Every function that
+//! reads bytes treats them as hostile: it is bounded, never panics, and returns `None` or an error.
+
+pub mod codec;
+pub mod encoding;
+pub mod payload;
+pub mod rtp;
+
+pub use codec::{Codec, Kind};
+pub use encoding::EncodingId;
+pub use rtp::RtpPacket;

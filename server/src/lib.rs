@@ -1,0 +1,1 @@
+//! The server: every socket, HTTP route, configuration and thread. Wiring only.

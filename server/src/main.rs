@@ -1,0 +1,2 @@
+//! `weir`: parse flags, start the library, wait for the signal to stop.
+fn main() {}

@@ -1,0 +1,13 @@
+//! What WHIP and WHEP share: SDP offers and answers, the agreement that comes out of the two,
+//! problem bodies (RFC 9457), `Link` headers, entity tags, SDP fragments.
+//!
+//! Pure: bytes and values in, bytes and values out. Randomness (credentials, SSRCs) is an argument.
+
+pub mod agreement;
+pub mod http;
+pub mod sdp;
+pub mod session;
+
+pub use agreement::{Agreement, DtlsRole, Extension, Fingerprint, IceCredentials, Local, Media, Payload};
+pub use http::{Problem, Reply};
+pub use session::SessionId;
