@@ -1,0 +1,202 @@
+//! What the API says of streams, publishers and viewers: the JSON shapes of `/api/v1`.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Where a stream is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Viewers wait, no publisher.
+    Idle,
+    /// A publisher is connecting; no media yet.
+    Starting,
+    /// Media flows.
+    Live,
+    /// The publisher is lost, within the grace period.
+    Interrupted,
+    /// The publisher has left.
+    Ended,
+    /// The stream cannot run; a warning says why.
+    Failed,
+}
+
+/// One stream.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Stream {
+    /// Its name.
+    pub name: String,
+    /// Where it is in its life.
+    pub state: State,
+    /// Who publishes, if anybody.
+    pub publisher: Option<Publisher>,
+    /// What is published.
+    pub tracks: Vec<Track>,
+    /// Running codec bridges.
+    pub bridges: Vec<Bridge>,
+    /// How many watch, by protocol.
+    pub viewers: ViewerCounts,
+    /// What an operator should know and do.
+    pub warnings: Vec<Warning>,
+}
+
+/// Who publishes.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Publisher {
+    /// `whip`
+    pub protocol: &'static str,
+    /// RFC 3339, UTC.
+    pub since: String,
+    /// Where the HTTP request came from.
+    pub address: String,
+    /// What the client calls itself.
+    pub user_agent: Option<String>,
+}
+
+/// An audio or video track.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Track {
+    /// Pictures.
+    Video {
+        /// `h264`, `vp8`, `vp9`, `av1`, `h265`
+        codec: &'static str,
+        /// Best first.
+        encodings: Vec<Encoding>,
+    },
+    /// Sound.
+    Audio {
+        /// `opus`
+        codec: &'static str,
+        /// 1 or 2.
+        channels: u8,
+        /// Hz.
+        sample_rate: u32,
+        /// Packets received.
+        packets: u64,
+        /// Payload bytes received.
+        bytes: u64,
+        /// Packets that never came, not even by retransmission.
+        lost: u64,
+        /// Over the last second.
+        bitrate_bps: u64,
+    },
+}
+
+/// One encoding of a video track.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Encoding {
+    /// The publisher's rid, or `main`.
+    pub id: String,
+    /// `source`
+    pub origin: &'static str,
+    /// Pixels; `null` until a keyframe has said it.
+    pub width: Option<u16>,
+    /// See `width`.
+    pub height: Option<u16>,
+    /// Frames per second over the last second.
+    pub fps: f64,
+    /// Over the last second.
+    pub bitrate_bps: u64,
+    /// Between the last two keyframes.
+    pub keyframe_interval_ms: Option<u64>,
+    /// Packets received, retransmissions of lost ones included, duplicates not.
+    pub packets: u64,
+    /// Payload bytes received.
+    pub bytes: u64,
+    /// Packets that never came, not even by retransmission.
+    pub lost: u64,
+    /// Frames that need a later one have been seen.
+    pub b_frames: bool,
+    /// Packets arrive now (a browser drops simulcast layers under pressure).
+    pub active: bool,
+}
+
+/// A codec bridge.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Bridge {
+    /// Codec in.
+    pub from: String,
+    /// Codec out.
+    pub to: String,
+    /// Who needs it.
+    pub why: String,
+}
+
+/// How many watch.
+#[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
+pub struct ViewerCounts {
+    /// By WHEP.
+    pub whep: usize,
+    /// By HLS.
+    pub hls: usize,
+    /// By DASH.
+    pub dash: usize,
+}
+
+/// Something an operator should know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Warning {
+    /// Stable name, snake_case.
+    pub code: String,
+    /// What it means and what to set.
+    pub text: String,
+}
+
+/// One viewer.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Viewer {
+    /// First eight digits of the session's id.
+    pub session: String,
+    /// `whep`
+    pub protocol: &'static str,
+    /// RFC 3339, UTC.
+    pub since: String,
+    /// Where the HTTP request came from.
+    pub address: String,
+    /// What the client calls itself.
+    pub user_agent: Option<String>,
+    /// `connecting`, `waiting` (for the publisher), `playing`
+    pub state: &'static str,
+    /// The encoding that is forwarded now.
+    pub layer: Option<String>,
+    /// The encoding that the viewer asked for, `null` for the highest.
+    pub wanted_layer: Option<String>,
+    /// Sent over the last second.
+    pub bitrate_bps: u64,
+    /// Packets sent, without retransmissions.
+    pub packets: u64,
+    /// Payload bytes sent, without retransmissions.
+    pub bytes: u64,
+    /// Fraction that the viewer's last receiver report called lost, 0 to 1.
+    pub loss: Option<f64>,
+    /// Round-trip time by RTCP.
+    pub rtt_ms: Option<f64>,
+    /// Bandwidth estimate; `null` until there is an estimator.
+    pub estimate_bps: Option<u64>,
+    /// Why nothing is shown, in plain words.
+    pub problem: Option<String>,
+}
+
+/// Sums for `/metrics` and the server page.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    /// Streams with a publisher.
+    pub live_streams: usize,
+    /// WHIP sessions.
+    pub publishers: usize,
+    /// WHEP sessions.
+    pub viewers: usize,
+    /// Media packets in.
+    pub packets_in: u64,
+    /// Payload bytes in.
+    pub bytes_in: u64,
+    /// Media packets out.
+    pub packets_out: u64,
+    /// Payload bytes out.
+    pub bytes_out: u64,
+    /// Datagrams and packets dropped, by reason.
+    pub drops: Vec<(&'static str, u64)>,
+    /// Keyframe requests sent to publishers.
+    pub keyframe_requests: u64,
+}
