@@ -1,0 +1,77 @@
+# `make` lists the targets. Every target installs what it is missing (scripts/setup.sh), by apt, npm and pip.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# A Rust toolchain installed a minute ago is not in this shell's PATH yet.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+# FFmpeg with a WHIP muxer, for the tests; Debian 12's own is too old for that.
+export WEIR_TEST_FFMPEG := $(CURDIR)/target/tools/ffmpeg
+
+# npm writes this file last, so it is as old as the last complete `npm ci`.
+WEB_DEPS := web/node_modules/.package-lock.json
+BROWSER_DEPS := tests/browser/node_modules/.package-lock.json
+WEB_PAGES := web/dist/index.html
+WEB_SOURCES = $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*')
+
+say = @printf '\n==> %s\n' "$(1)"
+
+.PHONY: help run build web test check lint fmt clean setup setup-test
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
+
+run: build ## Build for release and start the server (flags: make run ARGS="--http-listen 127.0.0.1:9000")
+	$(call say,Starting weir; stop it with Ctrl-C)
+	cargo run --release --bin weir -- $(ARGS)
+
+build: web ## Build the release binary, target/release/weir
+	$(call say,Building weir for release (a few minutes the first time))
+	cargo build --release --locked --bin weir
+
+web: setup $(WEB_PAGES) ## Build the pages that the binary embeds
+
+test: setup-test lint ## Everything: format, lints, unit and integration tests, real clients, real browser
+	$(call say,Checking and testing the pages)
+	cd web && npm run check && npm test
+	$(call say,Checking the fuzz targets)
+	cargo check --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz
+	$(call say,Building weir and the tests)
+	cargo build --locked --workspace --all-targets
+	$(call say,Running every test)
+	scripts/run-tests.sh
+
+check: web lint ## The quick part of `test`: format, lints, unit tests, the laws of the house
+	$(call say,Unit tests and the laws of the house)
+	cargo test --locked --workspace --exclude tests --lib --bins
+	cargo test --locked -p tests --test architecture
+
+lint: web
+	$(call say,Format and lints)
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+fmt: ## Format the Rust code
+	cargo fmt --all
+
+clean: ## Remove what was built and installed under this folder
+	rm -rf target fuzz/target web/dist web/node_modules tests/browser/node_modules
+
+setup:
+	@scripts/setup.sh build
+
+setup-test:
+	@scripts/setup.sh test
+	@$(MAKE) $(BROWSER_DEPS)
+
+$(WEB_PAGES): $(WEB_DEPS) $(WEB_SOURCES)
+	$(call say,Building the pages)
+	cd web && npm run build
+
+%/node_modules/.package-lock.json: %/package-lock.json
+	$(call say,Installing the npm packages of $*)
+	cd $* && npm ci --no-audit --no-fund
+	@touch $@

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Installs what is missing on Debian or Ubuntu, and says what and why:
+#   scripts/setup.sh build    what building and running needs
+#   scripts/setup.sh test     that, and the browser and the clients of the tests
+# Quick when nothing is missing.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+say() { printf '\n==> %s\n' "$*"; }
+die() { printf '\nerror: %s\n' "$*" >&2; exit 1; }
+have() { command -v "$1" >/dev/null; }
+
+have cargo || die 'no Rust toolchain. Install one and run this again:
+    curl --proto "=https" --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal'
+
+missing=()
+need() { # need <command> <package>
+    have "$1" || missing+=("$2")
+}
+
+need cc build-essential
+need node nodejs
+need npm npm
+if [ "${1:-build}" = test ]; then
+    need chromium chromium
+    need ffmpeg ffmpeg
+    python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+fi
+
+if [ ${#missing[@]} -gt 0 ]; then
+    have apt-get || die "missing here: ${missing[*]} (names of Debian packages). Install them and run this again."
+    as_root=()
+    if [ "$(id -u)" != 0 ]; then
+        have sudo || die "missing here: ${missing[*]}. As root: apt-get install ${missing[*]}"
+        as_root=(sudo)
+    fi
+    say "Installing by apt, because they are missing: ${missing[*]}"
+    "${as_root[@]}" apt-get update -q
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -q --no-install-recommends "${missing[@]}"
+fi
+
+node_major=$(node -p 'process.versions.node.split(".")[0]')
+[ "$node_major" -ge 18 ] || die "Node.js $node_major is too old for the pages: 18 or newer, see https://nodejs.org"
+
+if [ "${1:-build}" = test ]; then
+    # A browser that is a stub (Ubuntu's package without snap) is a missing browser.
+    chromium --version >/dev/null 2>&1 || die 'the browser does not start: `chromium --version` fails. On Debian: apt-get install --reinstall chromium'
+
+    if ! target/tools/ffmpeg -version >/dev/null 2>&1; then
+        say 'Installing an FFmpeg that can publish by WHIP into target/venv (Debian 12 has an older one)'
+        mkdir -p target/tools
+        python3 -m venv target/venv
+        target/venv/bin/pip install --quiet --disable-pip-version-check "imageio-ffmpeg==0.8.1"
+        ln -sf "$(target/venv/bin/python -c 'import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())')" target/tools/ffmpeg
+        target/tools/ffmpeg -hide_banner -muxers | grep -q whip || die 'the FFmpeg in target/venv has no WHIP muxer'
+    fi
+fi
