@@ -1,6 +1,22 @@
 //! The life of one stream as a pure state machine: publishers that come, go and take over, viewers
-//! that wait, which encodings exist. Events in, commands out; time is an argument.
+//! that wait. Events in, commands out; time is an argument.
+//!
+//! # Contract
+//!
+//! One [`Stream`] per stream name; whoever owns it calls [`Stream::handle`] with what happened and
+//! carries out, in order, every [`Command`] that it appended, before the next event.
+//!
+//! - A `*Joined` event makes a session known. `PublisherLeft`, `ViewerLeft` and a `Close` command
+//!   make it unknown again: `*Left` says that the session is over, or that the caller ends it
+//!   itself; after a `Close` the session is forgotten at once, and its later `*Left` is ignored.
+//! - Commands only name known sessions. Events of unknown sessions, events that come twice, and
+//!   events of a publisher named as viewer (or the reverse) change nothing.
+//! - When the stream [is empty](Stream::is_empty) its owner may drop it.
 
+pub mod event;
+pub mod machine;
 pub mod name;
 
+pub use event::{Command, Event, Reason};
+pub use machine::{Publisher, State, Stream, Viewer};
 pub use name::Name;

@@ -1,0 +1,105 @@
+//! What can happen to a stream, and what it wants done.
+
+use std::fmt;
+
+use media::Codec;
+use signaling::SessionId;
+
+/// Something happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A publisher's offer was accepted; it is not connected yet.
+    PublisherJoined {
+        /// New to this stream.
+        session: SessionId,
+        /// What it may send, audio and video, best first.
+        codecs: Vec<Codec>,
+    },
+    /// Media can arrive from this publisher: it takes over now.
+    PublisherConnected {
+        /// Whose transport is up.
+        session: SessionId,
+    },
+    /// The first packet of a codec: at the start, and at each change of codec.
+    MediaStarted {
+        /// Which publisher sends it.
+        session: SessionId,
+        /// What it now sends of that codec's kind.
+        codec: Codec,
+    },
+    /// A publisher is gone, by its own wish or not.
+    PublisherLeft {
+        /// Who.
+        session: SessionId,
+        /// Why, in plain words.
+        reason: String,
+    },
+    /// A viewer's offer was accepted; it is not connected yet.
+    ViewerJoined {
+        /// New to this stream.
+        session: SessionId,
+        /// What it can take, audio and video.
+        codecs: Vec<Codec>,
+    },
+    /// Media can be sent to this viewer.
+    ViewerConnected {
+        /// Whose transport is up.
+        session: SessionId,
+    },
+    /// A viewer is gone.
+    ViewerLeft {
+        /// Who.
+        session: SessionId,
+    },
+    /// An operator disconnects the publisher, and the one that waits to take over.
+    PublisherKicked,
+    /// The server stops: everybody is told, and nobody may join any more.
+    Drain,
+}
+
+/// Something is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Forward this publisher to this viewer from now on, in place of the one it had, if any. The
+    /// viewer's session goes on: no renegotiation.
+    Attach {
+        /// To whom.
+        viewer: SessionId,
+        /// From whom.
+        publisher: SessionId,
+    },
+    /// Forward nothing to this viewer until the next `Attach`.
+    Detach {
+        /// To whom.
+        viewer: SessionId,
+    },
+    /// End this session.
+    Close {
+        /// Which.
+        session: SessionId,
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// Why the stream ends a session. `Display` says it in plain words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Another publisher took over.
+    Replaced,
+    /// An operator said so.
+    Kicked,
+    /// The server stops.
+    Draining,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Replaced => "replaced by a new publisher",
+            Self::Kicked => "disconnected by an operator",
+            Self::Draining => "the server is shutting down",
+        })
+    }
+}
