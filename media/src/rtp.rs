@@ -8,6 +8,9 @@ use crate::payload::PayloadInfo;
 /// One media packet of one encoding. Cheap to clone: the payload is shared.
 #[derive(Clone, Debug)]
 pub struct RtpPacket {
+    /// When it was captured, on the server's clock: by the publisher's sender reports where there are
+    /// any, else when it arrived.
+    pub time: Instant,
     /// Sequence number, extended by the rollover count so that it never wraps.
     pub seq: u64,
     /// RTP timestamp in ticks of the codec's clock, as the publisher wrote it.

@@ -1,0 +1,66 @@
+//! VP8 payloads: the descriptor of RFC 7741 section 4.2 and the frame header of RFC 6386
+//! section 9.1.
+
+use super::{PayloadInfo, Places};
+
+/// The payload descriptor.
+struct Descriptor {
+    /// This packet starts the first partition, and with it the frame.
+    frame_start: bool,
+    places: Places,
+    /// Where the VP8 data begins.
+    len: usize,
+}
+
+pub(super) fn inspect(payload: &[u8]) -> PayloadInfo {
+    let Some(descriptor) = parse(payload) else {
+        return PayloadInfo::default();
+    };
+    let frame = payload.get(descriptor.len..).unwrap_or_default();
+    // The inverse key frame flag, P: 0 in keyframes.
+    let keyframe_start = descriptor.frame_start && frame.first().is_some_and(|b| b & 1 == 0);
+    PayloadInfo {
+        keyframe_start,
+        dimensions: if keyframe_start { dimensions(frame) } else { None },
+        ids: descriptor.places.read(payload),
+        b_frame: false,
+    }
+}
+
+pub(super) fn places(payload: &[u8]) -> Option<Places> {
+    parse(payload).map(|d| d.places)
+}
+
+fn parse(payload: &[u8]) -> Option<Descriptor> {
+    let first = *payload.first()?;
+    let frame_start = first & 0x10 != 0 && first & 0x07 == 0;
+    let mut places = Places::default();
+    let mut len = 1;
+    if first & 0x80 != 0 {
+        let present = *payload.get(1)?;
+        len = 2;
+        if present & 0x80 != 0 {
+            let long = payload.get(len)? & 0x80 != 0;
+            places.picture_id = Some((len, long));
+            len += if long { 2 } else { 1 };
+        }
+        if present & 0x40 != 0 {
+            places.tl0_pic_idx = Some(len);
+            len += 1;
+        }
+        if present & 0x30 != 0 {
+            len += 1;
+        }
+    }
+    (len <= payload.len()).then_some(Descriptor { frame_start, places, len })
+}
+
+/// From a keyframe's header: three bytes of frame tag, the start code, then two little-endian
+/// numbers of 14 bits below two bits of scaling.
+fn dimensions(frame: &[u8]) -> Option<(u16, u16)> {
+    let &[0x9d, 0x01, 0x2a, w0, w1, h0, h1] = frame.get(3..10)? else {
+        return None;
+    };
+    let size = |low, high| u16::from_le_bytes([low, high]) & 0x3fff;
+    Some((size(w0, w1), size(h0, h1)))
+}
