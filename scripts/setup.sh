@@ -10,6 +10,8 @@ say() { printf '\n==> %s\n' "$*"; }
 die() { printf '\nerror: %s\n' "$*" >&2; exit 1; }
 have() { command -v "$1" >/dev/null; }
 
+# A toolchain installed a minute ago is not in this shell's PATH yet.
+PATH="$HOME/.cargo/bin:$PATH"
 have cargo || die 'no Rust toolchain. Install one and run this again:
     curl --proto "=https" --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal'
 
