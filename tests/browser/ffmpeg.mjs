@@ -1,0 +1,91 @@
+// An FFmpeg that publishes by WHIP (version 8 or newer), and clips made by it.
+
+import { execFile, execFileSync, spawn } from 'node:child_process';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+/// Where it is: WEIR_TEST_FFMPEG, else the one of Python's imageio-ffmpeg.
+export function ffmpeg() {
+  if (process.env.WEIR_TEST_FFMPEG) return process.env.WEIR_TEST_FFMPEG;
+  try {
+    const find = 'import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())';
+    return execFileSync('python3', ['-c', find], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).trim();
+  } catch {
+    throw new Error('no FFmpeg with WHIP: `make test` installs one, or say where in WEIR_TEST_FFMPEG');
+  }
+}
+
+const SOURCE = ({ size, fps, left, right }) => [
+  '-f', 'lavfi', '-i', `testsrc2=size=${size}:rate=${fps}`,
+  '-f', 'lavfi', '-i', `aevalsrc=0.4*sin(2*PI*${left}*t)|0.4*sin(2*PI*${right}*t):s=48000:c=stereo`,
+];
+const OPUS = ['-c:a', 'libopus', '-ar', '48000', '-ac', '2', '-b:a', '96k'];
+const H264 = (fps) => ['-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency', '-profile:v', 'baseline', '-pix_fmt', 'yuv420p',
+  '-bf', '0', '-g', String(fps), '-b:v', '800k'];
+
+/// Publishes by WHIP until `stop`.
+export function publish(url, { size = '640x360', fps = 30, left = 440, right = 880 } = {}) {
+  const child = spawn(ffmpeg(), ['-hide_banner', '-nostdin', '-loglevel', 'info', '-re', ...SOURCE({ size, fps, left, right }),
+    ...H264(fps), ...OPUS, '-f', 'whip', url], { stdio: ['ignore', 'ignore', 'pipe'] });
+  let log = '';
+  child.stderr.on('data', (chunk) => { log = (log + chunk).slice(-20000); });
+  const ended = new Promise((done) => child.once('exit', (code, signal) => done(code ?? signal)));
+  const kill = () => child.kill('SIGKILL');
+  process.on('exit', kill);
+  return {
+    log: () => log,
+    ended,
+    async stop() {
+      // The first SIGINT ends the stream in order, with WHIP's DELETE.
+      child.kill('SIGINT');
+      const hung = setTimeout(kill, 10000);
+      const code = await ended;
+      clearTimeout(hung);
+      process.off('exit', kill);
+      return code;
+    },
+  };
+}
+
+/// A few seconds of H.264 access units (Annex B, four slices each, parameter sets before each IDR) and of Opus packets (20 ms).
+export async function clip({ size = '640x360', fps = 30, seconds = 4, left = 440, right = 880 } = {}) {
+  const big = { encoding: 'buffer', maxBuffer: 1 << 26 };
+  const base = ['-hide_banner', '-nostdin', '-loglevel', 'error', ...SOURCE({ size, fps, left, right }), '-t', String(seconds)];
+  const video = await run(ffmpeg(), [...base, '-map', '0:v', ...H264(fps), '-x264-params', 'aud=1:slices=4', '-f', 'h264', 'pipe:1'], big);
+  const audio = await run(ffmpeg(), [...base, '-map', '1:a', ...OPUS, '-frame_duration', '20', '-f', 'ogg', 'pipe:1'], big);
+  return { fps, video: accessUnits(video.stdout), audio: oggPackets(audio.stdout).slice(2) };
+}
+
+/// Cuts at the access unit delimiters and drops them.
+function accessUnits(stream) {
+  const delimiter = Buffer.from([0, 0, 0, 1, 9]);
+  const units = [];
+  let at = stream.indexOf(delimiter);
+  while (at >= 0) {
+    const next = stream.indexOf(delimiter, at + 5);
+    units.push(stream.subarray(at + 6, next < 0 ? undefined : next));
+    at = next;
+  }
+  return units;
+}
+
+/// RFC 3533: the packets of an Ogg stream, the two header packets first.
+function oggPackets(stream) {
+  const packets = [];
+  let open = [];
+  for (let at = 0; at + 27 <= stream.length;) {
+    const lacing = stream.subarray(at + 27, at + 27 + stream[at + 26]);
+    let from = at + 27 + lacing.length;
+    for (const length of lacing) {
+      open.push(stream.subarray(from, from + length));
+      from += length;
+      if (length < 255) {
+        packets.push(Buffer.concat(open));
+        open = [];
+      }
+    }
+    at = from;
+  }
+  return packets;
+}

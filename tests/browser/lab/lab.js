@@ -1,0 +1,210 @@
+// A WHIP publisher and a WHEP viewer of the tests' own, running in the browser under test.
+// Nothing here is shared with Weir's pages, so that an error in those cannot hide one in the server.
+// Everything hangs on `window.lab`; the node side calls it through `page.evaluate`.
+
+const publishers = {};
+const viewers = {};
+
+const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+
+async function until(what, test, ms = 20000) {
+  const end = performance.now() + ms;
+  for (;;) {
+    const value = await test();
+    if (value) return value;
+    if (performance.now() > end) throw new Error(`${what}: not within ${ms} ms`);
+    await wait(20);
+  }
+}
+
+/// A moving picture with the clock burned in. `hue` tells publishers apart.
+function picture({ width, height, fps = 30, hue = 200 }) {
+  const canvas = document.createElement('canvas');
+  canvas.width = width;
+  canvas.height = height;
+  document.body.append(canvas);
+  const c = canvas.getContext('2d', { alpha: false });
+  const track = canvas.captureStream(0).getVideoTracks()[0];
+  let n = 0;
+  const draw = () => {
+    c.fillStyle = `hsl(${hue} 60% 40%)`;
+    c.fillRect(0, 0, width, height);
+    for (let i = 0; i < 6; i++) {
+      c.fillStyle = `hsl(${hue + 40 * i} 80% 60%)`;
+      const r = height / 8;
+      c.fillRect((n * (2 + i) + (i * width) / 6) % (width + r) - r, height * (0.2 + 0.12 * i), r, r);
+    }
+    n += 1;
+    clock.draw(c);
+    track.requestFrame();
+  };
+  const timer = setInterval(draw, 1000 / fps);
+  draw();
+  return { track, stop: () => { clearInterval(timer); track.stop(); canvas.remove(); } };
+}
+
+let audio;
+function context() {
+  audio ??= new AudioContext({ sampleRate: 48000 });
+  return audio;
+}
+
+/// A stereo track: one sine per channel, in Hz.
+function tones({ left, right }) {
+  const ctx = context();
+  const merger = ctx.createChannelMerger(2);
+  const out = new MediaStreamAudioDestinationNode(ctx, { channelCount: 2, channelCountMode: 'explicit' });
+  const sources = [left, right].map((frequency, channel) => {
+    const tone = new OscillatorNode(ctx, { frequency });
+    const quiet = new GainNode(ctx, { gain: 0.5 });
+    tone.connect(quiet).connect(merger, 0, channel);
+    tone.start();
+    return tone;
+  });
+  merger.connect(out);
+  return { track: out.stream.getAudioTracks()[0], stop: () => sources.forEach((s) => s.stop()) };
+}
+
+/// Offers stereo Opus, as a client that wants both channels does.
+const stereo = (sdp) => sdp.replace(/(a=fmtp:\d+ )(minptime=10;useinbandfec=1)/g, '$1$2;stereo=1;sprop-stereo=1');
+
+function prefer(transceiver, kind, mime) {
+  const all = RTCRtpSender.getCapabilities(kind).codecs;
+  const helpers = /\/(rtx|red|ulpfec|flexfec)/i;
+  const chosen = all.filter((c) => c.mimeType.toLowerCase() === mime.toLowerCase());
+  if (!chosen.length) throw new Error(`this browser cannot send ${mime}`);
+  // Of H264 only the constrained baseline that every browser has, packetization mode 1.
+  const wanted = mime.toLowerCase() !== 'video/h264' ? chosen
+    : chosen.filter((c) => /profile-level-id=42e01f/.test(c.sdpFmtpLine) && /packetization-mode=1/.test(c.sdpFmtpLine));
+  transceiver.setCodecPreferences([...wanted, ...all.filter((c) => helpers.test(c.mimeType))]);
+}
+
+async function exchange(url, token, sdp) {
+  const headers = { 'Content-Type': 'application/sdp' };
+  if (token) headers.Authorization = `Bearer ${token}`;
+  const reply = await fetch(url, { method: 'POST', headers, body: sdp });
+  const text = await reply.text();
+  if (reply.status !== 201) throw new Error(`POST ${url}: ${reply.status} ${text}`);
+  return { answer: text, resource: reply.headers.get('Location'), link: reply.headers.get('Link') };
+}
+
+const gathered = (pc) => until('ICE gathering', () => pc.iceGatheringState === 'complete', 5000);
+const connected = (pc) => until('the connection', () => pc.connectionState === 'connected');
+
+/// Publishes by WHIP. `layers` > 1: simulcast, rids q h f as far as there are layers.
+async function publish({ id = 'p', url, token, codec = 'video/VP8', width = 640, height = 360, fps = 30, layers = 1,
+  maxBitrate, hue, left = 440, right = 880, video = true, sound = true }) {
+  const pc = new RTCPeerConnection();
+  const me = { pc, parts: [] };
+  publishers[id] = me;
+  if (sound) {
+    const tone = tones({ left, right });
+    me.parts.push(tone);
+    pc.addTransceiver(tone.track, { direction: 'sendonly' });
+  }
+  if (video) {
+    const shown = picture({ width, height, fps, hue });
+    me.parts.push(shown);
+    me.picture = shown;
+    const scale = layers === 1 ? [1] : [4, 2, 1].slice(3 - layers);
+    const rids = ['q', 'h', 'f'].slice(3 - layers);
+    const sendEncodings = scale.map((scaleResolutionDownBy, i) => ({
+      ...(layers > 1 && { rid: rids[i], scalabilityMode: 'L1T1' }),
+      scaleResolutionDownBy,
+      ...(maxBitrate && { maxBitrate: maxBitrate / scaleResolutionDownBy }),
+    }));
+    const sender = pc.addTransceiver(shown.track, { direction: 'sendonly', sendEncodings });
+    prefer(sender, 'video', codec);
+    me.video = sender.sender;
+    const parameters = me.video.getParameters();
+    parameters.degradationPreference = 'maintain-resolution';
+    await me.video.setParameters(parameters);
+  }
+  const offer = await pc.createOffer();
+  await pc.setLocalDescription({ type: 'offer', sdp: stereo(offer.sdp) });
+  await gathered(pc);
+  const { answer, resource } = await exchange(url, token, pc.localDescription.sdp);
+  me.resource = resource;
+  me.token = token;
+  await pc.setRemoteDescription({ type: 'answer', sdp: answer });
+  await connected(pc);
+  return { offer: pc.localDescription.sdp, answer, resource };
+}
+
+/// Ends what `publish` or `watch` began, with the DELETE that the standard wants.
+async function leave(id) {
+  const me = publishers[id] ?? viewers[id];
+  const headers = me.token ? { Authorization: `Bearer ${me.token}` } : {};
+  const reply = await fetch(me.resource, { method: 'DELETE', headers });
+  me.pc.close();
+  me.parts?.forEach((part) => part.stop());
+  delete publishers[id];
+  delete viewers[id];
+  return reply.status;
+}
+
+/// Stops sending media; the session stays.
+async function hush(id) {
+  for (const sender of publishers[id].pc.getSenders()) await sender.replaceTrack(null);
+}
+
+/// Watches by WHEP; returns as soon as the connection stands, with or without media.
+async function watch({ id = 'v', url, token }) {
+  const pc = new RTCPeerConnection();
+  const element = document.createElement('video');
+  element.muted = true;
+  element.autoplay = true;
+  element.playsInline = true;
+  element.srcObject = new MediaStream();
+  document.body.append(element);
+  const me = { pc, element, token, sizes: [] };
+  viewers[id] = me;
+  pc.ontrack = ({ track }) => element.srcObject.addTrack(track);
+  element.addEventListener('resize', () => me.sizes.push([element.videoWidth, element.videoHeight]));
+  pc.addTransceiver('audio', { direction: 'recvonly' });
+  pc.addTransceiver('video', { direction: 'recvonly' });
+  const offer = await pc.createOffer();
+  await pc.setLocalDescription({ type: 'offer', sdp: stereo(offer.sdp) });
+  await gathered(pc);
+  const { answer, resource, link } = await exchange(url, token, pc.localDescription.sdp);
+  me.resource = resource;
+  await pc.setRemoteDescription({ type: 'answer', sdp: answer });
+  await connected(pc);
+  return { offer: pc.localDescription.sdp, answer, resource, link };
+}
+
+/// All statistics of one of our connections, as an array.
+async function stats(id) {
+  const { pc } = publishers[id] ?? viewers[id];
+  return [...(await pc.getStats()).values()];
+}
+
+/// The same picture through two peer connections of this page and nothing between: the floor of every latency here.
+async function loopback({ codec = 'video/VP8', width = 640, height = 360, fps = 30 }) {
+  const [a, b] = [new RTCPeerConnection(), new RTCPeerConnection()];
+  a.onicecandidate = ({ candidate }) => candidate && b.addIceCandidate(candidate);
+  b.onicecandidate = ({ candidate }) => candidate && a.addIceCandidate(candidate);
+  const element = document.createElement('video');
+  element.muted = true;
+  element.autoplay = true;
+  document.body.append(element);
+  const media = new MediaStream();
+  element.srcObject = media;
+  b.ontrack = ({ track }) => media.addTrack(track);
+  const shown = picture({ width, height, fps });
+  const tone = tones({ left: 440, right: 880 });
+  a.addTransceiver(tone.track, { direction: 'sendonly' });
+  prefer(a.addTransceiver(shown.track, { direction: 'sendonly' }), 'video', codec);
+  const offer = await a.createOffer();
+  await a.setLocalDescription({ type: 'offer', sdp: stereo(offer.sdp) });
+  await b.setRemoteDescription(a.localDescription);
+  const answer = await b.createAnswer();
+  await b.setLocalDescription({ type: 'answer', sdp: stereo(answer.sdp) });
+  await a.setRemoteDescription(b.localDescription);
+  await connected(b);
+  viewers.loop = { pc: b, element };
+  publishers.loop = { pc: a, parts: [shown, tone] };
+  return { stop: () => { a.close(); b.close(); shown.stop(); tone.stop(); element.remove(); } };
+}
+
+window.lab = { publish, watch, leave, hush, stats, loopback, picture, tones, publishers, viewers, until, wait };

@@ -1,0 +1,77 @@
+// Measurements to read, not tests to pass: `npm run measure`. Each latency stands beside its floor: the same picture through two
+// peer connections of one page with no server between, measured in the same run.
+
+import test from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { decodes, startRig } from './rig.mjs';
+
+const FRAMES = 900;
+const JOINS = 20;
+const CLOCK = fileURLToPath(new URL('lab/clock.js', import.meta.url));
+
+test('measure', async () => {
+  const rig = await startRig();
+  const { weir } = rig;
+  const rows = [];
+  for (const [codec, width, height] of [['video/VP8', 640, 360], ['video/H264', 640, 360], ['video/H264', 1280, 720]]) {
+    const name = `m-${codec.slice(6).toLowerCase()}-${height}`;
+    const floor = await rig.lab('floor');
+    const loop = await floor.evaluate(async ({ codec, width, height, count }) => {
+      await lab.loopback({ codec, width, height });
+      const video = lab.viewers.loop.element;
+      await clock.ages(video, 60);
+      return clock.ages(video, count);
+    }, { codec, width, height, count: FRAMES });
+    await floor.done();
+
+    const publisher = await rig.lab('publisher');
+    await publisher.evaluate((how) => lab.publish(how), { url: weir.whip(name), codec, width, height });
+    const watch = await rig.open(`${weir.origin}/watch/${name}`, { name: 'measure', init: { path: CLOCK } });
+    await decodes(watch, { codec, width, height });
+    const ages = await watch.evaluate(async (count) => {
+      const video = document.querySelector('video');
+      await clock.ages(video, 60);
+      return clock.ages(video, count);
+    }, FRAMES);
+    await watch.done();
+    rows.push({ what: `WHIP→WHEP latency, ms, ${codec.slice(6)} ${width}x${height}`, ...quantiles(ages), floor: quantiles(loop) });
+
+    const joins = [];
+    for (let i = 0; i < JOINS; i++) {
+      const page = await rig.open(`${weir.origin}/watch/${name}`, { name: 'join', init: firstFrame });
+      await page.waitForFunction(() => window.firstFrame);
+      joins.push(await page.evaluate(() => window.firstFrame));
+      await page.done();
+    }
+    rows.push({ what: `navigation to first frame, ms, ${codec.slice(6)} ${width}x${height}`, ...quantiles(joins.map((j) => j.page)) });
+    rows.push({ what: 'of that, from the offer to first frame', ...quantiles(joins.map((j) => j.offer)) });
+    await publisher.evaluate(() => lab.leave('p'));
+    await publisher.done();
+  }
+  for (const { what, n, p50, p95, max, floor } of rows)
+    console.log(`${what}: p50 ${p50}  p95 ${p95}  max ${max}  (n ${n})${floor ? `; floor p50 ${floor.p50}  p95 ${floor.p95}` : ''}`);
+});
+
+function quantiles(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const at = (q) => Math.round(sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))]);
+  return { n: sorted.length, p50: at(0.5), p95: at(0.95), max: at(1) };
+}
+
+/// Runs in the page before its scripts: when the first frame is presented, since navigation and since the offer was made.
+function firstFrame() {
+  let offered;
+  const createOffer = RTCPeerConnection.prototype.createOffer;
+  RTCPeerConnection.prototype.createOffer = function (...args) {
+    offered ??= performance.now();
+    return createOffer.apply(this, args);
+  };
+  const look = () => {
+    const video = document.querySelector('video');
+    if (!video) return void requestAnimationFrame(look);
+    video.requestVideoFrameCallback((now) => {
+      window.firstFrame ??= { page: now, offer: now - offered };
+    });
+  };
+  look();
+}

@@ -1,0 +1,57 @@
+// From the publish page to the watch page, each codec a browser can send; and what every page looks like.
+
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import { clean, decodes, shows, startRig, until } from './rig.mjs';
+
+const rig = await startRig();
+const { weir } = rig;
+
+const CODECS = [['h264', 'video/H264'], ['vp8', 'video/VP8'], ['vp9', 'video/VP9'], ['av1', 'video/AV1']];
+
+for (const [codec, mime] of CODECS) {
+  test(`the publish page sends ${codec}, the watch page shows it`, async () => {
+    const publish = await rig.open(`${weir.origin}/publish/${codec}?codec=${codec}&width=640&height=360&prefer=resolution&auto=1`, { name: `publish-${codec}` });
+    const watch = await rig.open(`${weir.origin}/watch/${codec}`, { name: `watch-${codec}` });
+    await shows(watch, 'playing');
+    const video = await decodes(watch, { codec: mime, width: 640, height: 360 });
+    assert.equal(video.packetsLost, 0, 'packets lost on loopback');
+    const stream = await until('the API says it is live', async () => {
+      const stream = await weir.api(`streams/${codec}`);
+      return stream.state === 'live' && stream.tracks.length === 2 && stream.tracks.some((t) => t.encodings?.[0].width) ? stream : null;
+    });
+    const track = stream.tracks.find((t) => t.kind === 'video');
+    assert.equal(track.codec, codec);
+    assert.deepEqual([track.encodings[0].width, track.encodings[0].height], [640, 360]);
+    assert.equal(stream.viewers.whep, 1);
+    await publish.shot();
+    await watch.shot();
+    clean(publish, watch);
+    await watch.done();
+    await publish.done();
+  });
+}
+
+test('every page in dark and light, at desk and phone width', async () => {
+  const publish = await rig.open(`${weir.origin}/publish/demo?codec=vp8&simulcast=1&auto=1`, { name: 'look-publish' });
+  await shows(publish, 'live');
+  const sizes = { desk: { width: 1280, height: 800 }, phone: { width: 390, height: 844 } };
+  for (const [size, viewport] of Object.entries(sizes)) {
+    for (const colorScheme of ['dark', 'light']) {
+      for (const [name, path] of [['home', '/'], ['publish', '/publish/another'], ['watch', '/watch/demo'], ['embed', '/embed/demo'], ['waiting', '/watch/nobody-yet']]) {
+        const page = await rig.open(weir.origin + path, { name: `look-${name}-${size}-${colorScheme}`, viewport, colorScheme });
+        if (name === 'watch' || name === 'embed') await decodes(page, {});
+        if (name === 'waiting') await shows(page, 'waiting');
+        if (name === 'home') await page.getByText('demo').first().waitFor();
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        assert.ok(wide <= 0, `${path} is ${wide} px wider than a ${size} screen`);
+        await page.shot();
+        clean(page);
+        await page.done();
+      }
+    }
+  }
+  await publish.shot();
+  clean(publish);
+  await publish.done();
+});

@@ -1,0 +1,93 @@
+// When it does not work: the watch page says why in words, and comes back by itself when it can.
+
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { clean, decodes, shows, startRig, until } from './rig.mjs';
+import { startWeir } from './weir.mjs';
+
+const rig = await startRig();
+
+test('a bad stream name', async () => {
+  const page = await rig.open(`${rig.weir.origin}/watch/two%20words`, { name: 'refused-name' });
+  await page.getByText(/stream name/i).first().waitFor();
+  await page.getByText(/space/i).first().waitFor();
+  await page.shot();
+  await page.done();
+});
+
+test('no token, a wrong token, the right token', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'weir-access-'));
+  const config = join(folder, 'weir.toml');
+  await writeFile(config, '[[access]]\naction = "watch"\nstream = "*"\ntoken = "let-me-in"\n');
+  const weir = await startWeir({ args: ['--config', config] });
+  try {
+    const publisher = await rig.lab('refused-publisher');
+    await publisher.evaluate((url) => lab.publish({ url }), weir.whip('secret'));
+    for (const [query, name, words] of [['', 'refused-no-token', /token/i], ['?token=wrong', 'refused-wrong-token', /token/i]]) {
+      const page = await rig.open(`${weir.origin}/watch/secret${query}`, { name });
+      await shows(page, 'failed');
+      await page.getByText(words).first().waitFor();
+      await page.shot();
+      await page.done();
+    }
+    const page = await rig.open(`${weir.origin}/watch/secret?token=let-me-in`, { name: 'token-accepted' });
+    await decodes(page, { width: 640 });
+    clean(page, publisher);
+    await page.done();
+    await publisher.done();
+  } finally {
+    await weir.stop();
+    await rm(folder, { recursive: true, force: true });
+  }
+});
+
+test('a codec that this browser did not offer', async () => {
+  const publisher = await rig.lab('codec-publisher');
+  await publisher.evaluate((url) => lab.publish({ url, codec: 'video/AV1' }), rig.weir.whip('codec'));
+  // A browser without AV1.
+  const withoutAv1 = () => {
+    const add = RTCPeerConnection.prototype.addTransceiver;
+    RTCPeerConnection.prototype.addTransceiver = function (what, how) {
+      const transceiver = add.call(this, what, how);
+      if (what === 'video') {
+        const codecs = RTCRtpReceiver.getCapabilities('video').codecs;
+        transceiver.setCodecPreferences(codecs.filter((c) => !/av1/i.test(c.mimeType)));
+      }
+      return transceiver;
+    };
+  };
+  const page = await rig.open(`${rig.weir.origin}/watch/codec`, { name: 'refused-codec', init: withoutAv1 });
+  await page.getByText(/AV1/i).first().waitFor();
+  await page.shot();
+  const [viewer] = await rig.weir.api('streams/codec/viewers');
+  assert.match(viewer.problem, /av1/i);
+  await page.done();
+  await publisher.done();
+});
+
+test('the server restarts: page and publisher come back by themselves', async () => {
+  let weir = await startWeir();
+  try {
+    const publish = await rig.open(`${weir.origin}/publish/back?codec=vp8&width=640&height=360&auto=1`, { name: 'restart-publish' });
+    const watch = await rig.open(`${weir.origin}/watch/back`, { name: 'restart' });
+    await decodes(watch, { codec: 'video/VP8' });
+    assert.equal(await weir.stop(), 0, 'SIGTERM ends it in order');
+    await until('the page says that the server is gone', async () => {
+      const text = await watch.innerText('body');
+      return /reach|reconnect|connection|again/i.test(text) ? text : null;
+    });
+    await watch.shot('restart-gone');
+    weir = await startWeir({ port: weir.port });
+    await decodes(watch, { codec: 'video/VP8' }, 45000);
+    await shows(watch, 'playing');
+    await watch.shot('restart-back');
+    await publish.shot();
+    await watch.done();
+    await publish.done();
+  } finally {
+    await weir.stop();
+  }
+});

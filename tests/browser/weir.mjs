@@ -1,0 +1,61 @@
+// Starts the real `weir` on free ports and stops it again.
+
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const BINARY = process.env.WEIR_BIN ?? fileURLToPath(new URL('../../target/debug/weir', import.meta.url));
+
+const running = new Set();
+process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
+
+/// `port` 0 takes a free one. `env` overlays the configuration, as `WEIR_HTTP__LISTEN` does.
+export async function startWeir({ port = 0, env = {}, args = [] } = {}) {
+  if (!existsSync(BINARY)) throw new Error(`${BINARY} is not there: \`cargo build --bin weir\`, or say where in WEIR_BIN`);
+  const data = await mkdtemp(join(tmpdir(), 'weir-browser-'));
+  const child = spawn(BINARY, ['--http-listen', `127.0.0.1:${port}`, '--webrtc-listen', `127.0.0.1:${port}`, ...args], {
+    env: { ...process.env, WEIR_DATA__DIR: data, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  running.add(child);
+  let output = '';
+  const ended = new Promise((done) => child.once('exit', (code, signal) => { running.delete(child); done(code ?? signal); }));
+  const taken = new Promise((done, fail) => {
+    const read = (chunk) => {
+      output += chunk;
+      const found = output.match(/http:\/\/[^\s/]*?:(\d+)/);
+      if (found) done(Number(found[1]));
+    };
+    child.stdout.on('data', read);
+    child.stderr.on('data', read);
+    ended.then((why) => fail(new Error(`weir ended at start (${why}):\n${output}`)));
+    setTimeout(() => fail(new Error(`weir printed no URL within 15 s:\n${output}`)), 15000).unref();
+  });
+  const stop = async (signal = 'SIGTERM') => {
+    child.kill(signal);
+    const hung = setTimeout(() => child.kill('SIGKILL'), 20000);
+    const why = await ended;
+    clearTimeout(hung);
+    await rm(data, { recursive: true, force: true });
+    return why;
+  };
+  const real = await taken;
+  const origin = `http://127.0.0.1:${real}`;
+  return {
+    port: real,
+    origin,
+    pid: child.pid,
+    output: () => output,
+    whip: (stream) => `${origin}/whip/${stream}`,
+    whep: (stream) => `${origin}/whep/${stream}`,
+    stop,
+    async api(path, options) {
+      const reply = await fetch(`${origin}/api/v1/${path}`, options);
+      if (!reply.ok) throw new Error(`GET /api/v1/${path}: ${reply.status} ${await reply.text()}`);
+      return reply.json();
+    },
+  };
+}
