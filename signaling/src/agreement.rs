@@ -56,6 +56,31 @@ pub enum Extension {
     PlayoutDelay,
 }
 
+impl Extension {
+    const ALL: [(Self, &'static str); 7] = [
+        (Self::Mid, "urn:ietf:params:rtp-hdrext:sdes:mid"),
+        (Self::Rid, "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"),
+        (Self::RepairedRid, "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"),
+        (
+            Self::TransportCc,
+            "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
+        ),
+        (Self::AbsSendTime, "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"),
+        (Self::AudioLevel, "urn:ietf:params:rtp-hdrext:ssrc-audio-level"),
+        (Self::PlayoutDelay, "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"),
+    ];
+
+    /// The URI of `a=extmap`.
+    pub fn uri(self) -> &'static str {
+        Self::ALL.iter().find(|(e, _)| *e == self).map_or("", |(_, uri)| uri)
+    }
+
+    /// From the URI of `a=extmap`.
+    pub fn from_uri(uri: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, u)| *u == uri).map(|(e, _)| *e)
+    }
+}
+
 /// One payload type that both sides accept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payload {
@@ -74,11 +99,16 @@ pub struct Payload {
 impl Payload {
     /// A parameter of the fmtp line, by its name in any case.
     pub fn parameter(&self, name: &str) -> Option<&str> {
-        self.fmtp.split(';').find_map(|p| {
-            let (key, value) = p.trim().split_once('=')?;
-            key.trim().eq_ignore_ascii_case(name).then_some(value.trim())
-        })
+        parameter(&self.fmtp, name)
     }
+}
+
+/// A parameter of an fmtp line, by its name in any case.
+pub(crate) fn parameter<'a>(fmtp: &'a str, name: &str) -> Option<&'a str> {
+    fmtp.split(';').find_map(|p| {
+        let (key, value) = p.trim().split_once('=')?;
+        key.trim().eq_ignore_ascii_case(name).then_some(value.trim())
+    })
 }
 
 /// SSRCs of one encoding as the offer declares them (`a=ssrc`, `a=ssrc-group:FID`).
@@ -103,7 +133,8 @@ pub struct Media {
     pub extensions: Vec<(u8, Extension)>,
     /// WHIP: simulcast rids, in the offer's order; empty without simulcast.
     pub rids: Vec<EncodingId>,
-    /// WHIP: SSRCs that the offer declares; empty where it leaves them to the rid or mid extension.
+    /// WHIP: SSRCs that the offer declares; empty where it leaves them to the rid or mid extension,
+    /// and always with simulcast, where nothing ties a declared SSRC to a rid.
     pub remote_ssrcs: Vec<Ssrcs>,
     /// WHEP: the SSRCs under which we send.
     pub local_ssrcs: Option<Ssrcs>,

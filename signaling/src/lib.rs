@@ -4,10 +4,16 @@
 //! Pure: bytes and values in, bytes and values out. Randomness (credentials, SSRCs) is an argument.
 
 pub mod agreement;
+pub mod endpoint;
 pub mod http;
+pub mod negotiate;
 pub mod sdp;
 pub mod session;
 
-pub use agreement::{Agreement, DtlsRole, Extension, Fingerprint, IceCredentials, Local, Media, Payload};
-pub use http::{Problem, Reply};
+pub use agreement::{
+    Agreement, DtlsRole, Extension, Fingerprint, IceCredentials, Local, Media, Payload, Ssrcs,
+};
+pub use endpoint::Request;
+pub use http::{ETag, Link, Problem, Reply};
+pub use sdp::{Offer, SdpFragment};
 pub use session::SessionId;

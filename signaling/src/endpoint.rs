@@ -1,0 +1,177 @@
+//! The HTTP side of WHIP and WHEP (RFC 9725 section 4, draft-ietf-wish-whep): which method does what
+//! on an endpoint and on a session. The two protocols differ only in what they accept.
+//!
+//! The shell authorises, finds the session, and adds to every reply the two fields of
+//! [`CORS`]; everything else stands in the replies made here.
+
+use crate::http::{ETag, Link, Match, Problem, Reply};
+use crate::sdp::SdpFragment;
+
+/// Media type of offers and answers.
+pub const SDP: &str = "application/sdp";
+/// Media type of PATCH bodies (RFC 8840 section 9).
+pub const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+/// To be *set* (not appended) on every reply of an endpoint or session, problems of the shell
+/// included: a page of any origin may publish and watch, and may read these fields.
+pub const CORS: [(&str, &str); 2] = [
+    ("Access-Control-Allow-Origin", "*"),
+    (
+        "Access-Control-Expose-Headers",
+        "Location, ETag, Link, Retry-After, Accept-Post, Accept-Patch",
+    ),
+];
+
+/// One HTTP request, without its URL.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request<'a> {
+    /// Upper case, as HTTP has it.
+    pub method: &'a str,
+    /// `Content-Type`
+    pub content_type: Option<&'a str>,
+    /// `If-Match`
+    pub if_match: Option<&'a str>,
+    /// At most what the shell lets through.
+    pub body: &'a [u8],
+}
+
+impl<'a> Request<'a> {
+    /// True if the content type is this one, whatever its case and parameters.
+    pub fn is_type(&self, name: &str) -> bool {
+        let essence = self.content_type.and_then(|t| t.split(';').next());
+        essence.is_some_and(|t| t.trim().eq_ignore_ascii_case(name))
+    }
+
+    /// 415 unless the content type is this one.
+    pub fn expect_type(&self, name: &'static str) -> Result<(), Problem> {
+        if self.is_type(name) {
+            return Ok(());
+        }
+        let detail = match self.content_type {
+            Some(t) => {
+                let shown: String = t.chars().take(80).collect();
+                format!("the body is {shown:?}, expected {name}")
+            }
+            None => format!("no Content-Type, expected {name}"),
+        };
+        Err(Problem::new(415, "unsupported-media-type", "Unsupported media type", detail))
+    }
+
+    /// The body, which must be UTF-8.
+    pub fn text(&self) -> Result<&'a str, Problem> {
+        std::str::from_utf8(self.body).map_err(|e| {
+            let detail = format!("the body is not UTF-8 text from byte {} on", e.valid_up_to());
+            Problem::new(400, "bad-sdp", "The SDP cannot be used", detail)
+        })
+    }
+}
+
+/// What to do with a request to an endpoint: `/whip/{stream}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry<'a> {
+    /// Nothing but this reply.
+    Reply(Reply),
+    /// An offer to negotiate.
+    Offer(&'a str),
+}
+
+/// What a request to an endpoint means.
+pub fn entry<'a>(request: &Request<'a>) -> Entry<'a> {
+    let reply = match request.method {
+        "POST" => match request.expect_type(SDP).and_then(|()| request.text()) {
+            Ok(offer) => return Entry::Offer(offer),
+            Err(problem) if problem.status == 415 => problem.to_reply().with("Accept-Post", SDP),
+            Err(problem) => problem.to_reply(),
+        },
+        "GET" => Reply::empty(204),
+        "HEAD" => Reply::empty(200).with("Content-Type", SDP),
+        "OPTIONS" => options("OPTIONS, GET, HEAD, POST").with("Accept-Post", SDP),
+        method => not_allowed(method, "OPTIONS, GET, HEAD, POST"),
+    };
+    Entry::Reply(reply)
+}
+
+/// What to do with a request to a session: `/whip/{stream}/{session}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing but this reply.
+    Reply(Reply),
+    /// End the session; reply [`deleted`].
+    Delete,
+}
+
+/// What a request to an existing session means. `current` is its entity tag.
+pub fn session(request: &Request<'_>, current: &ETag) -> Action {
+    const METHODS: &str = "OPTIONS, PATCH, DELETE";
+    Action::Reply(match request.method {
+        // RFC 9725 section 4.2: whatever the entity tag.
+        "DELETE" => return Action::Delete,
+        "PATCH" => match patch(request, current) {
+            Ok(()) => Reply::empty(204),
+            Err(problem) if problem.status == 415 => {
+                problem.to_reply().with("Accept-Patch", FRAGMENT)
+            }
+            Err(problem) => problem.to_reply(),
+        },
+        "OPTIONS" => options(METHODS).with("Accept-Patch", FRAGMENT),
+        method => not_allowed(method, METHODS),
+    })
+}
+
+/// A trickle PATCH is taken and its candidates dropped: a lite agent learns where its peer is from
+/// the peer's checks (RFC 8445 section 2.5). A restart (`If-Match: *`, RFC 9725 section 4.3.3) is not
+/// known yet; saying so leaves the session as it is.
+fn patch(request: &Request<'_>, current: &ETag) -> Result<(), Problem> {
+    request.expect_type(FRAGMENT)?;
+    let Some(if_match) = request.if_match else {
+        let detail = "a PATCH needs If-Match with the ETag of the 201, or * to restart ICE";
+        return Err(Problem::new(428, "if-match-required", "If-Match is missing", detail));
+    };
+    SdpFragment::parse(request.text()?)?;
+    match current.compare(if_match) {
+        Match::Same => Ok(()),
+        Match::Different => {
+            let detail = format!("the session's entity tag is {current}");
+            Err(Problem::new(412, "etag-mismatch", "The entity tag does not match", detail))
+        }
+        Match::Any => {
+            let detail = "ICE restart is not supported yet; the session goes on as it was";
+            Err(Problem::new(422, "no-ice-restart", "ICE restart is not supported", detail))
+        }
+    }
+}
+
+/// The 201 for an accepted offer. `location` is absolute: some clients resolve relative ones wrongly.
+pub fn created(answer: String, location: String, etag: &ETag, links: &[Link]) -> Reply {
+    let mut reply = Reply::empty(201)
+        .with("Content-Type", SDP)
+        .with("Location", location)
+        .with("ETag", etag.to_string())
+        .with("Accept-Patch", FRAGMENT);
+    for link in links {
+        reply = reply.with("Link", link.to_string());
+    }
+    reply.body = answer;
+    reply
+}
+
+/// The reply to the DELETE that ended a session.
+pub fn deleted() -> Reply {
+    Reply::empty(200)
+}
+
+/// OPTIONS, also as a CORS preflight.
+pub fn options(methods: &'static str) -> Reply {
+    Reply::empty(204)
+        .with("Allow", methods)
+        .with("Access-Control-Allow-Methods", methods)
+        .with("Access-Control-Allow-Headers", "Authorization, Content-Type, If-Match")
+        .with("Access-Control-Max-Age", "86400")
+}
+
+/// 405 with `Allow`.
+pub fn not_allowed(method: &str, methods: &'static str) -> Reply {
+    let shown: String = method.chars().take(20).collect();
+    let detail = format!("{shown} means nothing here; use one of {methods}");
+    let problem = Problem::new(405, "method-not-allowed", "Method not allowed", detail);
+    problem.to_reply().with("Allow", methods)
+}

@@ -1,1 +1,0 @@
-//! SDP (RFC 8866) as WebRTC uses it (RFC 8829, RFC 9725).
