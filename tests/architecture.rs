@@ -178,6 +178,34 @@ fn architecture_names_what_exists() {
 }
 
 #[test]
+fn readme_names_every_key() {
+    let keys = read(&root().join("server/src/config/keys.rs"));
+    // `("http.listen", "help"),`
+    let known: BTreeSet<&str> = keys
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("(\"")?.split_once("\", ").map(|(key, _)| key))
+        .filter(|key| key.contains('.') && !key.contains(' '))
+        .collect();
+    assert!(
+        known.len() > 10,
+        "only {known:?} found: has server/src/config/keys.rs changed its form?"
+    );
+    let parts: BTreeSet<&str> = known.iter().filter_map(|key| key.split('.').next()).collect();
+    let readme = read(&root().join("README.md"));
+    let named: BTreeSet<&str> = quoted(&readme).collect();
+    let missing = known.difference(&named).map(|key| {
+        format!("README.md does not name `{key}`: add it to the table of the configuration")
+    });
+    let invented = named
+        .iter()
+        .filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || "._".contains(c)))
+        .filter(|name| name.split_once('.').is_some_and(|(part, _)| parts.contains(part)))
+        .filter(|name| !known.contains(*name))
+        .map(|name| format!("README.md names `{name}`, which is no key: correct or remove it"));
+    hold("README.md names every configuration key", missing.chain(invented).collect());
+}
+
+#[test]
 fn every_file_says_what_it_is_for() {
     let broken = files(&root(), "rs").into_iter().filter(|file| {
         let text = read(file);
@@ -491,7 +519,7 @@ fn product_sources(folder: &str) -> Vec<PathBuf> {
         let inside = file.strip_prefix(root().join(folder)).unwrap_or(file);
         inside.components().any(|part| {
             let part = part.as_os_str().to_string_lossy();
-            part == "tests" || part == "tests.rs" || part.ends_with("_tests.rs")
+            ["test", "tests", "test.rs", "tests.rs"].contains(&part.as_ref())
         })
     };
     all.into_iter().filter(|file| !only_tests(file)).collect()
