@@ -138,3 +138,96 @@ fn skip_uvlc(bits: &mut Bits<'_>) -> Option<()> {
     // 32 zeros and more stand for the largest number and nothing follows.
     if zeros < 32 { bits.skip(zeros) } else { Some(()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sequence headers without size field: 640x354 by SVT-AV1, 1284x722 by libaom.
+    const SVT: [u8; 13] = [0x08, 2, 0, 0, 0x0d, 0x66, 0x27, 0xfb, 0x08, 0xd5, 0xf3, 0, 0x80];
+    const AOM: [u8; 12] = [0x08, 0, 0, 0, 0x2d, 0x4d, 3, 0xb4, 0x5d, 0xaf, 0x90, 4];
+    /// The start of an OBU_FRAME.
+    const FRAME: [u8; 4] = [0x30, 0x9c, 0x43, 0x10];
+
+    #[test]
+    fn sequence_header_then_frame() {
+        // Y, W = 2, N
+        let packet = [&[0x68, SVT.len() as u8], &SVT[..], &FRAME[..]].concat();
+        let info = inspect(&packet);
+        assert!(info.keyframe_start);
+        assert_eq!(info.dimensions, Some((640, 354)));
+    }
+
+    #[test]
+    fn sequence_header_alone_with_and_without_a_count() {
+        for packet in [[&[0x10], &AOM[..]].concat(), [&[0x00, 12], &AOM[..]].concat()] {
+            let info = inspect(&packet);
+            assert!(info.keyframe_start);
+            assert_eq!(info.dimensions, Some((1284, 722)));
+        }
+    }
+
+    #[test]
+    fn sequence_header_with_size_field() {
+        let mut obu = vec![0x0a, 11];
+        obu.extend(&AOM[1..]);
+        assert_eq!(inspect(&[&[0x18], &obu[..]].concat()).dimensions, Some((1284, 722)));
+    }
+
+    #[test]
+    fn a_continued_obu_is_no_start() {
+        // Z; the bytes only look like a sequence header.
+        assert_eq!(inspect(&[&[0x90], &SVT[..]].concat()), PayloadInfo::default());
+        // The sequence header behind a continued OBU does start one.
+        let packet = [&[0xa0, 2, 0x08, 0x00], &SVT[..]].concat();
+        assert_eq!(inspect(&packet).dimensions, Some((640, 354)));
+    }
+
+    #[test]
+    fn a_delta_frame_is_no_start() {
+        assert_eq!(inspect(&[&[0x10], &FRAME[..]].concat()), PayloadInfo::default());
+    }
+
+    #[test]
+    fn the_n_bit_alone_is_a_start() {
+        let info = inspect(&[&[0x18], &FRAME[..]].concat());
+        assert!(info.keyframe_start);
+        assert_eq!(info.dimensions, None);
+    }
+
+    /// Bits from text, spaces for the eye; the OBU's header goes before.
+    fn obu(bits: &str) -> Vec<u8> {
+        let bits: Vec<u8> = bits.bytes().filter(|b| *b != b' ').map(|b| b - b'0').collect();
+        let byte = |chunk: &[u8]| (0..8).fold(0, |n, i| n << 1 | chunk.get(i).unwrap_or(&0));
+        std::iter::once(0x08).chain(bits.chunks(8).map(byte)).collect()
+    }
+
+    #[test]
+    fn sequence_header_with_everything_before_the_size() {
+        let tick = "0".repeat(32);
+        let header = [
+            "000 0 0",                             // profile, still picture, reduced
+            "1",                                   // timing info
+            &tick,                                 //
+            &tick,                                 //
+            "1 00101",                             // equal picture interval: uvlc 4
+            "1 00111",                             // decoder model, buffer_delay_length 8
+            &tick,                                 //
+            "00000 00000",                         //
+            "1",                                   // initial display delay
+            "00001",                               // two operating points
+            "000000000000 01000 1",                // level above 7, tier
+            "1 11111111 11111111 1",               // decoder model of this point
+            "1 1111",                              // display delay of this point
+            "000000000000 00111",                  // level 7: no tier
+            "0 0",                                 //
+            "1010 1001 10011111111 1011001111 11", // 11 and 10 bits: 1280, 720
+        ];
+        assert_eq!(dimensions(&obu(&header.concat())), Some((1280, 720)));
+    }
+
+    #[test]
+    fn reduced_still_picture_header() {
+        assert_eq!(dimensions(&obu("000 1 1 00000 0011 0010 1111 111")), Some((16, 8)));
+    }
+}

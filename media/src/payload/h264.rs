@@ -119,3 +119,94 @@ impl<'a> Iterator for Units<'a> {
         Some(unit)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Units of two streams of 640x354 by x264: constrained baseline, and high with B slices.
+    const BASELINE_SPS: &str = "6742c016da0280bfe23011000003000100000300140f162ea0";
+    const HIGH_SPS: &str = "67640016acd940a02ff88c0440000003004000000503c58b6580";
+    const PPS: &str = "68ce0fc8";
+    const IDR: &str = "6588843a0c6001c101108e10baaa7c2b";
+    const P: &str = "419a204af0f438079993266907c7c682";
+    const B: &str = "019ea46a477fae3fc863459f8cb44b83";
+
+    fn unit(hex: &str) -> Vec<u8> {
+        let digits = hex.as_bytes().chunks(2).map(|d| std::str::from_utf8(d).unwrap());
+        digits.map(|d| u8::from_str_radix(d, 16).unwrap()).collect()
+    }
+
+    fn aggregate(header: &[u8], units: &[&str]) -> Vec<u8> {
+        let units = units.iter().flat_map(|u| {
+            let unit = unit(u);
+            [&(unit.len() as u16).to_be_bytes(), &unit[..]].concat()
+        });
+        header.iter().copied().chain(units).collect()
+    }
+
+    #[test]
+    fn single_units() {
+        for sps in [BASELINE_SPS, HIGH_SPS] {
+            let info = inspect(&unit(sps));
+            assert!(info.keyframe_start);
+            assert_eq!(info.dimensions, Some((640, 354)));
+        }
+        let start = PayloadInfo { keyframe_start: true, ..PayloadInfo::default() };
+        assert_eq!(inspect(&unit(IDR)), start);
+        assert_eq!(inspect(&unit(PPS)), PayloadInfo::default());
+        assert_eq!(inspect(&unit(P)), PayloadInfo::default());
+        let b_frame = PayloadInfo { b_frame: true, ..PayloadInfo::default() };
+        assert_eq!(inspect(&unit(B)), b_frame);
+    }
+
+    #[test]
+    fn only_the_first_slice_of_an_idr_picture_is_a_start() {
+        // first_mb_in_slice 440, slice_type 7
+        assert!(!inspect(&[0x65, 0x00, 0xdc, 0x84, 0x40]).keyframe_start);
+        assert!(!inspect(&[0x65]).keyframe_start);
+    }
+
+    #[test]
+    fn every_number_of_a_b_slice() {
+        // first_mb_in_slice 0, then slice_type 1 and 6; 0, 2 and 5 are none.
+        let b = |second: u8| inspect(&[0x01, second]).b_frame;
+        // The numbers are 1, then 010 and 00111; 1, 011 and 00110.
+        assert!(b(0b1010_0000) && b(0b1001_1100));
+        assert!(!b(0b1100_0000) && !b(0b1011_0000) && !b(0b1001_1000));
+    }
+
+    #[test]
+    fn aggregation() {
+        for header in [&[0x78][..], &[0x79, 0x12, 0x34]] {
+            let info = inspect(&aggregate(header, &[HIGH_SPS, PPS]));
+            assert!(info.keyframe_start);
+            assert_eq!(info.dimensions, Some((640, 354)));
+            assert!(inspect(&aggregate(header, &[PPS, IDR])).keyframe_start);
+            assert_eq!(inspect(&aggregate(header, &[PPS, P])), PayloadInfo::default());
+            assert!(inspect(&aggregate(header, &[P, B])).b_frame);
+        }
+    }
+
+    #[test]
+    fn fragments() {
+        let fragment = |header: &[u8], hex: &str| [header, &unit(hex)[1..]].concat();
+        assert!(inspect(&fragment(&[0x7c, 0x85], IDR)).keyframe_start);
+        assert!(inspect(&fragment(&[0x7d, 0x85, 0x12, 0x34], IDR)).keyframe_start);
+        assert_eq!(inspect(&fragment(&[0x7c, 0x05], IDR)), PayloadInfo::default());
+        assert_eq!(inspect(&fragment(&[0x7c, 0x81], P)), PayloadInfo::default());
+        assert!(inspect(&fragment(&[0x1c, 0x81], B)).b_frame);
+        assert_eq!(inspect(&fragment(&[0x1c, 0x01], B)), PayloadInfo::default());
+    }
+
+    #[test]
+    fn a_huge_or_broken_sps_has_no_size() {
+        let mut sps = unit(HIGH_SPS);
+        sps.resize(MAX_SPS + 2, 0);
+        for sps in [&sps[..], &unit(HIGH_SPS)[..8]] {
+            let info = inspect(sps);
+            assert!(info.keyframe_start);
+            assert_eq!(info.dimensions, None);
+        }
+    }
+}

@@ -49,3 +49,47 @@ impl<'a> Iterator for Units<'a> {
         (unit.len() >= 2).then_some(unit)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The start of each NAL unit of a stream by x265.
+    const VPS: [u8; 4] = [0x40, 0x01, 0x0c, 0x01];
+    const SPS: [u8; 4] = [0x42, 0x01, 0x01, 0x01];
+    const PPS: [u8; 4] = [0x44, 0x01, 0xc1, 0x72];
+    const IDR: [u8; 4] = [0x28, 0x01, 0xaf, 0x11];
+    const TRAIL: [u8; 4] = [0x02, 0x01, 0xd0, 0x19];
+
+    fn start(payload: &[u8]) -> bool {
+        inspect(payload).keyframe_start
+    }
+
+    #[test]
+    fn single_units() {
+        assert_eq!(
+            [VPS, SPS, PPS, IDR, TRAIL].map(|u| start(&u)),
+            [true, true, false, true, false]
+        );
+        assert!(!start(&[0x28, 0x01, 0x2f, 0x11]), "a later slice of an IDR picture");
+    }
+
+    #[test]
+    fn aggregation() {
+        let packet = |units: &[[u8; 4]]| {
+            let units = units.iter().flat_map(|u| [&[0, 4], &u[..]].concat());
+            [0x60, 0x01].into_iter().chain(units).collect::<Vec<_>>()
+        };
+        assert!(start(&packet(&[PPS, SPS])));
+        assert!(start(&packet(&[PPS, IDR])));
+        assert!(!start(&packet(&[PPS, TRAIL])));
+        assert!(!start(&packet(&[PPS, IDR])[..11]), "the IDR is cut short");
+    }
+
+    #[test]
+    fn fragments() {
+        assert!(start(&[0x62, 0x01, 0x80 | 20, 0xaf, 0x11]));
+        assert!(!start(&[0x62, 0x01, 20, 0xaf, 0x11]), "not the first fragment");
+        assert!(!start(&[0x62, 0x01, 0x80 | 1, 0xd0, 0x19]), "not of a keyframe");
+    }
+}

@@ -64,3 +64,57 @@ fn dimensions(frame: &[u8]) -> Option<(u16, u16)> {
     let size = |low, high| u16::from_le_bytes([low, high]) & 0x3fff;
     Some((size(w0, w1), size(h0, h1)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payload::PictureIds;
+
+    /// The first bytes of a 640x354 keyframe and of the frame behind it, by libvpx.
+    const KEY: [u8; 12] = [0x50, 0xb1, 0, 0x9d, 1, 0x2a, 0x80, 2, 0x62, 1, 0, 0x47];
+    const DELTA: [u8; 6] = [0x31, 0x34, 0, 0x1e, 0x11, 0xd0];
+
+    fn packet(descriptor: &[u8], frame: &[u8]) -> Vec<u8> {
+        [descriptor, frame].concat()
+    }
+
+    #[test]
+    fn keyframe_behind_the_shortest_descriptor() {
+        let info = inspect(&packet(&[0x10], &KEY));
+        assert!(info.keyframe_start);
+        assert_eq!(info.dimensions, Some((640, 354)));
+        assert_eq!(info.ids, PictureIds::default());
+    }
+
+    #[test]
+    fn only_the_first_packet_of_a_keyframe_starts_it() {
+        // S clear, S set in a later partition, and a delta frame.
+        for (descriptor, frame) in [(0x00, &KEY[..]), (0x11, &KEY[..]), (0x10, &DELTA[..])] {
+            let info = inspect(&packet(&[descriptor], frame));
+            assert_eq!(info, PayloadInfo::default(), "descriptor {descriptor:#x}");
+        }
+    }
+
+    #[test]
+    fn a_browsers_descriptor() {
+        let info = inspect(&packet(&[0x90, 0xf0, 0x91, 0x23, 0x45, 0x61], &KEY));
+        assert!(info.keyframe_start);
+        assert_eq!(info.dimensions, Some((640, 354)));
+        let ids = PictureIds { picture_id: Some(0x1123), long: true, tl0_pic_idx: Some(0x45) };
+        assert_eq!(info.ids, ids);
+    }
+
+    #[test]
+    fn seven_bit_picture_id() {
+        let info = inspect(&packet(&[0x90, 0x80, 0x7f], &DELTA));
+        assert_eq!(info.ids, PictureIds { picture_id: Some(0x7f), ..PictureIds::default() });
+    }
+
+    #[test]
+    fn scaling_bits_are_no_part_of_the_size() {
+        let mut key = KEY;
+        key[7] |= 0xc0;
+        key[9] |= 0x40;
+        assert_eq!(inspect(&packet(&[0x10], &key)).dimensions, Some((640, 354)));
+    }
+}

@@ -146,3 +146,73 @@ fn dimensions(bits: &mut Bits<'_>) -> Option<(u16, u16)> {
     let (width, height) = (bits.read(16)? + 1, bits.read(16)? + 1);
     Some((u16::try_from(width).ok()?, u16::try_from(height).ok()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payload::PictureIds;
+
+    /// The first bytes of a 640x354 keyframe and of the frame behind it, by libvpx.
+    const KEY: [u8; 10] = [0x82, 0x49, 0x83, 0x42, 0x00, 0x27, 0xf0, 0x16, 0x16, 0x06];
+    const DELTA: [u8; 6] = [0x86, 0x00, 0x40, 0x92, 0xf1, 0x21];
+
+    fn packet(descriptor: &[u8], frame: &[u8]) -> Vec<u8> {
+        [descriptor, frame].concat()
+    }
+
+    #[test]
+    fn keyframe_in_flexible_mode() {
+        // I F B E
+        let info = inspect(&packet(&[0x9c, 0x91, 0x23], &KEY));
+        assert!(info.keyframe_start);
+        assert_eq!(info.dimensions, Some((640, 354)));
+        let ids = PictureIds { picture_id: Some(0x1123), long: true, tl0_pic_idx: None };
+        assert_eq!(info.ids, ids);
+    }
+
+    #[test]
+    fn keyframe_with_two_layers_in_a_scalability_structure() {
+        // I L B V; T0 S0; two sizes and a picture group of two with one and two references.
+        let structure =
+            [0x38, 1, 0x40, 0, 0xb4, 2, 0x80, 1, 0x68, 2, 0x04, 1, 0x28, 1, 2].as_slice();
+        let descriptor = [&[0xaa, 0x85, 0x39, 0x00, 0x77], structure].concat();
+        let info = inspect(&packet(&descriptor, &KEY));
+        assert!(info.keyframe_start);
+        assert_eq!(info.dimensions, Some((640, 360)), "the largest layer, not the frame's own");
+        let ids = PictureIds { picture_id: Some(0x539), long: true, tl0_pic_idx: Some(0x77) };
+        assert_eq!(info.ids, ids);
+        assert_eq!(parse(&packet(&descriptor, &KEY)).map(|d| d.len), Some(descriptor.len()));
+    }
+
+    #[test]
+    fn an_upper_spatial_layer_is_no_start() {
+        // As above, S1 that depends on S0.
+        assert!(!inspect(&packet(&[0xa8, 0x85, 0x39, 0x03, 0x77], &KEY)).keyframe_start);
+    }
+
+    #[test]
+    fn a_predicted_frame_and_a_later_packet_are_no_start() {
+        // I P F B with two references, I P B, and I F alone.
+        let flexible = [0xd8, 0x11, 0x03, 0x04];
+        assert!(!inspect(&packet(&flexible, &KEY)).keyframe_start);
+        assert_eq!(parse(&packet(&flexible, &KEY)).map(|d| d.len), Some(4));
+        // Three are the most, whatever the third one's last bit says.
+        let three = [0xd8, 0x11, 0x03, 0x05, 0x07];
+        assert_eq!(parse(&packet(&three, &KEY)).map(|d| d.len), Some(5));
+        assert!(!inspect(&packet(&[0xc8, 0x11], &KEY)).keyframe_start);
+        assert!(!inspect(&packet(&[0x90, 0x11], &KEY)).keyframe_start);
+    }
+
+    #[test]
+    fn a_sender_that_never_sets_p_is_seen_through() {
+        assert!(!inspect(&packet(&[0x9c, 0x91, 0x23], &DELTA)).keyframe_start);
+    }
+
+    #[test]
+    fn tl0_pic_idx_only_without_flexible_mode() {
+        let info = inspect(&packet(&[0xb8, 0x11, 0x00], &KEY));
+        assert_eq!(info.ids.tl0_pic_idx, None);
+        assert!(info.keyframe_start, "the frame begins right behind the layer indices");
+        assert_eq!(info.dimensions, Some((640, 354)));
+    }
+}
