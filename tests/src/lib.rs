@@ -1,1 +1,31 @@
-//! Placeholder.
+//! The bench on which the built program is tested from outside: [`Weir`] starts the real binary,
+//! [`Publisher`] and [`Viewer`] are webrtc-rs peers that speak WHIP (RFC 9725) and WHEP to it over
+//! real HTTP and UDP, [`Relay`] is the bad network between them.
+//!
+//! Nothing of the server's own code is used here: what this crate believes about SDP, RTP and the
+//! API it has read from the outside, as any client would.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "the whole crate is test code: a panic with its reason is how a test says no"
+)]
+
+pub mod clip;
+pub mod http;
+pub mod peer;
+pub mod pictures;
+pub mod publisher;
+pub mod random;
+pub mod relay;
+pub mod sdp;
+pub mod track;
+pub mod viewer;
+pub mod weir;
+
+pub use clip::{Clip, Codec};
+pub use publisher::Publisher;
+pub use relay::{Impairment, Relay};
+pub use track::{Packet, Track};
+pub use viewer::Viewer;
+pub use weir::Weir;

@@ -1,0 +1,96 @@
+//! From RTP payloads to coded pictures (RFC 6184, RFC 7741, RFC 9628, the AV1 RTP format), by
+//! webrtc-rs' depacketizers; and the two picture id fields that a switch of layers rewrites.
+
+use bytes::Bytes;
+use rtc_rtp::codec::av1::Av1Depacketizer;
+use rtc_rtp::codec::h264::H264Packet;
+use rtc_rtp::codec::vp8::Vp8Packet;
+use rtc_rtp::codec::vp9::Vp9Packet;
+use rtc_rtp::packetizer::Depacketizer;
+
+use crate::clip::Codec;
+use crate::track::Packet;
+
+/// One picture: all packets of one timestamp, from the first to the marker.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    /// Sequence number of its first packet.
+    pub first: u64,
+    /// RTP timestamp.
+    pub timestamp: u32,
+    /// As a decoder wants it.
+    pub data: Bytes,
+}
+
+/// Cuts packets (in order, nothing missing) into pictures; what stands before the first complete
+/// one and after the last is left out.
+pub fn pictures(codec: Codec, packets: &[Packet]) -> Vec<Picture> {
+    let mut all = Vec::new();
+    let mut start = 0;
+    for (i, packet) in packets.iter().enumerate() {
+        let group = &packets[start..=i];
+        let cut = packets.get(i + 1).is_none_or(|n| n.timestamp != packet.timestamp);
+        if cut {
+            if packet.marker {
+                all.push(Picture {
+                    first: group[0].seq,
+                    timestamp: packet.timestamp,
+                    data: assemble(codec, group),
+                });
+            }
+            start = i + 1;
+        }
+    }
+    all
+}
+
+fn assemble(codec: Codec, group: &[Packet]) -> Bytes {
+    let mut reader: Box<dyn Depacketizer> = match codec {
+        Codec::H264 => Box::new(H264Packet::default()),
+        Codec::Vp8 => Box::new(Vp8Packet::default()),
+        Codec::Vp9 => Box::new(Vp9Packet::default()),
+        Codec::Av1 => Box::new(Av1Depacketizer::new()),
+    };
+    let mut data = Vec::new();
+    if codec == Codec::Av1 {
+        // RTP leaves out the temporal delimiter that a file wants.
+        data.extend_from_slice(&[0x12, 0]);
+    }
+    for packet in group {
+        let part = reader
+            .depacketize(&packet.payload)
+            .unwrap_or_else(|e| panic!("packet {} is no {}: {e}", packet.seq, codec.name()));
+        data.extend_from_slice(&part);
+    }
+    data.into()
+}
+
+/// Where the picture id stands in a payload, and how wide it is in bytes.
+fn picture_id_at(codec: Codec, payload: &[u8]) -> Option<(usize, usize)> {
+    let at = match codec {
+        Codec::Vp8 if payload.first()? & 0x80 != 0 && payload.get(1)? & 0x80 != 0 => 2,
+        Codec::Vp9 if payload.first()? & 0x80 != 0 => 1,
+        _ => return None,
+    };
+    let wide = payload.get(at)? & 0x80 != 0;
+    Some((at, if wide { 2 } else { 1 }))
+}
+
+/// The 15-bit picture id.
+pub fn picture_id(codec: Codec, payload: &[u8]) -> Option<u16> {
+    match picture_id_at(codec, payload)? {
+        (at, 2) => Some(u16::from_be_bytes([payload[at] & 0x7f, *payload.get(at + 1)?])),
+        _ => None,
+    }
+}
+
+/// The payload without what a server may rewrite: the value of the picture id.
+pub fn bare(codec: Codec, payload: &Bytes) -> Bytes {
+    let Some((at, width)) = picture_id_at(codec, payload) else { return payload.clone() };
+    let mut copy = payload.to_vec();
+    copy[at] &= 0x80;
+    if width == 2 && at + 1 < copy.len() {
+        copy[at + 1] = 0;
+    }
+    copy.into()
+}

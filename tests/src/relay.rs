@@ -1,0 +1,157 @@
+//! A bad network on one machine: a UDP relay that loses, reorders and delays by a seeded die.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::net::UdpSocket;
+use tokio::task::JoinHandle;
+
+use crate::random::Random;
+
+/// What happens to each datagram.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Impairment {
+    /// Probability of loss.
+    pub loss: f64,
+    /// Probability of being overtaken: held back for [`Impairment::HOLD`].
+    pub reorder: f64,
+    /// Every datagram is this late.
+    pub delay: Duration,
+}
+
+impl Impairment {
+    /// How long a reordered datagram waits: some packets of the same frame and often the next
+    /// frame pass it.
+    pub const HOLD: Duration = Duration::from_millis(25);
+
+    /// Nothing.
+    pub const NONE: Self = Self { loss: 0.0, reorder: 0.0, delay: Duration::ZERO };
+
+    /// Nothing arrives any more.
+    pub const CUT: Self = Self { loss: 1.0, reorder: 0.0, delay: Duration::ZERO };
+}
+
+/// What one direction has done.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Datagrams in.
+    pub seen: AtomicU64,
+    /// Of them lost.
+    pub lost: AtomicU64,
+    /// Of them held back.
+    pub held: AtomicU64,
+}
+
+/// One relay stands between one client and one server address.
+#[derive(Debug)]
+pub struct Relay {
+    /// Where the client sends to.
+    pub address: SocketAddr,
+    /// Both directions share it.
+    impairment: Arc<Mutex<Impairment>>,
+    /// Client to server.
+    pub up: Arc<Counts>,
+    /// Server to client.
+    pub down: Arc<Counts>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Relay {
+    /// Listens on a free port of the server's address family and forwards to `server`.
+    pub async fn new(server: SocketAddr, impairment: Impairment, seed: u64) -> Self {
+        let any = SocketAddr::new(server.ip(), 0);
+        let front = Arc::new(UdpSocket::bind(any).await.expect("a free UDP port"));
+        let back = Arc::new(UdpSocket::bind(any).await.expect("a free UDP port"));
+        back.connect(server).await.expect("a UDP socket connects to anything");
+        let client = Arc::new(Mutex::new(None));
+        let address = front.local_addr().expect("a bound socket has an address");
+        let impairment = Arc::new(Mutex::new(impairment));
+        let (up, down) = (Arc::new(Counts::default()), Arc::new(Counts::default()));
+
+        let upward = {
+            let (front, back, client) = (front.clone(), back.clone(), client.clone());
+            let mut die = Die::new(seed, &impairment, &up);
+            tokio::spawn(async move {
+                let mut buffer = [0; 2048];
+                while let Ok((len, from)) = front.recv_from(&mut buffer).await {
+                    *client.lock().unwrap() = Some(from);
+                    let Some(wait) = die.throw() else { continue };
+                    let (back, datagram) = (back.clone(), buffer[..len].to_vec());
+                    later(wait, async move { drop(back.send(&datagram).await) }).await;
+                }
+            })
+        };
+        let downward = {
+            let mut die = Die::new(seed ^ 0xd0, &impairment, &down);
+            tokio::spawn(async move {
+                let mut buffer = [0; 2048];
+                loop {
+                    // A refused port (server gone) is an error to a connected socket; go on.
+                    let Ok(len) = back.recv(&mut buffer).await else { continue };
+                    let Some(to) = *client.lock().unwrap() else { continue };
+                    let Some(wait) = die.throw() else { continue };
+                    let (front, datagram) = (front.clone(), buffer[..len].to_vec());
+                    later(wait, async move { drop(front.send_to(&datagram, to).await) }).await;
+                }
+            })
+        };
+        Self { address, impairment, up, down, tasks: vec![upward, downward] }
+    }
+
+    /// Changes the weather.
+    pub fn set(&self, impairment: Impairment) {
+        *self.impairment.lock().unwrap() = impairment;
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+struct Die {
+    random: Random,
+    impairment: Arc<Mutex<Impairment>>,
+    counts: Arc<Counts>,
+}
+
+impl Die {
+    fn new(seed: u64, impairment: &Arc<Mutex<Impairment>>, counts: &Arc<Counts>) -> Self {
+        Self {
+            random: Random::seeded(seed),
+            impairment: impairment.clone(),
+            counts: counts.clone(),
+        }
+    }
+
+    /// How late this datagram is; `None`: never comes.
+    fn throw(&mut self) -> Option<Duration> {
+        let now = *self.impairment.lock().unwrap();
+        self.counts.seen.fetch_add(1, Ordering::Relaxed);
+        if self.random.chance(now.loss) {
+            self.counts.lost.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        if self.random.chance(now.reorder) {
+            self.counts.held.fetch_add(1, Ordering::Relaxed);
+            return Some(now.delay + Impairment::HOLD);
+        }
+        Some(now.delay)
+    }
+}
+
+async fn later(wait: Duration, send: impl Future<Output = ()> + Send + 'static) {
+    if wait.is_zero() {
+        send.await;
+    } else {
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            send.await;
+        });
+    }
+}

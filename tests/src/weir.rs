@@ -1,0 +1,320 @@
+//! The real program: started on free ports with a data folder of its own, killed at the end.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::http::{self, Answer};
+
+/// How long the program may take until it says where it listens.
+const START: Duration = Duration::from_secs(20);
+
+/// A running `weir`.
+#[derive(Debug)]
+pub struct Weir {
+    child: Child,
+    /// `http://127.0.0.1:port`, no slash at the end.
+    pub url: String,
+    said: Arc<Said>,
+    folder: PathBuf,
+}
+
+/// What the program has printed on both channels, line by line.
+#[derive(Debug, Default)]
+struct Said {
+    lines: Mutex<Vec<String>>,
+    news: Condvar,
+}
+
+impl Weir {
+    /// With defaults, on free loopback ports.
+    pub fn start() -> Self {
+        Self::with(&[], "")
+    }
+
+    /// With this configuration file (TOML), on free loopback ports.
+    pub fn configured(toml: &str) -> Self {
+        Self::with(&[], toml)
+    }
+
+    /// With more flags and a configuration file.
+    pub fn with(flags: &[&str], toml: &str) -> Self {
+        let folder = folder();
+        let mut command = command(&folder);
+        command.args(["--http-listen", "127.0.0.1:0", "--webrtc-listen", "127.0.0.1:0"]);
+        if !toml.is_empty() {
+            let file = folder.join("weir.toml");
+            std::fs::write(&file, toml).expect("the test's own folder can be written");
+            command.arg("--config").arg(file);
+        }
+        let mut child = command
+            .args(flags)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| panic!("{} does not start: {e}", binary().display()));
+        let said = Arc::new(Said::default());
+        listen(&said, child.stdout.take().expect("stdout was piped"));
+        listen(&said, child.stderr.take().expect("stderr was piped"));
+
+        let port = said.wait(START, &mut child, port_in);
+        let weir = Self { child, url: format!("http://127.0.0.1:{port}"), said, folder };
+        weir.ready();
+        weir
+    }
+
+    fn ready(&self) {
+        let started = Instant::now();
+        loop {
+            match http::try_send("GET", &self.at("/readyz"), &[], &[]) {
+                Ok(answer) if answer.status == 200 => return,
+                other => assert!(started.elapsed() < START, "not ready: {other:?}\n{}", self.log()),
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The URL of a path that starts with `/`.
+    pub fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
+    /// GET.
+    pub fn get(&self, path: &str) -> Answer {
+        http::send("GET", &self.at(path), &[], &[])
+    }
+
+    /// POST of an SDP offer.
+    pub fn offer(&self, path: &str, sdp: &str) -> Answer {
+        let headers = [("content-type", "application/sdp")];
+        http::send("POST", &self.at(path), &headers, sdp.as_bytes())
+    }
+
+    /// The API's view of a stream, `None` if it knows none of that name.
+    pub fn stream(&self, name: &str) -> Option<serde_json::Value> {
+        let answer = self.get(&format!("/api/v1/streams/{name}"));
+        match answer.status {
+            200 => Some(answer.json()),
+            404 => None,
+            other => panic!("stream {name}: {other} {}", answer.text()),
+        }
+    }
+
+    /// A stream's state as the API names it; `"gone"` where it knows no such stream.
+    pub fn state(&self, name: &str) -> String {
+        let stream = self.stream(name);
+        stream.map_or("gone".into(), |s| s["state"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Asks the API until the stream satisfies `good`.
+    #[track_caller]
+    pub fn until(
+        &self,
+        name: &str,
+        good: impl Fn(&serde_json::Value) -> bool,
+    ) -> serde_json::Value {
+        let started = Instant::now();
+        loop {
+            let stream = self.stream(name).unwrap_or_default();
+            if good(&stream) {
+                return stream;
+            }
+            assert!(started.elapsed() < Duration::from_secs(20), "never: {stream:#}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Sum of a metric over all its labels; 0 where there is none of that name.
+    pub fn metric(&self, name: &str) -> f64 {
+        samples(&self.get("/metrics").text())
+            .into_iter()
+            .filter(|(n, _, _)| n == name)
+            .map(|(_, _, v)| v)
+            .sum()
+    }
+
+    /// Process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Resident memory in bytes.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))
+            .expect("the program runs");
+        let line = status.lines().find(|l| l.starts_with("VmRSS:")).expect("Linux says VmRSS");
+        let kib = line.split_whitespace().nth(1).expect("VmRSS has a value");
+        kib.parse::<u64>().expect("VmRSS is a number") * 1024
+    }
+
+    /// Open file descriptors.
+    pub fn files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the program runs").count()
+    }
+
+    /// What the program has printed until now.
+    pub fn log(&self) -> String {
+        self.said.lines.lock().unwrap().iter().fold(String::new(), |mut all, line| {
+            let _ = writeln!(all, "  | {line}");
+            all
+        })
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    pub fn terminate(mut self, within: Duration) -> ExitStatus {
+        let pid = self.pid().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill(1) runs");
+        assert!(sent.success());
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child of ours") {
+                return status;
+            }
+            assert!(started.elapsed() < within, "still runs {within:?} after SIGTERM");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// True while the program runs.
+    pub fn alive(&mut self) -> bool {
+        self.child.try_wait().expect("a child of ours").is_none()
+    }
+}
+
+impl Drop for Weir {
+    fn drop(&mut self) {
+        let died = self.child.try_wait().ok().flatten();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+        let log = self.log();
+        if std::thread::panicking() {
+            eprintln!("weir said (ended by itself: {died:?}):\n{log}");
+        } else {
+            assert!(!log.contains("panicked at"), "the server panicked:\n{log}");
+            assert!(died.is_none_or(|d| d.success()), "the server ended with {died:?}:\n{log}");
+        }
+    }
+}
+
+impl Said {
+    fn wait(&self, limit: Duration, child: &mut Child, find: impl Fn(&str) -> Option<u16>) -> u16 {
+        let started = Instant::now();
+        let mut lines = self.lines.lock().unwrap();
+        loop {
+            if let Some(found) = lines.iter().find_map(|l| find(l)) {
+                return found;
+            }
+            let ended = child.try_wait().expect("a child of ours");
+            if ended.is_some() || started.elapsed() > limit {
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!("weir did not say where it listens ({ended:?}):\n{}", lines.join("\n"));
+            }
+            lines = self.news.wait_timeout(lines, Duration::from_millis(100)).unwrap().0;
+        }
+    }
+}
+
+fn listen(said: &Arc<Said>, pipe: impl Read + Send + 'static) {
+    let said = said.clone();
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+            said.lines.lock().unwrap().push(String::from_utf8_lossy(&line).into_owned());
+            said.news.notify_all();
+        }
+    });
+}
+
+/// The port of the first URL in a start-up line.
+fn port_in(line: &str) -> Option<u16> {
+    let rest = &line[line.find("http://")? + 7..];
+    let authority = rest.split(['/', ' ', '\x1b']).next()?;
+    authority.rsplit_once(':')?.1.parse().ok().filter(|p| *p != 0)
+}
+
+/// `(name, labels, value)` of every sample of a Prometheus text.
+pub fn samples(text: &str) -> Vec<(String, String, f64)> {
+    text.lines()
+        .filter(|l| !l.starts_with('#') && !l.trim().is_empty())
+        .map(|l| {
+            let (key, value) = l.rsplit_once(' ').unwrap_or_else(|| panic!("no sample: {l:?}"));
+            let value = value.parse().unwrap_or_else(|_| panic!("no number: {l:?}"));
+            match key.split_once('{') {
+                Some((name, labels)) => (name.into(), labels.trim_end_matches('}').into(), value),
+                None => (key.into(), String::new(), value),
+            }
+        })
+        .collect()
+}
+
+/// A run of the program that ends by itself: `(status, stdout, stderr)`.
+pub fn run(arguments: &[&str], files: &[(&str, &str)]) -> (ExitStatus, String, String) {
+    let folder = folder();
+    for (name, text) in files {
+        std::fs::write(folder.join(name), text).expect("the test's own folder can be written");
+    }
+    let output = command(&folder)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|e| panic!("{} does not start: {e}", binary().display()));
+    let _ = std::fs::remove_dir_all(&folder);
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    (output.status, text(output.stdout), text(output.stderr))
+}
+
+fn command(folder: &Path) -> Command {
+    let mut command = Command::new(binary());
+    command
+        .current_dir(folder)
+        .env("WEIR_DATA__DIR", folder.join("data"))
+        .env("RUST_BACKTRACE", "1")
+        .env("NO_COLOR", "1");
+    command
+}
+
+fn folder() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("weir-test-{}-{number}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("the temporary folder can be written");
+    folder
+}
+
+/// Where this build puts its programs: `target/debug`.
+pub fn target() -> PathBuf {
+    let exe = std::env::current_exe().expect("a test knows its own program");
+    let folder = exe.parent().expect("a program lies in a folder");
+    if folder.ends_with("deps") {
+        folder.parent().expect("deps lies in a folder").to_owned()
+    } else {
+        folder.to_owned()
+    }
+}
+
+/// The program under test: `$WEIR_BIN`, else the one beside the tests, built if it is missing.
+fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("WEIR_BIN") {
+        return path.into();
+    }
+    let path = target().join("weir");
+    if !path.exists() {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests has a parent");
+        let folder = target();
+        let built = Command::new(cargo)
+            .args(["build", "--bin", "weir", "--target-dir"])
+            .arg(folder.parent().expect("target/debug lies in target"))
+            .current_dir(root)
+            .status()
+            .expect("cargo runs");
+        assert!(built.success() && path.exists(), "`cargo build --bin weir` made no {path:?}");
+    }
+    path
+}
