@@ -79,7 +79,7 @@ async function openPage(rig, url, { name, viewport = { width: 1280, height: 800 
   });
   if (init) await page.addInitScript(init);
   await page.goto(url);
-  if (ready) await page.waitForFunction(ready);
+  if (ready) await page.waitForFunction(ready).catch((error) => { throw new Error(`${url}: ${error.message}\n${page.errors.join('\n')}`); });
   page.shot = (as = name) => page.screenshot({ path: join(OUT, `${as}.png`) });
   page.done = () => context.close();
   return page;
