@@ -57,7 +57,10 @@ test('whip-whep publishes, whip-whep watches', async () => {
   await viewer.shot();
   await viewer.evaluate(() => whep.stop());
   await publisher.evaluate(() => whip.stop());
-  await until('nobody left', async () => (await weir.api('streams')).every?.((s) => s.name !== 'whip-whep' || (s.publisher === null && s.viewers.whep === 0)));
+  await until('both have left', async () => {
+    const stream = await weir.stream('whip-whep');
+    return stream === null || (stream.publisher === null && stream.viewers.whep === 0) || Promise.reject(new Error(JSON.stringify(stream)));
+  });
   clean(publisher, viewer);
   await publisher.done();
   await viewer.done();

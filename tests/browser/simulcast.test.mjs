@@ -45,7 +45,8 @@ for (const [codec, mime] of [['vp8', 'video/VP8'], ['h264', 'video/H264']]) {
   });
 }
 
-/// Chooses a layer as a person does: in the page's menu. `null`: back to automatic.
+/// Chooses a layer as a person does: in the page's menu. `null`: back to the highest.
 async function choose(watch, id) {
-  throw new Error(`not written: ${watch} ${id}`);
+  await watch.hover('video');
+  await watch.getByLabel('Layer').selectOption(id ?? '');
 }

@@ -52,6 +52,13 @@ export async function startWeir({ port = 0, env = {}, args = [] } = {}) {
     whip: (stream) => `${origin}/whip/${stream}`,
     whep: (stream) => `${origin}/whep/${stream}`,
     stop,
+    /// The API's view of a stream, null if it knows none of that name.
+    async stream(name) {
+      const reply = await fetch(`${origin}/api/v1/streams/${name}`);
+      if (reply.status === 404) return null;
+      if (!reply.ok) throw new Error(`stream ${name}: ${reply.status} ${await reply.text()}`);
+      return reply.json();
+    },
     async api(path, options) {
       const reply = await fetch(`${origin}/api/v1/${path}`, options);
       if (!reply.ok) throw new Error(`GET /api/v1/${path}: ${reply.status} ${await reply.text()}`);
