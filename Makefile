@@ -19,9 +19,11 @@ BROWSER_DEPS := tests/browser/node_modules/.package-lock.json
 WEB_PAGES := web/dist/index.html
 WEB_SOURCES = $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*')
 
+SOAK_SECONDS ?= 3600
+
 say = @printf '\n==> %s\n' "$(1)"
 
-.PHONY: help run build web test check lint fmt clean setup setup-test
+.PHONY: help run build web test check soak lint fmt clean setup setup-test
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -39,8 +41,8 @@ web: setup $(WEB_PAGES) ## Build the pages that the binary embeds
 test: setup-test lint ## Everything: format, lints, unit and integration tests, real clients, real browser
 	$(call say,Checking and testing the pages)
 	cd web && npm run check && npm test
-	$(call say,Checking the fuzz targets)
-	cargo check --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz
+	$(call say,Fuzzing every parser for a few seconds)
+	scripts/fuzz.sh 5
 	$(call say,Building weir and the tests)
 	cargo build --locked --workspace --all-targets
 	$(call say,Running every test)
@@ -51,13 +53,18 @@ check: web lint ## The quick part of `test`: format, lints, unit tests, the laws
 	cargo test --locked --workspace --exclude tests --lib --bins
 	cargo test --locked -p tests --test architecture
 
+soak: setup ## Fuzz every parser for SOAK_SECONDS each (an hour if not said)
+	scripts/fuzz.sh $(SOAK_SECONDS)
+
 lint: web
 	$(call say,Format and lints)
 	cargo fmt --all --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 fmt: ## Format the Rust code
 	cargo fmt --all
+	cargo fmt --manifest-path fuzz/Cargo.toml
 
 clean: ## Remove what was built and installed under this folder
 	rm -rf target fuzz/target web/dist web/node_modules tests/browser/node_modules
