@@ -46,3 +46,19 @@ impl fmt::Debug for EncodingId {
         f.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_kept_and_ill_formed_ones_refused() {
+        for name in ["h", "hi-RES_2", "0123456789abcdef"] {
+            assert_eq!(EncodingId::new(name).map(|id| id.to_string()), Some(name.to_owned()));
+        }
+        for name in ["", "0123456789abcdefg", "a b", "ä"] {
+            assert_eq!(EncodingId::new(name), None, "{name:?}");
+        }
+        assert_eq!(EncodingId::new("main"), Some(EncodingId::MAIN));
+    }
+}

@@ -52,3 +52,24 @@ impl fmt::Display for Name {
         f.write_str(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_allowed_character_and_the_longest_name() {
+        for name in ["a", "AZaz09._~-", &"x".repeat(MAX_LEN)] {
+            assert_eq!(Name::new(name).map(|n| n.to_string()), Ok(name.to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_is_refused_is_said() {
+        assert_eq!(Name::new(""), Err(Error::Empty));
+        assert_eq!(Name::new(&"x".repeat(MAX_LEN + 1)), Err(Error::TooLong(MAX_LEN + 1)));
+        for (name, c) in [("a/b", '/'), ("a b", ' '), ("é", 'é'), ("a\0", '\0'), ("a%20", '%')] {
+            assert_eq!(Name::new(name), Err(Error::Character(c)));
+        }
+    }
+}
