@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 if cargo nextest --version >/dev/null 2>&1; then
     cargo test --locked --workspace --doc
-    cargo nextest run --profile workspace --locked --workspace --no-fail-fast
+    cargo nextest run --locked --workspace --no-fail-fast
 else
     timeout --kill-after=30 2400 cargo test --locked --workspace --no-fail-fast
 fi
