@@ -1,0 +1,65 @@
+// WHEP, the viewer's side (draft-ietf-wish-whep): one RTCPeerConnection that receives at most one
+// video and one audio track. It stays the same while publishers come, go and change codec.
+
+import { watchConnection, type ConnectionEvents } from "./connection";
+import { Problem } from "./problem";
+import { offer, type Session } from "./resource";
+import { acceptedKinds, withOpusParameters } from "./sdp";
+
+const LAYER = "urn:ietf:params:whep:ext:core:layer";
+
+export class WhepClient {
+  readonly pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+  /** The tracks, there from the start; they are silent until somebody publishes. */
+  readonly stream = new MediaStream();
+  private readonly video = this.pc.addTransceiver("video", { direction: "recvonly" });
+  private readonly audio = this.pc.addTransceiver("audio", { direction: "recvonly" });
+  private session: Session | null = null;
+  private readonly aborted = new AbortController();
+  private unwatch = () => {};
+
+  constructor() {
+    // Of one MediaStream, so that the browser keeps lips and voice together.
+    this.stream.addTrack(this.video.receiver.track);
+    this.stream.addTrack(this.audio.receiver.track);
+  }
+
+  /** Negotiates. Throws a `Problem`; afterwards `events` tell how it goes. */
+  async connect(endpoint: string, token: string | null, events: ConnectionEvents): Promise<void> {
+    const { sdp } = await this.pc.createOffer();
+    // Without this a browser plays stereo Opus as mono.
+    const local = withOpusParameters(sdp ?? "", { stereo: "1" });
+    await this.pc.setLocalDescription({ type: "offer", sdp: local });
+    const answer = await offer(endpoint, local, token, this.aborted.signal);
+    if (this.aborted.signal.aborted) {
+      await answer.session.end();
+      throw new Problem("Stopped", "");
+    }
+    this.session = answer.session;
+    if (acceptedKinds(answer.sdp).length === 0) {
+      throw new Problem("Nothing to play", "This browser and the server have no codec in common.", 406);
+    }
+    await this.pc.setRemoteDescription({ type: "answer", sdp: answer.sdp });
+    this.unwatch = watchConnection(this.pc, answer.sdp, events);
+  }
+
+  /** True if the server lets a viewer choose a layer. */
+  get canChooseLayer(): boolean {
+    return this.session?.links.has(LAYER) ?? false;
+  }
+
+  /** Chooses an encoding by its id; `null` leaves the choice to the server again. */
+  async chooseLayer(encodingId: string | null): Promise<void> {
+    const mediaId = this.video.mid ?? "0";
+    await this.session?.extend(LAYER, encodingId === null ? { mediaId } : { mediaId, encodingId });
+  }
+
+  /** Ends the session on both sides. */
+  close(): void {
+    this.aborted.abort();
+    this.unwatch();
+    this.pc.close();
+    void this.session?.end();
+    this.session = null;
+  }
+}

@@ -1,0 +1,38 @@
+// The build: four pages into dist/, everything they need under /assets/ with a hash in its name
+// (the server says "immutable" for that folder). In development the same addresses as the server
+// gives, with WHIP, WHEP and the API passed on to a server on 127.0.0.1:8080.
+
+import { fileURLToPath } from "node:url";
+import { defineConfig, type Plugin } from "vite";
+
+const page = (name: string) => fileURLToPath(new URL(`${name}.html`, import.meta.url));
+const server = process.env["WEIR_URL"] ?? "http://127.0.0.1:8080";
+
+/** `/publish/demo` is publish.html, as the server has it. */
+function streamPages(): Plugin {
+  return {
+    name: "stream-pages",
+    configureServer(dev) {
+      dev.middlewares.use((request, _response, next) => {
+        const match = /^\/(publish|watch|embed)\/[^/?]+(\?.*)?$/.exec(request.url ?? "");
+        if (match) request.url = `/${match[1]}.html${match[2] ?? ""}`;
+        next();
+      });
+    },
+  };
+}
+
+export default defineConfig({
+  plugins: [streamPages()],
+  build: {
+    target: "es2021",
+    modulePreload: { polyfill: false },
+    rollupOptions: { input: ["index", "publish", "watch", "embed"].map(page) },
+  },
+  server: {
+    proxy: Object.fromEntries(
+      ["/whip/", "/whep/", "/api/", "/healthz", "/readyz", "/metrics"].map((path) => [path, server]),
+    ),
+  },
+  test: { include: ["test/**/*.test.ts"] },
+} as Parameters<typeof defineConfig>[0]);
