@@ -1,1 +1,19 @@
-//! Placeholder.
+//! The selective forwarding unit, sans-IO: peers, publishers, viewers, and a shard of them.
+//!
+//! A datagram enters at [`shard::Shard::receive`], finds its session in [`demux`], is opened by
+//! [`transport`], becomes a packet of an encoding in [`publisher`], is judged and rewritten for each
+//! viewer in [`viewer`], sealed by that viewer's transport, and leaves at
+//! [`shard::Shard::poll_transmit`]. No sockets, clocks or threads enter here.
+
+pub mod demux;
+pub mod publisher;
+pub mod shard;
+pub mod stats;
+pub mod transport;
+pub mod viewer;
+
+#[cfg(test)]
+mod test;
+
+pub use shard::{Add, Closed, Command, Config, Event, Shard};
+pub use transport::{Certificate, Peer, Transmit};

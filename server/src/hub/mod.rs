@@ -1,10 +1,39 @@
-//! Which stream lives where: the HTTP side asks here, the media thread reports here.
+//! Which stream lives where. The HTTP side asks here, the media thread reports here; between them
+//! one task owns every [`stream::Stream`] and carries out what it wants.
 
+mod actor;
+mod negotiation;
+mod view;
+
+use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
+use sfu::{Certificate, Peer};
 use signaling::{Agreement, Local, Problem, SessionId};
+use tokio::sync::{mpsc, oneshot};
 
+use self::actor::Actor;
+use crate::net::{self, Media, Socket};
 use crate::status;
+
+/// Requests that may wait for the hub; a sender beyond that waits.
+const REQUESTS: usize = 1024;
+
+/// What the hub needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// WHIP sessions at once.
+    pub max_publishers: usize,
+    /// WHEP sessions at once.
+    pub max_viewers: usize,
+    /// A viewer without a publisher waits for one, instead of being told 409.
+    pub wait_for_publisher: bool,
+    /// More candidates than the machine's own addresses.
+    pub advertise: Vec<SocketAddr>,
+    /// Time limits of sessions.
+    pub sfu: sfu::Config,
+}
 
 /// One accepted offer on its way to the media thread.
 #[derive(Debug)]
@@ -32,76 +61,161 @@ pub enum Role {
 
 /// Handle on the hub. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Hub {}
+pub struct Hub {
+    requests: mpsc::Sender<Request>,
+    media: Media,
+    shared: Arc<Shared>,
+}
+
+/// Something to do inside the hub's task.
+type Request = Box<dyn FnOnce(&mut Actor) + Send>;
+
+#[derive(Debug)]
+struct Shared {
+    certificate: Certificate,
+    bound: SocketAddr,
+    advertised: Vec<SocketAddr>,
+}
+
+/// Starts the media thread on `socket` and the hub's task on the current tokio runtime.
+///
+/// # Errors
+/// If the kernel gives no thread, or the crypto library no certificate.
+pub fn start(config: Config, socket: Socket) -> io::Result<Hub> {
+    let bound = socket.local();
+    let certificate = Certificate::generate(net::now()).map_err(io::Error::other)?;
+    let advertised = config.advertise.clone();
+    let (media, events) = net::start(socket, config.sfu)?;
+    let (requests, inbox) = mpsc::channel(REQUESTS);
+    tokio::spawn(Actor::new(config, media.clone()).run(inbox, events));
+    let shared = Arc::new(Shared { certificate, bound, advertised });
+    Ok(Hub { requests, media, shared })
+}
 
 impl Hub {
     /// Our side of a negotiation: fresh credentials and SSRCs, and the host candidates to announce
     /// to a client at `client` (loopback addresses only to clients on this machine).
     pub fn local(&self, client: IpAddr) -> Local {
-        unimplemented_stub(client)
+        let shared = &self.shared;
+        let own = net::addresses::own();
+        let candidates = net::addresses::candidates(client, shared.bound, &shared.advertised, &own);
+        negotiation::local(shared.certificate.fingerprint().clone(), candidates)
     }
 
     /// A publisher comes. It becomes the stream's source when it has connected.
+    ///
+    /// # Errors
+    /// 503 if there are too many publishers, or the server stops.
     pub async fn publish(&self, join: Join) -> Result<(), Problem> {
-        unimplemented_stub(join)
+        let peer = self.peer(&join);
+        self.ask(move |actor| actor.publish(join, peer)).await?
     }
 
     /// A viewer comes. Waits without a publisher.
+    ///
+    /// # Errors
+    /// 503 if there are too many viewers or the server stops, 422 if this viewer cannot show what
+    /// is published, 409 if there is no publisher and viewers are not to wait.
     pub async fn watch(&self, join: Join) -> Result<(), Problem> {
-        unimplemented_stub(join)
+        let peer = self.peer(&join);
+        self.ask(move |actor| actor.watch(join, peer)).await?
     }
 
     /// Ends a session; false if there is none of that stream, role and id.
     pub async fn leave(&self, stream: &stream::Name, role: Role, session: SessionId) -> bool {
-        unimplemented_stub((stream, role, session))
+        let stream = stream.clone();
+        self.ask(move |actor| actor.leave(&stream, role, session)).await.unwrap_or(false)
     }
 
     /// True if this session exists.
     pub async fn exists(&self, stream: &stream::Name, role: Role, session: SessionId) -> bool {
-        unimplemented_stub((stream, role, session))
+        let stream = stream.clone();
+        self.ask(move |actor| actor.exists(&stream, role, session)).await.unwrap_or(false)
     }
 
     /// A viewer chooses an encoding; `None`: the highest again.
+    ///
+    /// # Errors
+    /// 404 if there is no such viewer.
     pub async fn set_layer(
         &self,
         stream: &stream::Name,
         session: SessionId,
         layer: Option<media::EncodingId>,
     ) -> Result<(), Problem> {
-        unimplemented_stub((stream, session, layer))
+        let stream = stream.clone();
+        self.ask(move |actor| actor.set_layer(&stream, session, layer)).await?
     }
 
     /// Every stream, by name.
     pub async fn streams(&self) -> Vec<status::Stream> {
-        unimplemented_stub(())
+        let facts = self.ask(|actor| actor.facts(None)).await.unwrap_or_default();
+        view::streams(&self.media, facts).await
     }
 
     /// One stream.
     pub async fn stream(&self, name: &stream::Name) -> Option<status::Stream> {
-        unimplemented_stub(name)
+        let name = name.clone();
+        let facts = self.ask(move |actor| actor.facts(Some(&name))).await.ok()?;
+        view::streams(&self.media, facts).await.pop()
     }
 
     /// Its viewers.
     pub async fn viewers(&self, name: &stream::Name) -> Option<Vec<status::Viewer>> {
-        unimplemented_stub(name)
+        let name = name.clone();
+        let facts = self.ask(move |actor| actor.facts(Some(&name))).await.ok()?;
+        Some(view::viewers(&self.media, facts.into_iter().next()?).await)
     }
 
     /// Disconnects the publisher; false if there is none.
     pub async fn kick_publisher(&self, name: &stream::Name) -> bool {
-        unimplemented_stub(name)
+        let name = name.clone();
+        self.ask(move |actor| actor.kick(&name)).await.unwrap_or(false)
     }
 
     /// Sums since the start.
     pub async fn totals(&self) -> status::Totals {
-        unimplemented_stub(())
+        let counts = self.ask(|actor| actor.counts()).await.unwrap_or_default();
+        view::totals(&self.media, counts).await
     }
 
-    /// No new publishers from now on; closes every session and returns when the goodbyes are sent.
+    /// No new sessions from now on; closes every session and returns when the goodbyes are sent.
     pub async fn drain(&self) {
-        unimplemented_stub(())
+        // If the hub or the media thread is gone already, so are all sessions.
+        let _ = self.ask(Actor::drain).await;
+        let (done, stopped) = oneshot::channel();
+        if self.barrier().await && self.media.send(net::Command::Stop(done)).await.is_ok() {
+            let _ = stopped.await;
+        }
+    }
+
+    /// Waits until the hub has passed on all that it wanted from the media thread so far.
+    async fn barrier(&self) -> bool {
+        self.ask(|_| ()).await.is_ok()
+    }
+
+    /// Built here, on the caller's thread, so that its cost is not the media thread's.
+    fn peer(&self, join: &Join) -> Box<Peer> {
+        Box::new(Peer::new(&join.agreement, &self.shared.certificate, net::now()))
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Actor) -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let (reply, answer) = oneshot::channel();
+        let request = move |actor: &mut Actor| {
+            // Whoever asked may have gone away.
+            let _ = reply.send(work(actor));
+        };
+        self.requests.send(Box::new(request)).await.map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())
     }
 }
 
-fn unimplemented_stub<A, B>(_: A) -> B {
-    std::process::abort()
+fn stopping() -> Problem {
+    let detail = "The server is shutting down. Try again in a few seconds.";
+    let mut problem = Problem::new(503, "shutting-down", "The server is shutting down", detail);
+    problem.retry_after = Some(5);
+    problem
 }

@@ -1,0 +1,198 @@
+//! What the hub knows and what the media thread counts, put together for the API.
+
+use std::time::SystemTime;
+
+use media::{Codec, Kind};
+use sfu::stats::{EncodingSnapshot, Totals, ViewerSnapshot};
+use signaling::SessionId;
+
+use super::actor::{Counts, Facts, Session};
+use crate::net::Media;
+use crate::status::{
+    self, Encoding, Publisher, State, Stream, Track, Viewer, ViewerCounts, Warning,
+};
+
+/// Longer keyframe intervals make viewers wait.
+const LONG_KEYFRAME_INTERVAL_MS: u64 = 5_000;
+
+/// Every stream of `facts`.
+pub(super) async fn streams(media: &Media, facts: Vec<Facts>) -> Vec<Stream> {
+    let ids: Vec<Option<SessionId>> =
+        facts.iter().map(|f| f.publisher.as_ref().map(|(id, _)| *id)).collect();
+    let read = move |shard: &sfu::Shard, _, _| -> Vec<Vec<EncodingSnapshot>> {
+        ids.iter().map(|id| id.map_or_else(Vec::new, |id| shard.publisher(id))).collect()
+    };
+    // Without a media thread there is nothing to show; the server is ending.
+    let snapshots = media.look(read).await.unwrap_or_default();
+    facts.into_iter().zip(snapshots).map(|(f, encodings)| stream(f, encodings)).collect()
+}
+
+/// Every viewer of one stream.
+pub(super) async fn viewers(media: &Media, facts: Facts) -> Vec<Viewer> {
+    let ids: Vec<SessionId> = facts.viewers.iter().map(|(id, ..)| *id).collect();
+    let read = move |shard: &sfu::Shard, _, now| -> Vec<Option<ViewerSnapshot>> {
+        ids.iter().map(|id| shard.viewer(*id, now)).collect()
+    };
+    let snapshots = media.look(read).await.unwrap_or_default();
+    let viewers = facts.viewers.into_iter().zip(snapshots);
+    viewers
+        .filter_map(|((id, session, missing), s)| Some(viewer(id, session, &missing, s?)))
+        .collect()
+}
+
+/// Sums over everything.
+pub(super) async fn totals(media: &Media, counts: Counts) -> status::Totals {
+    let (sums, socket) = media
+        .look(|shard: &sfu::Shard, counters, _| (shard.totals(), counters))
+        .await
+        .unwrap_or((Totals::default(), crate::net::Counters::default()));
+    let mut drops: Vec<(&'static str, u64)> = sums.drops.iter().collect();
+    drops.push(("send_blocked", socket.send_blocked));
+    drops.push(("send_failed", socket.send_failed));
+    status::Totals {
+        live_streams: counts.live,
+        publishers: counts.publishers,
+        viewers: counts.viewers,
+        packets_in: sums.packets_in,
+        bytes_in: sums.bytes_in,
+        packets_out: sums.packets_out,
+        bytes_out: sums.bytes_out,
+        drops,
+        keyframe_requests: sums.keyframe_requests,
+    }
+}
+
+fn stream(facts: Facts, mut encodings: Vec<EncodingSnapshot>) -> Stream {
+    let pixels =
+        |e: &EncodingSnapshot| e.dimensions.map_or(0, |(w, h)| u32::from(w) * u32::from(h));
+    encodings.sort_by_key(|e| std::cmp::Reverse((pixels(e), e.bitrate_bps)));
+    let warnings = warnings(&encodings);
+    Stream {
+        name: facts.name.to_string(),
+        state: match facts.state {
+            stream::State::Idle => State::Idle,
+            stream::State::Starting => State::Starting,
+            stream::State::Live => State::Live,
+            stream::State::Ended => State::Ended,
+        },
+        publisher: facts.publisher.map(|(_, session)| publisher(session)),
+        tracks: tracks(&encodings),
+        bridges: Vec::new(),
+        viewers: ViewerCounts { whep: facts.viewers.len(), hls: 0, dash: 0 },
+        warnings,
+    }
+}
+
+fn publisher(session: Session) -> Publisher {
+    Publisher {
+        protocol: "whip",
+        since: rfc3339(session.since),
+        address: session.address.to_string(),
+        user_agent: session.user_agent,
+    }
+}
+
+fn tracks(encodings: &[EncodingSnapshot]) -> Vec<Track> {
+    let of = |kind| encodings.iter().filter(move |e| e.kind == kind);
+    let video = of(Kind::Video).next().map(|first| Track::Video {
+        codec: first.codec.name(),
+        encodings: of(Kind::Video).map(encoding).collect(),
+    });
+    let audio = of(Kind::Audio).map(|e| Track::Audio {
+        codec: e.codec.name(),
+        channels: e.channels,
+        sample_rate: e.codec.clock_rate(),
+        packets: e.packets,
+        bytes: e.bytes,
+        lost: e.lost,
+        bitrate_bps: e.bitrate_bps,
+    });
+    video.into_iter().chain(audio).collect()
+}
+
+fn encoding(e: &EncodingSnapshot) -> Encoding {
+    Encoding {
+        id: e.id.to_string(),
+        origin: "source",
+        width: e.dimensions.map(|(width, _)| width),
+        height: e.dimensions.map(|(_, height)| height),
+        fps: (e.fps * 10.0).round() / 10.0,
+        bitrate_bps: e.bitrate_bps,
+        keyframe_interval_ms: keyframe_interval_ms(e),
+        packets: e.packets,
+        bytes: e.bytes,
+        lost: e.lost,
+        b_frames: e.b_frames,
+        active: e.active,
+    }
+}
+
+fn keyframe_interval_ms(e: &EncodingSnapshot) -> Option<u64> {
+    e.keyframe_interval.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn warnings(encodings: &[EncodingSnapshot]) -> Vec<Warning> {
+    let mut out = Vec::new();
+    if encodings.iter().any(|e| e.b_frames) {
+        out.push(Warning {
+            code: "b_frames".into(),
+            text: "The video has B-frames, which WebRTC viewers show as a jumping picture. Set \
+                   B-frames to 0 in the encoder (OBS: Max B-frames 0; ffmpeg: -bf 0)."
+                .into(),
+        });
+    }
+    let video = || encodings.iter().filter(|e| e.kind == Kind::Video);
+    if video().count() > 0
+        && video().all(|e| e.dimensions.is_none())
+        && video().any(|e| e.packets > 300)
+    {
+        out.push(Warning {
+            code: "no_keyframe".into(),
+            text: "No keyframe has come yet, so nobody can see the picture. Set a keyframe \
+                   interval of 1 to 2 seconds in the encoder."
+                .into(),
+        });
+    }
+    let h264 = video().filter(|e| matches!(e.codec, Codec::H264));
+    if h264.filter_map(keyframe_interval_ms).any(|ms| ms > LONG_KEYFRAME_INTERVAL_MS) {
+        out.push(Warning {
+            code: "long_keyframe_interval".into(),
+            text: "Keyframes are more than 5 seconds apart; a viewer who joins may wait that long \
+                   for a picture. Set a keyframe interval of 1 to 2 seconds in the encoder."
+                .into(),
+        });
+    }
+    out
+}
+
+fn viewer(id: SessionId, session: Session, missing: &[Codec], s: ViewerSnapshot) -> Viewer {
+    let missing = s.missing.or(missing.first().copied());
+    let problem = missing.map(|codec| {
+        format!("the stream is {}, which this viewer did not offer", codec.rtpmap_name())
+    });
+    Viewer {
+        session: id.to_string(),
+        protocol: "whep",
+        since: rfc3339(session.since),
+        address: session.address.to_string(),
+        user_agent: session.user_agent,
+        state: match (s.connected, s.playing) {
+            (false, _) => "connecting",
+            (true, false) => "waiting",
+            (true, true) => "playing",
+        },
+        layer: s.layer.map(|id| id.to_string()),
+        wanted_layer: s.wanted.map(|id| id.to_string()),
+        bitrate_bps: s.bitrate_bps,
+        packets: s.packets,
+        bytes: s.bytes,
+        loss: s.loss.map(f64::from),
+        rtt_ms: s.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
+        estimate_bps: None,
+        problem,
+    }
+}
+
+fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}

@@ -1,0 +1,66 @@
+//! Keyframe requests, coalesced: one PLI per encoding per [`INTERVAL`] however many viewers ask.
+
+use std::time::{Duration, Instant};
+
+/// The shortest time between two requests for one encoding.
+pub const INTERVAL: Duration = Duration::from_millis(500);
+
+/// The requests for one encoding.
+#[derive(Debug, Default)]
+pub struct Requests {
+    wanted: bool,
+    last: Option<Instant>,
+}
+
+impl Requests {
+    /// Somebody needs a keyframe.
+    pub fn want(&mut self) {
+        self.wanted = true;
+    }
+
+    /// A keyframe has begun: whoever asked before this is served.
+    pub fn served(&mut self) {
+        self.wanted = false;
+    }
+
+    /// True if a request is to be sent now; it then counts as sent. Stays wanted until served, so a
+    /// request that is lost is repeated.
+    pub fn due(&mut self, now: Instant) -> bool {
+        let early = self.last.is_some_and(|t| now.saturating_duration_since(t) < INTERVAL);
+        if !self.wanted || early {
+            return false;
+        }
+        self.last = Some(now);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_wants_make_one_request_per_interval() {
+        let start = crate::test::epoch();
+        let mut requests = Requests::default();
+        let mut sent = 0;
+        for ms in 0..2000 {
+            requests.want();
+            sent += u32::from(requests.due(start + Duration::from_millis(ms)));
+        }
+        assert_eq!(sent, 4);
+    }
+
+    #[test]
+    fn a_served_request_is_not_repeated_and_an_unserved_one_is() {
+        let start = crate::test::epoch();
+        let mut requests = Requests::default();
+        assert!(!requests.due(start));
+        requests.want();
+        assert!(requests.due(start));
+        assert!(!requests.due(start + INTERVAL / 2));
+        assert!(requests.due(start + INTERVAL));
+        requests.served();
+        assert!(!requests.due(start + INTERVAL * 3));
+    }
+}

@@ -1,0 +1,180 @@
+//! Counters: what was received, sent and dropped, and the snapshots that the API shows.
+
+use std::time::{Duration, Instant};
+
+use media::{Codec, EncodingId, Kind};
+
+/// Why something was not taken or not forwarded. Every drop is counted under one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Drop {
+    /// A datagram that belongs to no session.
+    UnknownSource,
+    /// No STUN, DTLS, RTP or RTCP, or cut short.
+    Malformed,
+    /// STUN whose integrity is wrong, or DTLS/SRTP from an address that did not prove itself.
+    NotAuthentic,
+    /// The transport refused it: a broken DTLS record.
+    Transport,
+    /// RTP that brought no media: not authentic, a duplicate, or the padding of a bandwidth probe.
+    RtpUnusable,
+    /// RTP with a payload type that was not negotiated, or of one encoding too many.
+    UnknownPayload,
+    /// An encoding that this viewer does not watch now.
+    NotSelected,
+    /// The viewer waits for a keyframe of its encoding.
+    AwaitingKeyframe,
+    /// The viewer's offer has no payload type for this codec.
+    NoCommonCodec,
+    /// Arrived after the viewer had switched past it.
+    Late,
+    /// The viewer's transport is not up yet.
+    NotConnected,
+}
+
+impl Drop {
+    /// How many reasons there are.
+    pub const COUNT: usize = Self::NAMES.len();
+    const NAMES: [&'static str; 11] = [
+        "unknown_source",
+        "malformed",
+        "not_authentic",
+        "transport",
+        "rtp_unusable",
+        "unknown_payload",
+        "not_selected",
+        "awaiting_keyframe",
+        "no_common_codec",
+        "late",
+        "not_connected",
+    ];
+
+    /// The label in `/metrics`.
+    pub const fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
+/// Drops by reason.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Drops([u64; Drop::COUNT]);
+
+impl Drops {
+    /// Counts one.
+    pub fn count(&mut self, reason: Drop) {
+        self.0[reason as usize] += 1;
+    }
+
+    /// How many for this reason.
+    pub fn get(&self, reason: Drop) -> u64 {
+        self.0[reason as usize]
+    }
+
+    /// Every reason by its name.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        Drop::NAMES.into_iter().zip(self.0)
+    }
+}
+
+/// A counter's speed over the last full interval of at least [`Rate::INTERVAL`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rate {
+    since: Option<(Instant, u64)>,
+    per_second: f64,
+}
+
+impl Rate {
+    /// The shortest interval that is measured over.
+    pub const INTERVAL: Duration = Duration::from_millis(950);
+
+    /// The counter stands at `total` now.
+    pub fn update(&mut self, now: Instant, total: u64) {
+        let Some((then, before)) = self.since else {
+            self.since = Some((now, total));
+            return;
+        };
+        let elapsed = now.saturating_duration_since(then);
+        if elapsed >= Self::INTERVAL {
+            self.per_second = total.saturating_sub(before) as f64 / elapsed.as_secs_f64();
+            self.since = Some((now, total));
+        }
+    }
+
+    /// Counts per second.
+    pub fn per_second(&self) -> f64 {
+        self.per_second
+    }
+}
+
+/// Sums over the life of a shard.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Totals {
+    /// Media packets in.
+    pub packets_in: u64,
+    /// Their payload bytes.
+    pub bytes_in: u64,
+    /// Media packets out, without retransmissions.
+    pub packets_out: u64,
+    /// Their payload bytes.
+    pub bytes_out: u64,
+    /// Keyframe requests sent to publishers.
+    pub keyframe_requests: u64,
+    /// Everything that went nowhere.
+    pub drops: Drops,
+}
+
+/// One encoding as it is now.
+#[derive(Clone, Debug)]
+pub struct EncodingSnapshot {
+    /// Its id.
+    pub id: EncodingId,
+    /// Audio or video.
+    pub kind: Kind,
+    /// Codec of the last packet.
+    pub codec: Codec,
+    /// Audio channels as negotiated.
+    pub channels: u8,
+    /// Pixels, once a keyframe has said it.
+    pub dimensions: Option<(u16, u16)>,
+    /// Over the last second.
+    pub fps: f64,
+    /// Over the last second.
+    pub bitrate_bps: u64,
+    /// Between the last two keyframes.
+    pub keyframe_interval: Option<Duration>,
+    /// Unique packets.
+    pub packets: u64,
+    /// Their payload bytes.
+    pub bytes: u64,
+    /// Sequence numbers that never came.
+    pub lost: u64,
+    /// B frames have been seen.
+    pub b_frames: bool,
+    /// Packets arrive now.
+    pub active: bool,
+}
+
+/// One viewer as it is now.
+#[derive(Clone, Debug)]
+pub struct ViewerSnapshot {
+    /// DTLS is up.
+    pub connected: bool,
+    /// Media was forwarded within the last second.
+    pub playing: bool,
+    /// The video encoding that is forwarded.
+    pub layer: Option<EncodingId>,
+    /// The one that the viewer chose.
+    pub wanted: Option<EncodingId>,
+    /// Over the last second.
+    pub bitrate_bps: u64,
+    /// Without retransmissions.
+    pub packets: u64,
+    /// Their payload bytes.
+    pub bytes: u64,
+    /// Fraction of the last receiver report, 0 to 1.
+    pub loss: Option<f32>,
+    /// By RTCP.
+    pub rtt: Option<Duration>,
+    /// A codec of the publisher for which this viewer's offer has no payload type.
+    pub missing: Option<Codec>,
+}

@@ -1,0 +1,377 @@
+//! One peer's transport: ICE-lite (RFC 8445), DTLS (RFC 8842), SRTP (RFC 3711), RTCP with NACK/RTX
+//! (RFC 4585, RFC 4588) and transport-cc feedback.
+//!
+//! Today str0m does all of it, driven through its direct API from a [`signaling::Agreement`]; no
+//! other folder of ours may name str0m, so that our own transport can take its place. Datagrams
+//! and the time go in, [`Output`]s come out: after every call that takes `&mut self`, call
+//! [`Peer::poll`] until it returns [`Output::Timeout`].
+
+mod config;
+mod convert;
+
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use media::rtp::Extensions;
+use media::{EncodingId, Kind};
+use signaling::Agreement;
+use str0m::media::{KeyframeRequestKind, Mid};
+use str0m::net::{Protocol, Receive};
+use str0m::rtp::{RtpWrite, Ssrc};
+use str0m::{Event as RtcEvent, Input, Output as RtcOutput, Rtc};
+
+pub use config::Certificate;
+
+/// A datagram to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// The local address to send from.
+    pub source: SocketAddr,
+    /// Where to.
+    pub destination: SocketAddr,
+    /// The bytes.
+    pub contents: Vec<u8>,
+}
+
+/// What a peer has to say.
+#[derive(Debug)]
+pub enum Output {
+    /// Send this.
+    Transmit(Transmit),
+    /// Nothing more before this time (`None`: never), or the next input.
+    Timeout(Option<Instant>),
+    /// Something happened.
+    Event(Event),
+}
+
+/// What happened at a peer.
+#[derive(Debug)]
+pub enum Event {
+    /// DTLS is up: media can flow.
+    Connected,
+    /// The peer said goodbye (DTLS close_notify).
+    Closed,
+    /// A media packet, in arrival order, retransmissions unwrapped, duplicates removed.
+    Packet(Packet),
+    /// The peer wants a keyframe of what it receives (PLI or FIR).
+    KeyframeRequest,
+    /// What receiver reports said of what we send.
+    Feedback {
+        /// Audio or video.
+        kind: Kind,
+        /// Fraction of packets lost, 0 to 1.
+        loss: Option<f32>,
+        /// Round trip.
+        rtt: Option<Duration>,
+    },
+}
+
+/// An authentic media packet.
+#[derive(Debug)]
+pub struct Packet {
+    /// Audio or video.
+    pub kind: Kind,
+    /// The rid, or [`EncodingId::MAIN`].
+    pub encoding: EncodingId,
+    /// SSRC on the wire.
+    pub ssrc: u32,
+    /// Payload type of the media, also where it came as a retransmission.
+    pub pt: u8,
+    /// Extended sequence number.
+    pub seq: u64,
+    /// RTP timestamp.
+    pub timestamp: u32,
+    /// Marker bit.
+    pub marker: bool,
+    /// Arrival.
+    pub arrival: Instant,
+    /// Payload; may be empty (padding).
+    pub payload: Arc<[u8]>,
+    /// Extensions that are passed on.
+    pub extensions: Extensions,
+    /// The publisher's last sender report for this SSRC: its wall clock and the RTP timestamp.
+    pub report: Option<(SystemTime, u32)>,
+}
+
+/// A media packet to send.
+#[derive(Debug)]
+pub struct Send<'a> {
+    /// Audio or video.
+    pub kind: Kind,
+    /// Payload type.
+    pub pt: u8,
+    /// Extended sequence number, the first one below 2^15.
+    pub seq: u64,
+    /// RTP timestamp.
+    pub timestamp: u32,
+    /// Marker bit.
+    pub marker: bool,
+    /// When this packet was captured: what our sender reports relate the timestamp to.
+    pub time: Instant,
+    /// Payload, shared between all viewers.
+    pub payload: &'a Arc<[u8]>,
+    /// VP8: picture ids to write instead of those in the payload.
+    pub vp8: Option<media::payload::PictureIds>,
+    /// Extensions.
+    pub extensions: Extensions,
+}
+
+/// What kind of datagram was taken, by its first byte (RFC 7983).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// A STUN message whose integrity was right.
+    Stun,
+    /// DTLS, SRTP or SRTCP.
+    Other,
+}
+
+/// Why a datagram was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Reject {
+    /// No STUN, DTLS, RTP or RTCP, or cut short.
+    #[error("malformed datagram")]
+    Malformed,
+    /// STUN with a wrong MESSAGE-INTEGRITY, or from nobody we know.
+    #[error("not authentic")]
+    NotAuthentic,
+    /// The transport refused it.
+    #[error("transport error")]
+    Transport,
+}
+
+/// One peer.
+pub struct Peer {
+    rtc: Rtc,
+    /// Our m-lines.
+    lines: Vec<Line>,
+    /// Local addresses on which datagrams landed; each is a host candidate for str0m.
+    locals: Vec<SocketAddr>,
+    /// SSRC → what it carries, learnt from str0m.
+    sources: Vec<(u32, Kind, EncodingId)>,
+    /// str0m panicked: a fault of ours or theirs, but never one that touches another session.
+    broken: bool,
+}
+
+struct Line {
+    mid: Mid,
+    kind: Kind,
+    send: Option<Ssrc>,
+}
+
+/// More local addresses than any machine of ours has.
+const MAX_LOCALS: usize = 64;
+/// More encodings than any publisher sends.
+const MAX_SOURCES: usize = 32;
+
+impl Peer {
+    /// A peer for what `agreement` says: WHIP if it has no local SSRCs, WHEP if it has.
+    pub fn new(agreement: &Agreement, certificate: &Certificate, now: Instant) -> Self {
+        let (rtc, lines) = config::build(agreement, certificate, now);
+        Self { rtc, lines, locals: Vec::new(), sources: Vec::new(), broken: false }
+    }
+
+    /// A datagram that arrived at `destination`. Returns what it was, once it is known to be for
+    /// this peer.
+    ///
+    /// # Errors
+    /// Says why it was not taken; the peer lives on.
+    pub fn receive(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        destination: SocketAddr,
+        bytes: &[u8],
+    ) -> Result<Taken, Reject> {
+        let contents = bytes.try_into().map_err(|_| Reject::Malformed)?;
+        let stun = matches!(bytes.first(), Some(0..=3));
+        let input =
+            Input::Receive(now, Receive { proto: Protocol::Udp, source, destination, contents });
+        if !self.rtc.accepts(&input) {
+            return Err(Reject::NotAuthentic);
+        }
+        self.learn_local(destination);
+        match self.guarded(|rtc| rtc.handle_input(input)) {
+            Some(Ok(())) if stun => Ok(Taken::Stun),
+            Some(Ok(())) => Ok(Taken::Other),
+            _ => Err(Reject::Transport),
+        }
+    }
+
+    /// Time passes.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        // An error closes the peer, which `is_alive` then says.
+        let _ = self.guarded(|rtc| rtc.handle_input(Input::Timeout(now)));
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Output {
+        loop {
+            let output = match self.guarded(Rtc::poll_output) {
+                Some(Ok(output)) => output,
+                // The peer is closed now, or will say the same error again: stop asking.
+                Some(Err(_)) => {
+                    self.rtc.disconnect();
+                    return Output::Timeout(None);
+                }
+                None => return Output::Timeout(None),
+            };
+            match output {
+                RtcOutput::Transmit(t) => {
+                    return Output::Transmit(Transmit {
+                        source: t.source,
+                        destination: t.destination,
+                        contents: t.contents.into(),
+                    });
+                }
+                RtcOutput::Timeout(t) => return Output::Timeout(Some(t)),
+                RtcOutput::Event(event) => {
+                    if let Some(event) = self.event(event) {
+                        return Output::Event(event);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks the publisher for a keyframe of this encoding (PLI). False if it is not known yet.
+    pub fn request_keyframe(&mut self, encoding: EncodingId) -> bool {
+        let ssrc = self
+            .sources
+            .iter()
+            .find(|(_, kind, id)| *kind == Kind::Video && *id == encoding)
+            .map(|(ssrc, ..)| Ssrc::from(*ssrc));
+        let Some(ssrc) = ssrc else { return false };
+        self.guarded(|rtc| match rtc.direct_api().stream_rx(&ssrc) {
+            Some(stream) => {
+                stream.request_keyframe(KeyframeRequestKind::Pli);
+                true
+            }
+            None => false,
+        })
+        .unwrap_or(false)
+    }
+
+    /// Queues a media packet; the next [`Peer::poll`]s bring the datagrams.
+    pub fn send(&mut self, packet: Send<'_>) {
+        let Some(line) = self.lines.iter().find(|l| l.kind == packet.kind) else { return };
+        let (Some(ssrc), mid) = (line.send, line.mid) else { return };
+        let mut write = RtpWrite::new(
+            packet.pt.into(),
+            packet.seq.into(),
+            packet.timestamp,
+            packet.time,
+            Arc::clone(packet.payload),
+        )
+        .marker(packet.marker)
+        .nackable(packet.kind == Kind::Video)
+        .ext_vals(convert::extension_values(mid, packet.extensions));
+        if let Some(patch) = packet.vp8.and_then(|ids| convert::vp8_patch(packet.payload, ids)) {
+            write = write.vp8_patch(patch);
+        }
+        let _ = self.guarded(|rtc| {
+            if let Some(stream) = rtc.direct_api().stream_tx(&ssrc) {
+                stream.write_rtp(write);
+            }
+        });
+    }
+
+    /// Says goodbye (RTCP BYE, DTLS close_notify); poll what it sends, then drop it.
+    pub fn close(&mut self) {
+        let _ = self.guarded(Rtc::close);
+    }
+
+    /// False once the peer is of no more use.
+    pub fn is_alive(&self) -> bool {
+        !self.broken && self.rtc.is_alive()
+    }
+
+    /// ICE-lite learns its host candidates from where datagrams land: the kernel delivers only to
+    /// addresses that are ours, also to those that came up after the start.
+    fn learn_local(&mut self, local: SocketAddr) {
+        if self.locals.contains(&local) || self.locals.len() >= MAX_LOCALS {
+            return;
+        }
+        if let Ok(candidate) = str0m::Candidate::host(local, "udp") {
+            self.locals.push(local);
+            let _ = self.guarded(|rtc| rtc.add_local_candidate(candidate).is_some());
+        }
+    }
+
+    fn event(&mut self, event: RtcEvent) -> Option<Event> {
+        match event {
+            RtcEvent::Connected => Some(Event::Connected),
+            RtcEvent::Closed => Some(Event::Closed),
+            RtcEvent::KeyframeRequest(_) => Some(Event::KeyframeRequest),
+            RtcEvent::RtpPacket(p) => self.packet(p).map(Event::Packet),
+            RtcEvent::MediaEgressStats(s) => {
+                let kind = self.lines.iter().find(|l| l.mid == s.mid)?.kind;
+                Some(Event::Feedback { kind, loss: s.loss, rtt: s.rtt })
+            }
+            _ => None,
+        }
+    }
+
+    fn packet(&mut self, p: str0m::rtp::RtpPacket) -> Option<Packet> {
+        let ssrc = *p.header.ssrc;
+        let (kind, encoding) = self.source(ssrc)?;
+        let report = p.last_sender_info.as_ref().map(|i| (i.ntp_time, i.rtp_time.numer() as u32));
+        Some(Packet {
+            kind,
+            encoding,
+            ssrc,
+            pt: *p.header.payload_type,
+            seq: *p.seq_no,
+            timestamp: p.header.timestamp,
+            marker: p.header.marker,
+            arrival: p.timestamp,
+            extensions: convert::extensions(&p.header.ext_vals),
+            payload: p.payload,
+            report,
+        })
+    }
+
+    /// What an SSRC carries. A publisher may change the SSRC of an encoding: the newest wins.
+    fn source(&mut self, ssrc: u32) -> Option<(Kind, EncodingId)> {
+        if let Some((_, kind, id)) = self.sources.iter().find(|(s, ..)| *s == ssrc) {
+            return Some((*kind, *id));
+        }
+        let (mid, rid) = {
+            let mut api = self.rtc.direct_api();
+            let stream = api.stream_rx(&ssrc.into())?;
+            (stream.mid(), stream.rid())
+        };
+        let kind = self.lines.iter().find(|l| l.mid == mid)?.kind;
+        let id = match rid {
+            Some(rid) => EncodingId::new(&rid)?,
+            None => EncodingId::MAIN,
+        };
+        self.sources.retain(|(_, k, i)| (*k, *i) != (kind, id));
+        if self.sources.len() < MAX_SOURCES {
+            self.sources.push((ssrc, kind, id));
+        }
+        Some((kind, id))
+    }
+
+    /// Runs str0m behind a bulkhead: a panic in it ends this session and no other.
+    fn guarded<T>(&mut self, f: impl FnOnce(&mut Rtc) -> T) -> Option<T> {
+        if self.broken {
+            return None;
+        }
+        // The session is never touched again after a panic, so no broken state can be seen.
+        let result = catch_unwind(AssertUnwindSafe(|| f(&mut self.rtc)));
+        if result.is_err() {
+            self.broken = true;
+            tracing::error!("the transport of a session panicked; only this session ends");
+        }
+        result.ok()
+    }
+}
+
+impl std::fmt::Debug for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peer").field("alive", &self.is_alive()).finish_non_exhaustive()
+    }
+}

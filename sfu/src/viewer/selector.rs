@@ -1,0 +1,169 @@
+//! Which encoding a viewer gets: a pure choice with its reason, and the gate that lets a switch
+//! happen only at a keyframe.
+
+use media::EncodingId;
+
+use crate::stats::Drop;
+
+/// What the choice is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Index at the publisher.
+    pub index: usize,
+    /// Its name.
+    pub id: EncodingId,
+    /// Packets arrive now.
+    pub active: bool,
+    /// Pixels, then bitrate.
+    pub rank: (u32, u64),
+}
+
+/// Why an encoding was chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The viewer asked for it.
+    Wanted,
+    /// The viewer's is silent; this is the best one not above it, or the lowest there is.
+    InsteadOfWanted,
+    /// The highest.
+    Highest,
+    /// Nothing moves: stay.
+    AllSilent,
+}
+
+/// The encoding to show. `None` without candidates.
+pub fn choose(
+    candidates: &[Candidate],
+    wanted: Option<EncodingId>,
+    current: Option<usize>,
+) -> Option<(usize, Reason)> {
+    let active = || candidates.iter().filter(|c| c.active);
+    let wanted = wanted.and_then(|id| candidates.iter().find(|c| c.id == id));
+    if let Some(wanted) = wanted.filter(|c| c.active) {
+        return Some((wanted.index, Reason::Wanted));
+    }
+    if let Some(wanted) = wanted {
+        let below = active().filter(|c| c.rank <= wanted.rank).max_by_key(|c| c.rank);
+        let instead = below.or_else(|| active().min_by_key(|c| c.rank));
+        if let Some(instead) = instead {
+            return Some((instead.index, Reason::InsteadOfWanted));
+        }
+    }
+    if let Some(best) = active().max_by_key(|c| c.rank) {
+        return Some((best.index, Reason::Highest));
+    }
+    let stay = candidates.iter().find(|c| Some(c.index) == current);
+    let any = stay.or_else(|| candidates.iter().max_by_key(|c| c.rank));
+    any.map(|c| (c.index, Reason::AllSilent))
+}
+
+/// What is shown now and what is to be shown next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Selector {
+    current: Option<usize>,
+    target: Option<usize>,
+}
+
+/// What to do with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Of the encoding that is shown.
+    Forward,
+    /// The first one of another encoding: continue from here.
+    Switch,
+    /// Not for this viewer now.
+    Drop(Drop),
+}
+
+impl Selector {
+    /// The encoding that is shown.
+    pub fn current(&self) -> Option<usize> {
+        self.current
+    }
+
+    /// The encoding whose keyframe is waited for.
+    pub fn awaits(&self) -> Option<usize> {
+        self.target.filter(|t| Some(*t) != self.current)
+    }
+
+    /// Aim at another encoding.
+    pub fn aim(&mut self, target: Option<usize>) {
+        self.target = target;
+    }
+
+    /// The same encoding, but only from its next keyframe on (its codec changed).
+    pub fn restart(&mut self) {
+        self.current = None;
+    }
+
+    /// Judges a packet of encoding `index`.
+    pub fn judge(&mut self, index: usize, keyframe_start: bool) -> Verdict {
+        if self.current == Some(index) {
+            return Verdict::Forward;
+        }
+        if self.target != Some(index) {
+            return Verdict::Drop(Drop::NotSelected);
+        }
+        if !keyframe_start {
+            return Verdict::Drop(Drop::AwaitingKeyframe);
+        }
+        self.current = Some(index);
+        Verdict::Switch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layers(active: [bool; 3]) -> Vec<Candidate> {
+        let make = |(index, (id, pixels)): (usize, (&str, u32))| Candidate {
+            index,
+            id: EncodingId::new(id).expect("a valid id"),
+            active: active[index],
+            rank: (pixels, 0),
+        };
+        [("q", 100), ("h", 400), ("f", 1600)].into_iter().enumerate().map(make).collect()
+    }
+
+    fn id(name: &str) -> Option<EncodingId> {
+        EncodingId::new(name)
+    }
+
+    #[test]
+    fn the_highest_by_default() {
+        assert_eq!(choose(&layers([true; 3]), None, None), Some((2, Reason::Highest)));
+        assert_eq!(choose(&[], None, None), None);
+    }
+
+    #[test]
+    fn the_wanted_one_or_the_nearest_below_it() {
+        assert_eq!(choose(&layers([true; 3]), id("h"), Some(2)), Some((1, Reason::Wanted)));
+        let silent = layers([true, false, true]);
+        assert_eq!(choose(&silent, id("h"), Some(1)), Some((0, Reason::InsteadOfWanted)));
+        let only_high = layers([false, false, true]);
+        assert_eq!(choose(&only_high, id("q"), None), Some((2, Reason::InsteadOfWanted)));
+        assert_eq!(choose(&layers([true; 3]), id("gone"), None), Some((2, Reason::Highest)));
+    }
+
+    #[test]
+    fn stays_when_all_are_silent() {
+        assert_eq!(choose(&layers([false; 3]), None, Some(1)), Some((1, Reason::AllSilent)));
+        assert_eq!(choose(&layers([false; 3]), id("q"), None), Some((2, Reason::AllSilent)));
+    }
+
+    #[test]
+    fn switches_only_at_a_keyframe() {
+        let mut selector = Selector::default();
+        selector.aim(Some(1));
+        assert_eq!(selector.judge(1, false), Verdict::Drop(Drop::AwaitingKeyframe));
+        assert_eq!(selector.judge(1, true), Verdict::Switch);
+        assert_eq!(selector.judge(1, false), Verdict::Forward);
+        selector.aim(Some(0));
+        assert_eq!(selector.awaits(), Some(0));
+        assert_eq!(selector.judge(1, false), Verdict::Forward, "the old one goes on meanwhile");
+        assert_eq!(selector.judge(0, true), Verdict::Switch);
+        assert_eq!(selector.judge(1, true), Verdict::Drop(Drop::NotSelected));
+        assert_eq!(selector.awaits(), None);
+    }
+}
