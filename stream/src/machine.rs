@@ -10,7 +10,6 @@ use crate::event::{Command, Event, Reason};
 
 /// Where a stream is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum State {
     /// No publisher has connected yet.
     Idle,
