@@ -69,20 +69,24 @@ export function authorization(token: string | null): Record<string, string> {
   return token ? { Authorization: `Bearer ${token}` } : {};
 }
 
-/** `Link` (RFC 8288) as rel → absolute URL. The first of each rel counts; others' parameters are passed over. */
+const TOKEN = "[\\w!#$&+.^`|~-]+";
+const PARAMETER = new RegExp(`;\\s*(${TOKEN})\\s*(?:=\\s*(?:"([^"]*)"|([^\\s";,]+)))?`, "g");
+// Quoted parameters may hold commas and semicolons, so that splitting by "," would not do.
+const LINK = new RegExp(`<([^>]*)>((?:\\s*${PARAMETER.source})*)`, "g");
+
+/** `Link` (RFC 8288) as rel → absolute URL. The first of each rel counts. */
 export function parseLinks(header: string, base: string): Map<string, string> {
   const links = new Map<string, string>();
-  // Parameters may be quoted and hold commas and semicolons, so that splitting by "," would not do.
-  for (const match of header.matchAll(/<([^>]*)>((?:\s*;\s*[\w!#$&+.^`|~-]+\s*(?:=\s*(?:"[^"]*"|[^\s";,]+))?)*)/g)) {
-    const rels = /;\s*rel\s*=\s*(?:"([^"]*)"|([^\s";,]+))/i.exec(match[2] ?? "");
+  for (const [, target = "", parameters = ""] of header.matchAll(LINK)) {
+    const rel = [...parameters.matchAll(PARAMETER)].find(([, key]) => key?.toLowerCase() === "rel");
     let url: string;
     try {
-      url = new URL(match[1] as string, base).href;
+      url = new URL(target, base).href;
     } catch {
       continue;
     }
-    for (const rel of (rels?.[1] ?? rels?.[2] ?? "").split(/\s+/)) {
-      if (rel && !links.has(rel)) links.set(rel, url);
+    for (const name of (rel?.[2] ?? rel?.[3] ?? "").split(/\s+/)) {
+      if (name && !links.has(name)) links.set(name, url);
     }
   }
   return links;

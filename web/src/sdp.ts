@@ -58,6 +58,13 @@ export function describeCandidates(sdp: string): string {
   return [...byPort].map(([port, hosts]) => `${port} of ${hosts.join(", ")}`).join("; ");
 }
 
+/** The video codecs of a description, in lower case, without repair formats: `["vp8", "h264"]`. */
+export function videoCodecs(sdp: string): string[] {
+  const video = /^m=video .*?(?=^m=|$(?![^]))/ms.exec(sdp)?.[0] ?? "";
+  const all = [...video.matchAll(/^a=rtpmap:\d+ ([\w-]+)\//gm)].map((match) => (match[1] as string).toLowerCase());
+  return [...new Set(all)].filter((name) => !["rtx", "red", "ulpfec", "flexfec-03"].includes(name));
+}
+
 /** The media kinds of a description that are not refused (port 0). */
 export function acceptedKinds(sdp: string): string[] {
   return [...sdp.matchAll(/^m=(\w+) (\d+) /gm)].filter((m) => m[2] !== "0").map((m) => m[1] as string);

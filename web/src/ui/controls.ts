@@ -11,7 +11,7 @@ export interface ControlActions {
 const LINGER_MS = 2500;
 
 export class Controls {
-  readonly bar = el("div", { class: "controls", role: "toolbar", "aria-label": "Player" });
+  readonly bar = el("div", { class: "controls", role: "toolbar", "aria-label": "Controls" });
   readonly layerBox = el("label", { class: "layer-box" }, icon("layers"));
   private readonly mute = this.button("muted", "Turn sound on (m)", () => this.toggleMute());
   private readonly volume = el("input", { type: "range", min: "0", max: "1", step: "0.05", class: "volume", "aria-label": "Volume" });

@@ -44,7 +44,7 @@ function wet(inflow: number, outflow: number, nobody: boolean): string {
   // Still water below the surface.
   for (let depth = 1; depth <= 5; depth++) {
     const y = CREST_Y + depth * 18;
-    lines += `<path class="level faint" style="opacity:${0.5 - depth * 0.07}" d="M34 ${y}H${CREST_X - 10 - depth * 2.4}"/>`;
+    lines += `<path class="level" opacity="${(0.5 - depth * 0.07).toFixed(2)}" d="M34 ${y}H${CREST_X - 10 - depth * 2.4}"/>`;
   }
   const top = 84;
   const gap = outflow > 1 ? (FLOOR_Y - 8 - top) / (outflow - 1) : 0;
@@ -52,7 +52,7 @@ function wet(inflow: number, outflow: number, nobody: boolean): string {
     const from = entry(Math.floor((i * inflow) / outflow));
     const to = outflow > 1 ? top + i * gap : 126;
     lines +=
-      `<path class="flow out${nobody ? " dashed" : ""}" style="--i:${i}" ` +
+      `<path class="flow out${nobody ? " dashed" : ""}" ` +
       `d="M${CREST_X - 14} ${from}H${CREST_X}C${CREST_X + 46} ${from} ${CREST_X + 34} ${to} ${CREST_X + 92} ${to}H432"/>`;
   }
   return lines;

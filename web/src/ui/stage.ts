@@ -11,6 +11,7 @@ import { countdown } from "./countdown";
 import { el, setText } from "./dom";
 import { icon } from "./icons";
 import { LayerMenu } from "./layers";
+import { StreamInfo } from "./stream-info";
 import { StatsOverlay } from "./stats-overlay";
 import { waves } from "./waves";
 
@@ -27,6 +28,7 @@ export class Stage {
   private readonly resume = el("button", { type: "button", class: "resume", "aria-label": "Play" }, icon("play"));
   private readonly shaky = el("p", { class: "shaky", role: "status" });
   private readonly overlay = new StatsOverlay();
+  private readonly info: StreamInfo;
   private readonly layers: LayerMenu | null = null;
 
   constructor(
@@ -39,9 +41,10 @@ export class Stage {
     root.append(this.video, waves(), this.say, this.shaky, this.overlay.root, this.unmute, this.resume);
     const urls = streamUrls(location.origin, stream);
     this.player = new Player(this.video, urls.whep, currentToken(), () => this.update());
+    this.info = new StreamInfo(stream, this.player, () => this.update());
     if (options.controls) {
       const controls = new Controls(root, this.video, { statistics: () => this.overlay.toggle() });
-      this.layers = new LayerMenu(controls.layerBox, stream, this.player);
+      this.layers = new LayerMenu(controls.layerBox, this.info, this.player);
       root.append(controls.bar);
     }
     this.listen();
@@ -95,7 +98,7 @@ export class Stage {
     root.dataset["state"] = player.state;
     root.dataset["media"] = player.media;
 
-    const words = wordsFor(player);
+    const words = wordsFor(player, this.info.why);
     setText(this.title, words?.title ?? "");
     setText(this.detail, words?.detail ?? "");
     this.say.hidden = words === null;
@@ -110,6 +113,7 @@ export class Stage {
     this.resume.hidden = !(player.state === "stopped" || (playing && video.paused && this.options.controls));
     setText(this.shaky, playing && player.shaky ? "The connection is unsteady" : "");
     this.overlay.show(player.numbers);
+    this.info.update();
     this.layers?.update();
     this.changed(player);
   }
@@ -130,7 +134,7 @@ export class Stage {
 }
 
 /** What is said over the picture, or `null` while it speaks for itself. */
-function wordsFor(player: Player): Pick<Problem, "title" | "detail"> | null {
+function wordsFor(player: Player, why: string): Pick<Problem, "title" | "detail"> | null {
   switch (player.state) {
     case "stopped":
       return null;
@@ -141,11 +145,13 @@ function wordsFor(player: Player): Pick<Problem, "title" | "detail"> | null {
       return player.problem ?? { title: "Connection lost", detail: "" };
     case "waiting":
       if (player.media === "undecodable") {
-        return { title: "Waiting for a whole picture", detail: "Media arrives. The next keyframe starts it." };
+        return { title: "Waiting for a whole picture", detail: why || "Media arrives. The next keyframe starts it." };
       }
-      return { title: "Waiting for the publisher", detail: "It starts by itself." };
+      return why && player.numbers
+        ? { title: "No picture", detail: why }
+        : { title: "Waiting for the publisher", detail: "It starts by itself." };
     case "playing":
-      return player.media === "audio" ? { title: "Sound only", detail: "" } : null;
+      return player.media === "audio" ? { title: "Sound only", detail: why } : null;
   }
 }
 

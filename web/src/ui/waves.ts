@@ -24,10 +24,17 @@ export function waves(): SVGSVGElement {
     [136, 7, 400],
   ] as const;
   const paths = lines.map(
-    ([y, height, period], i) =>
-      `<g style="--y:${y}px;--i:${i}"><path style="--period:${period}px" vector-effect="non-scaling-stroke" d="${line(y, height, period)}"/></g>`,
+    ([y, height, period]) => `<g><path vector-effect="non-scaling-stroke" d="${line(y, height, period)}"/></g>`,
   );
-  return svg(
+  const root = svg(
     `<svg class="waves" viewBox="0 0 ${WIDTH} 160" preserveAspectRatio="none" fill="none" aria-hidden="true">${paths.join("")}</svg>`,
   );
+  // By script and not by `style="…"`, which the server's content security policy forbids.
+  root.querySelectorAll("g").forEach((group, i) => {
+    const [y, , period] = lines[i] ?? [0, 0, 0];
+    group.style.setProperty("--y", `${y}px`);
+    group.style.setProperty("--i", String(i));
+    group.style.setProperty("--period", `${period}px`);
+  });
+  return root;
 }
