@@ -12,6 +12,7 @@
 )]
 
 pub mod clip;
+pub mod compare;
 pub mod http;
 pub mod peer;
 pub mod pictures;

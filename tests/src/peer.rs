@@ -283,15 +283,14 @@ impl Peer {
             .build();
         let (state, states) = watch::channel(RTCPeerConnectionState::New);
         let (gathered, gatherings) = watch::channel(false);
-        let connection = PeerConnectionBuilder::new()
+        let connecting = PeerConnectionBuilder::new()
             .with_media_engine(engine)
             .with_setting_engine(settings)
             .with_interceptor_registry(registry.expect("transport-cc can be registered"))
             .with_handler(Arc::new(Handler { state, gathered }))
             .with_udp_addrs(vec!["127.0.0.1:0"])
-            .build()
-            .await
-            .expect("webrtc-rs builds a connection");
+            .build();
+        let connection = Box::pin(connecting).await.expect("webrtc-rs builds a connection");
         Self { connection: Box::new(connection), ear, state: states, gathered: gatherings }
     }
 

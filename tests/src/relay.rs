@@ -19,6 +19,8 @@ pub struct Impairment {
     pub reorder: f64,
     /// Every datagram is this late.
     pub delay: Duration,
+    /// The server's side of the DTLS handshake (RFC 6347) never arrives.
+    pub no_dtls: bool,
 }
 
 impl Impairment {
@@ -27,10 +29,10 @@ impl Impairment {
     pub const HOLD: Duration = Duration::from_millis(25);
 
     /// Nothing.
-    pub const NONE: Self = Self { loss: 0.0, reorder: 0.0, delay: Duration::ZERO };
+    pub const NONE: Self = Self { loss: 0.0, reorder: 0.0, delay: Duration::ZERO, no_dtls: false };
 
     /// Nothing arrives any more.
-    pub const CUT: Self = Self { loss: 1.0, reorder: 0.0, delay: Duration::ZERO };
+    pub const CUT: Self = Self { loss: 1.0, ..Self::NONE };
 }
 
 /// What one direction has done.
@@ -55,6 +57,7 @@ pub struct Relay {
     pub up: Arc<Counts>,
     /// Server to client.
     pub down: Arc<Counts>,
+    back: Arc<UdpSocket>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -77,12 +80,13 @@ impl Relay {
                 let mut buffer = [0; 2048];
                 while let Ok((len, from)) = front.recv_from(&mut buffer).await {
                     *client.lock().unwrap() = Some(from);
-                    let Some(wait) = die.throw() else { continue };
+                    let Some(wait) = die.throw(false) else { continue };
                     let (back, datagram) = (back.clone(), buffer[..len].to_vec());
                     later(wait, async move { drop(back.send(&datagram).await) }).await;
                 }
             })
         };
+        let sender = back.clone();
         let downward = {
             let mut die = Die::new(seed ^ 0xd0, &impairment, &down);
             tokio::spawn(async move {
@@ -91,13 +95,19 @@ impl Relay {
                     // A refused port (server gone) is an error to a connected socket; go on.
                     let Ok(len) = back.recv(&mut buffer).await else { continue };
                     let Some(to) = *client.lock().unwrap() else { continue };
-                    let Some(wait) = die.throw() else { continue };
+                    let dtls = (20..64).contains(&buffer[0]);
+                    let Some(wait) = die.throw(dtls) else { continue };
                     let (front, datagram) = (front.clone(), buffer[..len].to_vec());
                     later(wait, async move { drop(front.send_to(&datagram, to).await) }).await;
                 }
             })
         };
-        Self { address, impairment, up, down, tasks: vec![upward, downward] }
+        Self { address, impairment, up, down, back: sender, tasks: vec![upward, downward] }
+    }
+
+    /// Sends the server something of ours from the client's own address.
+    pub async fn forge(&self, datagram: &[u8]) {
+        self.back.send(datagram).await.expect("the server listens");
     }
 
     /// Changes the weather.
@@ -130,9 +140,12 @@ impl Die {
     }
 
     /// How late this datagram is; `None`: never comes.
-    fn throw(&mut self) -> Option<Duration> {
+    fn throw(&mut self, dtls: bool) -> Option<Duration> {
         let now = *self.impairment.lock().unwrap();
         self.counts.seen.fetch_add(1, Ordering::Relaxed);
+        if dtls && now.no_dtls {
+            return None;
+        }
         if self.random.chance(now.loss) {
             self.counts.lost.fetch_add(1, Ordering::Relaxed);
             return None;

@@ -2,6 +2,7 @@
 //! where they belong.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -47,10 +48,9 @@ impl Track {
             self.bytes += packet.payload.len() as u64;
         }
         self.highest = self.highest.max(packet.seq);
-        if self.packets.contains_key(&packet.seq) {
-            self.duplicates += 1;
-        } else {
-            self.packets.insert(packet.seq, packet);
+        match self.packets.entry(packet.seq) {
+            Entry::Occupied(_) => self.duplicates += 1,
+            Entry::Vacant(place) => drop(place.insert(packet)),
         }
     }
 

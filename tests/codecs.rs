@@ -1,0 +1,111 @@
+//! Every codec from a WHIP publisher to a WHEP viewer: not one byte of media is changed.
+
+use tests::clip::{self, Clip, Codec};
+use tests::compare::follow;
+use tests::peer::OPUS;
+use tests::pictures::pictures;
+use tests::{Publisher, Viewer, Weir, sdp};
+
+async fn carries(codec: Codec) {
+    let weir = Weir::start();
+    let publisher = Publisher::start(&weir, "show", Clip::small(codec)).await;
+    let viewer = Viewer::join(&weir, "show").await;
+    viewer.until_video("3 s of video", |t| t.len() >= 120 && t.missing().is_empty()).await;
+    viewer.until_audio("2 s of sound", |t| t.len() >= 100 && t.missing().is_empty()).await;
+
+    let sent = publisher.sent(0);
+    let got = viewer.video().in_order();
+    assert!(got.iter().all(|p| p.pt == codec.payload_type()));
+    let start = follow(Some(codec), &sent, &got);
+    assert!(sent[start].key, "the first picture is no keyframe");
+    assert!(start == 0 || sent[start - 1].marker, "the keyframe lacks its first packet");
+
+    // Two sequence numbers lie between the publisher's packets and ours wherever the server drops
+    // one; from the first keyframe on it drops none.
+    let sound = viewer.audio().in_order();
+    assert!(sound.iter().all(|p| p.pt == OPUS));
+    follow(None, &publisher.sang(), &sound);
+
+    let shown: Vec<_> = pictures(codec, &got).into_iter().map(|p| p.data).collect();
+    assert!(shown.len() > 60);
+    let (width, height) = (publisher_clip(codec).width, publisher_clip(codec).height);
+    assert_eq!(clip::decoded(codec, width, height, &shown).len(), shown.len());
+    publisher.leave().await;
+    viewer.leave().await;
+}
+
+fn publisher_clip(codec: Codec) -> std::sync::Arc<Clip> {
+    Clip::small(codec)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h264_arrives_byte_for_byte_with_its_sound() {
+    carries(Codec::H264).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vp8_arrives_byte_for_byte_with_its_sound() {
+    carries(Codec::Vp8).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vp9_arrives_byte_for_byte_with_its_sound() {
+    carries(Codec::Vp9).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn av1_arrives_byte_for_byte_with_its_sound() {
+    carries(Codec::Av1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stereo_survives_both_answers() {
+    let weir = Weir::start();
+    let publisher = Publisher::start(&weir, "show", Clip::small(Codec::Vp8)).await;
+    let viewer = Viewer::join(&weir, "show").await;
+    for answer in [&publisher.session.sdp, &viewer.session.sdp] {
+        let audio = sdp::section(answer, "audio").expect("audio was offered");
+        let opus = sdp::payload_types(audio);
+        assert_eq!(opus, [(OPUS, "OPUS".to_owned())], "{audio}");
+        assert!(sdp::attributes(audio, "rtpmap")[0].ends_with("/48000/2"), "{audio}");
+        let fmtp = sdp::fmtp(audio, OPUS).unwrap_or_default();
+        assert!(fmtp.split(';').any(|p| p.trim() == "stereo=1"), "{fmtp:?}");
+    }
+    let track = weir.until("show", |s| s["tracks"].as_array().is_some_and(|t| t.len() == 2));
+    let audio = track["tracks"].as_array().into_iter().flatten().find(|t| t["kind"] == "audio");
+    assert_eq!(audio.expect("two tracks")["channels"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answers_say_what_a_client_needs() {
+    let weir = Weir::start();
+    let publisher = Publisher::start(&weir, "show", Clip::small(Codec::H264)).await;
+    let viewer = Viewer::join(&weir, "show").await;
+    for (session, direction) in [(&publisher.session, "recvonly"), (&viewer.session, "sendonly")] {
+        let sdp = &session.sdp;
+        assert!(sdp::has_line(sdp, "a=ice-lite"), "{sdp}");
+        assert!(!sdp::candidates(sdp).is_empty(), "{sdp}");
+        assert!(sdp::attributes(sdp, "fingerprint").iter().all(|f| f.starts_with("sha-256 ")));
+        for kind in ["audio", "video"] {
+            let section = sdp::section(sdp, kind).expect("both kinds were offered");
+            assert!(sdp::has_line(section, &format!("a={direction}")), "{section}");
+            assert!(sdp::has_line(section, "a=rtcp-mux"), "{section}");
+        }
+        let video = sdp::section(sdp, "video").expect("video was offered");
+        assert!(sdp::attributes(video, "rtcp-fb").iter().any(|f| f.ends_with(" nack")), "{video}");
+        assert!(sdp::attributes(video, "rtcp-fb").iter().any(|f| f.ends_with(" nack pli")));
+        assert!(session.resource.starts_with("http://"), "Location {}", session.resource);
+        assert!(session.answer.header("etag").is_none_or(|e| e.starts_with('"')));
+        assert!(session.answer.header("content-length").is_some(), "FFmpeg reads no chunks");
+    }
+    // A viewer is answered with every codec that it offered, each with its retransmissions.
+    let video = sdp::section(&viewer.session.sdp, "video").expect("video was offered");
+    for codec in Codec::ALL {
+        let (pt, name) = (codec.payload_type(), codec.name().to_owned());
+        assert!(sdp::payload_types(video).contains(&(pt, name)), "no {codec:?} in {video}");
+        assert_eq!(sdp::repaired(video, pt + 1), Some(pt), "no RTX for {codec:?}");
+    }
+    let flow = sdp::flows(video);
+    assert_eq!(flow.len(), 1, "{video}");
+    assert_eq!(sdp::ssrcs(video), [flow[0].0, flow[0].1], "the media SSRC stands first");
+}
