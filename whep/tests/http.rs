@@ -1,0 +1,144 @@
+//! What a viewer's HTTP requests get; what is the same as for a publisher is tested in `whip`.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+#[path = "../../signaling/tests/common/mod.rs"]
+mod common;
+
+use common::{CHROMIUM_WATCH, local};
+use media::EncodingId;
+use proptest::prelude::*;
+use signaling::endpoint::created;
+use signaling::{ETag, Reply, Request, SessionId};
+use whep::{Layer, Outcome};
+
+fn reply(outcome: Outcome) -> Reply {
+    match outcome {
+        Outcome::Reply(reply) => reply,
+        other => panic!("not a reply: {other:?}"),
+    }
+}
+
+#[test]
+fn endpoint() {
+    let post = |content_type, body| {
+        let request =
+            Request { method: "POST", content_type: Some(content_type), if_match: None, body };
+        whep::endpoint(&request, local)
+    };
+    match post("application/sdp", CHROMIUM_WATCH.as_bytes()) {
+        Outcome::Watch { answer, agreement } => {
+            assert!(answer.starts_with("v=0\r\n") && agreement.media.len() == 2);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(reply(post("application/json", b"{}")).status, 415);
+    assert_eq!(reply(post("application/sdp", b"nonsense")).status, 400);
+    let ask = |method| reply(whep::endpoint(&Request { method, ..Request::default() }, local));
+    let head = ask("HEAD");
+    assert_eq!((head.status, head.header("content-type")), (200, Some("application/sdp")));
+    assert_eq!(ask("OPTIONS").header("accept-post"), Some("application/sdp"));
+    assert!((200..300).contains(&ask("GET").status));
+    assert_eq!(ask("PUT").status, 405);
+}
+
+#[test]
+fn session() {
+    let tag = ETag::new(SessionId::from_random(7), 0);
+    let ask = |method| whep::session(&Request { method, ..Request::default() }, &tag);
+    assert!(matches!(ask("DELETE"), Outcome::Delete));
+    assert_eq!(reply(ask("GET")).status, 405);
+    // Nobody gets a counter-offer, so nobody has an answer to bring.
+    let answer = Request {
+        method: "PATCH",
+        content_type: Some("application/sdp"),
+        if_match: Some("*"),
+        body: b"v=0",
+    };
+    let refused = reply(whep::session(&answer, &tag));
+    assert_eq!(refused.status, 415);
+    assert_eq!(refused.header("accept-patch"), Some("application/trickle-ice-sdpfrag"));
+}
+
+#[test]
+fn the_201_announces_the_layer_extension() {
+    let url = "https://h/whep/s/0123";
+    let tag = ETag::new(SessionId::from_random(7), 0);
+    let reply = created("v=0\r\n".into(), url.into(), &tag, &whep::links(url));
+    assert_eq!(
+        reply.header("link"),
+        Some("<https://h/whep/s/0123/layer>; rel=\"urn:ietf:params:whep:ext:core:layer\"")
+    );
+}
+
+fn post_layer(content_type: Option<&str>, body: &[u8]) -> Outcome {
+    whep::layer(&Request { method: "POST", content_type, if_match: None, body })
+}
+
+#[test]
+fn layer() {
+    let chosen = |body: &str| match post_layer(Some("application/json"), body.as_bytes()) {
+        Outcome::Layer(layer) => layer,
+        other => panic!("{body}: {other:?}"),
+    };
+    let layer = chosen(r#"{"mediaId":"1","encodingId":"h"}"#);
+    assert_eq!(layer.media_id.as_deref(), Some("1"));
+    assert_eq!(layer.encoding, EncodingId::new("h"));
+    assert!(!layer.is_automatic());
+    for automatic in [r#"{"mediaId":"1"}"#, r#"{"mediaId":"1","encodingId":null}"#, "{}"] {
+        assert!(chosen(automatic).is_automatic(), "{automatic}");
+    }
+    let all = chosen(
+        r#"{"spatialLayerId":1,"temporalLayerId":2,"maxSpatialLayerId":3,"maxTemporalLayerId":4,
+            "maxWidth":640,"maxHeight":360,"somethingNew":[]}"#,
+    );
+    let wanted = Layer {
+        spatial: Some(1),
+        temporal: Some(2),
+        max_spatial: Some(3),
+        max_temporal: Some(4),
+        max_width: Some(640),
+        max_height: Some(360),
+        ..Layer::default()
+    };
+    assert_eq!(all, wanted);
+}
+
+#[test]
+fn layers_that_cannot_be_used() {
+    let long = format!(r#"{{"mediaId":"{}"}}"#, "x".repeat(5000));
+    let bad = [
+        "",
+        "{",
+        "[]",
+        r#"["1","h",0,0,0,0,0,0]"#,
+        "null",
+        "\"h\"",
+        r#"{"encodingId":7}"#,
+        r#"{"encodingId":""}"#,
+        r#"{"encodingId":"no spaces"}"#,
+        r#"{"encodingId":"seventeen-letters"}"#,
+        r#"{"maxWidth":-1}"#,
+        r#"{"maxWidth":1e99}"#,
+        &long,
+    ];
+    for body in bad {
+        let reply = reply(post_layer(Some("application/json"), body.as_bytes()));
+        assert_eq!(reply.status, 400, "{body}");
+        let problem: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
+        assert_eq!(problem["type"], "urn:weir:problem:bad-layer");
+    }
+    assert_eq!(reply(post_layer(None, b"{}")).status, 415);
+    let get = Request { method: "GET", ..Request::default() };
+    assert_eq!(reply(whep::layer(&get)).header("allow"), Some("OPTIONS, POST"));
+    let options = Request { method: "OPTIONS", ..Request::default() };
+    assert_eq!(reply(whep::layer(&options)).status, 204);
+}
+
+proptest! {
+    #[test]
+    fn layer_bodies_never_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+        if let Err(problem) = Layer::parse(&body) {
+            prop_assert_eq!(problem.status, 400);
+        }
+    }
+}
