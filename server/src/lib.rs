@@ -1,4 +1,16 @@
 //! The server: every socket, HTTP route, configuration and thread. Wiring only.
 
+pub mod access;
+pub mod app;
+pub mod cli;
+mod clock;
+pub mod config;
+mod greeting;
+pub mod http;
 pub mod hub;
+mod listen;
+mod metrics;
+pub mod net;
+mod serve;
 pub mod status;
+mod token;

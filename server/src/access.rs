@@ -1,0 +1,372 @@
+//! Who may publish, watch and use the API: the one [`Access::authorize`] seam that every protocol
+//! asks.
+//!
+//! The rules of `[[access]]` whose action and stream pattern match decide; one that grants is
+//! enough. Where none matches, watching is open, and publishing and the API are for programs on
+//! this machine and for those who know the token that the server made.
+
+use std::net::IpAddr;
+use std::sync::{Arc, RwLock};
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use serde::{Deserialize, Serialize, Serializer};
+use signaling::Problem;
+
+/// The keys of a rule.
+pub const KEYS: &[&str] = &["action", "stream", "token", "open"];
+
+/// What somebody wants to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Send a stream.
+    Publish,
+    /// Receive one.
+    Watch,
+    /// Read and command the server.
+    Api,
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The client's address: the connection's peer, or what a trusted proxy says.
+    pub address: IpAddr,
+    /// `Ok` for a program on this machine that nothing stands in front of, else why it is none.
+    pub local: Result<(), &'static str>,
+    /// The token that came along.
+    pub token: Option<String>,
+}
+
+/// A text that must not be seen: it prints and serializes as `***`.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides `text`.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    fn is(&self, other: &str) -> bool {
+        verify_slices_are_equal(self.0.as_bytes(), other.as_bytes()).is_ok()
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str("***")
+    }
+}
+
+/// One `[[access]]` entry.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
+pub struct Rule {
+    action: Action,
+    stream: String,
+    grant: Grant,
+}
+
+#[derive(Clone, Debug)]
+enum Grant {
+    Open,
+    Token(Secret),
+}
+
+/// A rule as the file says it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    action: Action,
+    #[serde(default = "any")]
+    stream: String,
+    token: Option<Secret>,
+    open: Option<bool>,
+}
+
+fn any() -> String {
+    "*".to_owned()
+}
+
+impl TryFrom<Written> for Rule {
+    type Error = &'static str;
+
+    fn try_from(written: Written) -> Result<Self, Self::Error> {
+        let grant = match (written.token, written.open) {
+            (Some(token), None) if token.0.is_empty() => return Err("the token is empty"),
+            (Some(token), None) => Grant::Token(token),
+            (None, Some(true)) => Grant::Open,
+            (None, Some(false)) => return Err("open = false grants nothing; leave the rule out"),
+            (Some(_), Some(_)) => return Err("a rule has either a token or open = true, not both"),
+            (None, None) => return Err("a rule needs a token or open = true"),
+        };
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._~-*".contains(&b);
+        if written.stream.is_empty() || !written.stream.bytes().all(allowed) {
+            return Err("stream is a pattern of A-Z a-z 0-9 . _ ~ - and * for any characters");
+        }
+        Ok(Self { action: written.action, stream: written.stream, grant })
+    }
+}
+
+impl From<Rule> for Written {
+    fn from(rule: Rule) -> Self {
+        let (token, open) = match rule.grant {
+            Grant::Open => (None, Some(true)),
+            Grant::Token(token) => (Some(token), None),
+        };
+        Self { action: rule.action, stream: rule.stream, token, open }
+    }
+}
+
+impl Rule {
+    /// A request that is about no single stream is matched by `*` only.
+    fn matches(&self, action: Action, stream: Option<&stream::Name>) -> bool {
+        self.action == action
+            && match stream {
+                Some(name) => glob(&self.stream, name.as_str()),
+                None => self.stream == "*",
+            }
+    }
+
+    /// True if it decides about every stream.
+    fn covers_all(&self, action: Action) -> bool {
+        self.action == action && self.stream == "*"
+    }
+}
+
+/// The rules in force and the token that the server made.
+#[derive(Debug)]
+pub struct Access {
+    rules: RwLock<Arc<[Rule]>>,
+    made: Secret,
+}
+
+impl Access {
+    /// `made` opens what has no rule.
+    pub fn new(rules: Vec<Rule>, made: Secret) -> Self {
+        Self { rules: RwLock::new(rules.into()), made }
+    }
+
+    /// Puts other rules in force.
+    pub fn reload(&self, rules: Vec<Rule>) {
+        *self.rules.write().expect("nobody panics while holding this lock") = rules.into();
+    }
+
+    /// The token that the server made, if some stream's publisher or the API may need it.
+    pub fn made_token(&self) -> Option<&str> {
+        let rules = self.rules();
+        let needed = |action| !rules.iter().any(|rule| rule.covers_all(action));
+        (needed(Action::Publish) || needed(Action::Api)).then(|| self.made.reveal())
+    }
+
+    /// May `caller` do this? `stream` is `None` for what is about no single stream.
+    pub fn authorize(
+        &self,
+        action: Action,
+        stream: Option<&stream::Name>,
+        caller: &Caller,
+    ) -> Result<(), Problem> {
+        let rules = self.rules();
+        let mut matching = rules.iter().filter(|rule| rule.matches(action, stream)).peekable();
+        let token = caller.token.as_deref();
+        if matching.peek().is_none() {
+            return match (action, caller.local, token) {
+                (Action::Watch, _, _) | (_, Ok(()), _) => Ok(()),
+                (_, _, Some(token)) if self.made.is(token) => Ok(()),
+                (_, Err(why), token) => Err(denied(token.is_some(), Some(why))),
+            };
+        }
+        let granted = matching.any(|rule| match (&rule.grant, token) {
+            (Grant::Open, _) => true,
+            (Grant::Token(wanted), Some(token)) => wanted.is(token),
+            (Grant::Token(_), None) => false,
+        });
+        if granted { Ok(()) } else { Err(denied(token.is_some(), None)) }
+    }
+
+    fn rules(&self) -> Arc<[Rule]> {
+        self.rules.read().expect("nobody panics while holding this lock").clone()
+    }
+}
+
+fn denied(token_given: bool, not_local: Option<&str>) -> Problem {
+    let how = "send it as `Authorization: Bearer <token>` or as `?token=<token>`";
+    let which = match not_local {
+        Some(why) => format!("{why}, so this needs the token that weir printed at its start"),
+        None => "this needs a token".to_owned(),
+    };
+    if token_given {
+        Problem::new(
+            403,
+            "wrong-token",
+            "Not allowed",
+            format!("{which}; the one given is another"),
+        )
+    } else {
+        Problem::new(401, "token-needed", "Not allowed without a token", format!("{which}; {how}"))
+    }
+}
+
+/// `*` stands for any characters, also none.
+fn glob(pattern: &str, text: &str) -> bool {
+    let Some((head, tail)) = pattern.split_once('*') else { return pattern == text };
+    let Some(rest) = text.strip_prefix(head) else { return false };
+    let starts = (0..=rest.len()).filter(|at| rest.is_char_boundary(*at));
+    match tail.split_once('*') {
+        None => rest.ends_with(tail),
+        // What stands between two stars is best found as early as possible: no backtracking.
+        Some((middle, _)) => {
+            let found = starts.into_iter().find(|at| rest[*at..].starts_with(middle));
+            found.is_some_and(|at| glob(&tail[middle.len()..], &rest[at + middle.len()..]))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn access(rules: &str) -> Access {
+        #[derive(Deserialize)]
+        struct File {
+            #[serde(default)]
+            access: Vec<Rule>,
+        }
+        let file: File = toml::from_str(rules).unwrap();
+        Access::new(file.access, Secret::new("made".into()))
+    }
+
+    fn caller(local: bool, token: Option<&str>) -> Caller {
+        Caller {
+            address: "192.0.2.1".parse().unwrap(),
+            local: if local { Ok(()) } else { Err("you are elsewhere") },
+            token: token.map(str::to_owned),
+        }
+    }
+
+    /// 0 for granted, else the status.
+    fn ask(access: &Access, action: Action, stream: &str, local: bool, token: Option<&str>) -> u16 {
+        let name = stream::Name::new(stream).ok();
+        match access.authorize(action, name.as_ref(), &caller(local, token)) {
+            Ok(()) => 0,
+            Err(problem) => problem.status,
+        }
+    }
+
+    #[test]
+    fn without_rules_watching_is_open_and_the_rest_is_for_this_machine() {
+        let none = access("");
+        for (action, local, token, expected) in [
+            (Action::Watch, false, None, 0),
+            (Action::Watch, false, Some("bad"), 0),
+            (Action::Publish, true, None, 0),
+            (Action::Publish, false, None, 401),
+            (Action::Publish, false, Some("bad"), 403),
+            (Action::Publish, false, Some(""), 403),
+            (Action::Publish, false, Some("made"), 0),
+            (Action::Api, true, None, 0),
+            (Action::Api, false, None, 401),
+            (Action::Api, false, Some("made"), 0),
+        ] {
+            assert_eq!(ask(&none, action, "demo", local, token), expected, "{action:?} {token:?}");
+        }
+        assert_eq!(none.made_token(), Some("made"));
+    }
+
+    #[test]
+    fn a_rule_replaces_the_default_for_the_streams_it_matches() {
+        let rules = access(
+            "[[access]]\naction='publish'\nstream='show-*'\ntoken='a'\n\
+             [[access]]\naction='publish'\nstream='show-2'\ntoken='b'\n\
+             [[access]]\naction='watch'\nstream='show-*'\ntoken='w'\n\
+             [[access]]\naction='api'\nopen=true\n",
+        );
+        for (action, stream, local, token, expected) in [
+            (Action::Publish, "show-1", true, None, 401),
+            (Action::Publish, "show-1", true, Some("a"), 0),
+            (Action::Publish, "show-1", false, Some("b"), 403),
+            (Action::Publish, "show-1", false, Some("made"), 403),
+            (Action::Publish, "show-2", false, Some("a"), 0),
+            (Action::Publish, "show-2", false, Some("b"), 0),
+            (Action::Publish, "demo", true, None, 0),
+            (Action::Publish, "demo", false, Some("a"), 403),
+            (Action::Publish, "demo", false, Some("made"), 0),
+            (Action::Watch, "show-1", true, None, 401),
+            (Action::Watch, "show-1", false, Some("w"), 0),
+            (Action::Watch, "demo", false, None, 0),
+            (Action::Api, "", false, None, 0),
+        ] {
+            let got = ask(&rules, action, stream, local, token);
+            assert_eq!(got, expected, "{action:?} {stream} {local} {token:?}");
+        }
+        // `demo` has no rule, so the made token is still good for something.
+        assert_eq!(rules.made_token(), Some("made"));
+        rules.reload(access("[[access]]\naction='publish'\ntoken='c'\n").rules().to_vec());
+        assert_eq!(ask(&rules, Action::Publish, "demo", true, Some("c")), 0);
+        assert_eq!(ask(&rules, Action::Watch, "show-1", false, None), 0);
+    }
+
+    #[test]
+    fn the_made_token_is_not_printed_when_rules_cover_everything() {
+        let covered = access(
+            "[[access]]\naction='publish'\ntoken='a'\n[[access]]\naction='api'\ntoken='b'\n",
+        );
+        assert_eq!(covered.made_token(), None);
+    }
+
+    #[test]
+    fn rules_that_say_nothing_or_too_much_are_refused() {
+        for text in [
+            "action='publish'",
+            "action='publish'\nopen=false",
+            "action='publish'\ntoken=''",
+            "action='publish'\ntoken='a'\nopen=true",
+            "action='delete'\nopen=true",
+            "action='watch'\nstream=''\nopen=true",
+            "action='watch'\nstream='a/b'\nopen=true",
+            "token='a'",
+        ] {
+            assert!(toml::from_str::<Rule>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn secrets_do_not_print() {
+        let rule: Rule = toml::from_str("action='watch'\ntoken='hidden'").unwrap();
+        assert!(!format!("{rule:?}").contains("hidden"));
+    }
+
+    #[test]
+    fn a_star_stands_for_any_characters() {
+        for (pattern, text, expected) in [
+            ("*", "", true),
+            ("*", "anything", true),
+            ("show", "show", true),
+            ("show", "shows", false),
+            ("show-*", "show-", true),
+            ("show-*", "show-1", true),
+            ("show-*", "a-show-1", false),
+            ("*-cam", "front-cam", true),
+            ("*-cam", "front-cam2", false),
+            ("a*b*c", "abc", true),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "acb", false),
+            ("a*a", "a", false),
+            ("**", "x", true),
+        ] {
+            assert_eq!(glob(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+}

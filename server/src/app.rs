@@ -1,0 +1,239 @@
+//! From a configuration to a running server, and from the signal to stop to its end.
+
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::access::Access;
+use crate::config::{self, Config, Sources};
+use crate::greeting::Facts;
+use crate::http::{Context, Info, Limits, Listener, Routes, router};
+use crate::hub::{self, Hub};
+use crate::net::Socket;
+use crate::{listen, serve, token};
+
+/// Why the server cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A socket cannot be opened.
+    #[error(transparent)]
+    Listen(#[from] listen::Error),
+    /// There is no listener for media.
+    #[error("webrtc.listen is empty, and nothing else carries media yet; set it to an IP:port")]
+    NoMedia,
+    /// A name in `webrtc.advertise` leads nowhere.
+    #[error("webrtc.advertise: {host}: {source}")]
+    Advertise {
+        /// The name.
+        host: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The system refuses something else.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// Serves until a signal says stop. `sources` are read again on SIGHUP.
+pub async fn run(config: Config, sources: Sources) -> Result<(), Error> {
+    let mut signals = Signals::new()?;
+    let http = listen::tcp("http.listen", config.http.listen)?;
+    let admin = listen::tcp("admin.listen", config.admin.listen)?;
+    let media = listen::udp("webrtc.listen", config.webrtc.listen)?;
+    let http = http.map(TcpListener::from_std).transpose()?;
+    let admin = admin.map(TcpListener::from_std).transpose()?;
+    let webrtc = media.as_ref().map(UdpSocket::local_addr).transpose()?;
+
+    let made = token::obtain(&config.data.dir(|name| std::env::var_os(name)));
+    if let Some(warning) = &made.warning {
+        tracing::warn!("{warning}");
+    }
+    let access = Access::new(config.access.clone(), made.token);
+    let advertise = match webrtc {
+        Some(address) => resolve(&config.webrtc.advertise, address.port()).await?,
+        None => Vec::new(),
+    };
+    let hub = start_hub(&config, media, advertise)?;
+
+    let address =
+        |listener: &Option<TcpListener>| listener.as_ref().map(TcpListener::local_addr).transpose();
+    let (http_address, admin_address) = (address(&http)?, address(&admin)?);
+    let info = info(&config, http_address, admin_address, webrtc);
+    let context = Arc::new(Context::new(hub.clone(), access, &config, info));
+
+    let (stop, stopped) = watch::channel(false);
+    let mut servers = JoinSet::new();
+    let routes = if admin.is_some() { Routes::Public } else { Routes::All };
+    for (listener, routes) in [(http, routes), (admin, Routes::Admin)] {
+        if let Some(listener) = listener {
+            // A cap for each: a flood of viewers must not lock out the operator.
+            let connections = Arc::new(Semaphore::new(config.http.max_connections.max(1)));
+            let router = router(&context, routes);
+            servers.spawn(serve::serve(listener, router, connections, stopped.clone()));
+        }
+    }
+
+    greet(&Facts {
+        config: &config,
+        http: http_address,
+        admin: admin_address,
+        webrtc,
+        own: own_addresses(),
+        token: context.access().made_token(),
+        token_file: made.kept,
+    });
+    wait_for_stop(&mut signals, &context, config.clone(), &sources).await;
+    tracing::info!("stopping: no new publishers or viewers, closing sessions");
+    context.drain();
+    let goodbye = async {
+        hub.drain().await;
+        let _ = stop.send(true);
+        while servers.join_next().await.is_some() {}
+    };
+    tokio::select! {
+        () = goodbye => tracing::info!("stopped"),
+        () = tokio::time::sleep(config.server.drain_timeout) => {
+            tracing::warn!("server.drain_timeout is over; closing what is left");
+        }
+        () = signals.stop() => tracing::warn!("second signal; stopping at once"),
+    }
+    Ok(())
+}
+
+/// Sockets and settings go in, the hub comes out. Without `webrtc.listen` the routes turn everybody
+/// away, and the hub gets a socket that the network does not reach.
+fn start_hub(
+    config: &Config,
+    socket: Option<UdpSocket>,
+    advertise: Vec<SocketAddr>,
+) -> std::io::Result<Hub> {
+    let socket = match socket {
+        Some(socket) => socket,
+        None => UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?,
+    };
+    let settings = hub::Config {
+        max_publishers: config.webrtc.max_publishers,
+        max_viewers: config.webrtc.max_viewers,
+        wait_for_publisher: config.webrtc.wait_for_publisher,
+        advertise,
+        sfu: sfu::Config::default(),
+    };
+    hub::start(settings, Socket::new(socket)?)
+}
+
+/// The addresses behind `webrtc.advertise`; entries without a port get the one of `webrtc.listen`.
+async fn resolve(entries: &[config::Advertise], port: u16) -> Result<Vec<SocketAddr>, Error> {
+    let mut addresses = Vec::new();
+    for entry in entries {
+        let failed = |source| Error::Advertise { host: entry.host.clone(), source };
+        let target = (entry.host.as_str(), entry.port.unwrap_or(port));
+        let found = tokio::net::lookup_host(target).await.map_err(failed)?;
+        addresses.extend(found.filter(|address| !address.ip().is_unspecified()));
+    }
+    addresses.dedup();
+    Ok(addresses)
+}
+
+fn info(
+    config: &Config,
+    http: Option<SocketAddr>,
+    admin: Option<SocketAddr>,
+    webrtc: Option<SocketAddr>,
+) -> Info {
+    let listener = |key, transport, address: Option<SocketAddr>| {
+        address.map(|address| Listener { key, transport, address })
+    };
+    let all = [
+        listener("http.listen", "tcp", http),
+        listener("admin.listen", "tcp", admin),
+        listener("webrtc.listen", "udp", webrtc),
+    ];
+    Info {
+        listeners: all.into_iter().flatten().collect(),
+        shards: 1,
+        limits: Limits {
+            publishers: config.webrtc.max_publishers,
+            viewers: config.webrtc.max_viewers,
+            body_bytes: config.http.body_limit,
+            requests_per_second: config.http.rate,
+            connections: config.http.max_connections,
+        },
+    }
+}
+
+fn own_addresses() -> Vec<IpAddr> {
+    let link_local = |ip: &IpAddr| match ip {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let addresses = interfaces.iter().map(if_addrs::Interface::ip);
+    addresses.filter(|ip| !ip.is_loopback() && !link_local(ip)).collect()
+}
+
+fn greet(facts: &Facts<'_>) {
+    let mut out = std::io::stdout().lock();
+    // Whoever closed our stdout does not want to read it; that is no reason not to serve.
+    let _ = writeln!(out, "{}", facts.lines().join("\n"));
+    let _ = out.flush();
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// SIGTERM or SIGINT.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Reloads on SIGHUP until a signal says stop.
+async fn wait_for_stop(
+    signals: &mut Signals,
+    context: &Context,
+    mut config: Config,
+    sources: &Sources,
+) {
+    loop {
+        tokio::select! {
+            _ = signals.terminate.recv() => return,
+            _ = signals.interrupt.recv() => return,
+            _ = signals.hang_up.recv() => reload(context, &mut config, sources),
+        }
+    }
+}
+
+/// The access rules take effect; what else changed is said.
+fn reload(context: &Context, config: &mut Config, sources: &Sources) {
+    let new = match config::load(sources) {
+        Ok(new) => new,
+        Err(e) => return tracing::error!("not reloaded, everything stays as it was: {e}"),
+    };
+    context.access().reload(new.access.clone());
+    tracing::info!("reloaded: {} access rules in force", new.access.len());
+    for key in config.needs_restart(&new) {
+        tracing::warn!("{key} has changed; it takes effect at the next start");
+    }
+    config.access = new.access;
+}

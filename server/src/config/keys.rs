@@ -1,0 +1,147 @@
+//! Which keys there are, what each says, and which one a typo meant.
+
+use toml::Table;
+
+use super::Config;
+use crate::access;
+
+/// Every key but the access rules, with its help: the flags and the environment follow from it.
+pub const KEYS: &[(&str, &str)] = &[
+    ("http.listen", "TCP address of pages, WHIP, WHEP and API; empty: off"),
+    ("http.public_url", "what absolute URLs begin with behind a proxy"),
+    ("http.trusted_proxies", "addresses or ranges whose forwarding headers count"),
+    ("http.body_limit", "bytes of the largest request body"),
+    ("http.rate", "signalling requests per second and client address; 0: any number"),
+    ("http.loopback_rate", "the same for clients on this machine"),
+    ("http.max_connections", "TCP connections at once"),
+    ("webrtc.listen", "UDP address of all media; empty: off"),
+    ("webrtc.advertise", "more addresses for clients: host, host:port or udp/host:port"),
+    ("webrtc.shards", "media threads, 0: one per core (this version always runs one)"),
+    ("webrtc.max_publishers", "publishers at once"),
+    ("webrtc.max_viewers", "viewers at once"),
+    ("webrtc.wait_for_publisher", "viewers without a publisher wait (else: 409)"),
+    ("server.drain_timeout", "time to close everything when stopped"),
+    ("admin.listen", "TCP address of its own for API and metrics; empty: http.listen"),
+    ("data.dir", "folder for what is kept between runs"),
+];
+
+/// How a text from the environment or a flag becomes a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// As it is.
+    Text,
+    /// A whole number.
+    Number,
+    /// `true` or `false`.
+    Switch,
+    /// Texts with commas between them.
+    List,
+}
+
+/// The kind of a key's value; `None` for an unknown key.
+pub fn kind(key: &str) -> Option<Kind> {
+    KEYS.iter().find(|(known, _)| *known == key)?;
+    match get(&table(&Config::default()), key)? {
+        toml::Value::Integer(_) => Some(Kind::Number),
+        toml::Value::Boolean(_) => Some(Kind::Switch),
+        toml::Value::Array(_) => Some(Kind::List),
+        _ => Some(Kind::Text),
+    }
+}
+
+/// A configuration as a tree.
+pub(super) fn table(config: &Config) -> Table {
+    Table::try_from(config).expect("a configuration has only tables, lists and scalars")
+}
+
+/// The value at `a.b`.
+pub(super) fn get<'t>(table: &'t Table, key: &str) -> Option<&'t toml::Value> {
+    let (part, name) = key.split_once('.')?;
+    table.get(part)?.as_table()?.get(name)
+}
+
+/// Sets the value at `a.b`.
+pub(super) fn set(table: &mut Table, key: &str, value: toml::Value) {
+    let (part, name) = key.split_once('.').expect("every known key has two levels");
+    let part = table.entry(part).or_insert_with(|| Table::new().into());
+    if let Some(part) = part.as_table_mut() {
+        part.insert(name.to_owned(), value);
+    }
+}
+
+/// Checks that `key`, as it is written in a file (`http`, `http.listen`, `access.token`), is known;
+/// else says which one was probably meant.
+pub(super) fn check(key: &str) -> Result<(), String> {
+    let parts = KEYS.iter().filter_map(|(known, _)| known.split_once('.').map(|(part, _)| part));
+    let rules = access::KEYS.iter().map(|name| format!("access.{name}"));
+    let known: Vec<String> = KEYS
+        .iter()
+        .map(|(known, _)| (*known).to_owned())
+        .chain(parts.map(str::to_owned))
+        .chain(["access".to_owned()])
+        .chain(rules)
+        .collect();
+    if known.iter().any(|k| k == key) {
+        return Ok(());
+    }
+    // `jwt` and `callback` are names of the product, only not of this version.
+    if let Some(name @ ("jwt" | "callback")) = key.strip_prefix("access.") {
+        return Err(format!("access.{name} is not there yet; use token or open = true"));
+    }
+    // Compare names of the same depth first: `http.lisen` is near to `http.listen`, not to `http`.
+    let depth = |k: &str| k.matches('.').count();
+    let nearest = known
+        .iter()
+        .filter(|k| depth(k) == depth(key))
+        .max_by(|a, b| similarity(a, key).total_cmp(&similarity(b, key)));
+    Err(match nearest.filter(|k| similarity(k, key) > 0.6) {
+        Some(nearest) => format!("unknown key {key}; did you mean {nearest}?"),
+        None => format!("unknown key {key}; `weir check` prints the known ones"),
+    })
+}
+
+fn similarity(a: &str, b: &str) -> f64 {
+    strsim::normalized_damerau_levenshtein(a, b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_has_its_help_and_no_help_lacks_its_key() {
+        let defaults = table(&Config::default());
+        let mut there: Vec<String> = Vec::new();
+        for (part, value) in &defaults {
+            for name in value.as_table().into_iter().flat_map(|t| t.keys()) {
+                there.push(format!("{part}.{name}"));
+            }
+        }
+        let mut known: Vec<String> = KEYS.iter().map(|(k, _)| (*k).to_owned()).collect();
+        there.sort();
+        known.sort();
+        assert_eq!(there, known);
+    }
+
+    #[test]
+    fn a_typo_names_the_nearest_key() {
+        for (typo, meant) in [
+            ("http.lisen", "http.listen"),
+            ("htp.listen", "http.listen"),
+            ("htp", "http"),
+            ("webrtc.max_viewer", "webrtc.max_viewers"),
+            ("webrtc.maxviewers", "webrtc.max_viewers"),
+            ("server.drain-timeout", "server.drain_timeout"),
+            ("acess", "access"),
+            ("access.tokn", "access.token"),
+        ] {
+            let error = check(typo).unwrap_err();
+            assert_eq!(error, format!("unknown key {typo}; did you mean {meant}?"));
+        }
+        assert!(check("bananas").unwrap_err().contains("unknown key bananas;"));
+        assert!(check("access.jwt").unwrap_err().contains("not there yet"));
+        for (key, _) in KEYS {
+            assert_eq!(check(key), Ok(()));
+        }
+    }
+}

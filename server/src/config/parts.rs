@@ -1,0 +1,118 @@
+//! The parts of the configuration and their defaults.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::value::{Advertise, Listen, Network, PublicUrl, duration};
+
+/// `[http]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Where pages, WHIP, WHEP and the API listen.
+    pub listen: Listen,
+    /// What absolute URLs begin with behind a proxy; empty: the request's own host.
+    pub public_url: PublicUrl,
+    /// Whose `Forwarded` and `X-Forwarded-*` headers count.
+    pub trusted_proxies: Vec<Network>,
+    /// Bytes of the largest offer or other body taken.
+    pub body_limit: usize,
+    /// POST, PATCH and DELETE per second and client address, ten seconds' worth at once; 0: any number.
+    pub rate: u32,
+    /// The same for clients on this machine.
+    pub loopback_rate: u32,
+    /// TCP connections at once.
+    pub max_connections: usize,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: Listen::any(8080),
+            public_url: PublicUrl::default(),
+            trusted_proxies: Vec::new(),
+            body_limit: 64 * 1024,
+            rate: 20,
+            loopback_rate: 1000,
+            max_connections: 10_000,
+        }
+    }
+}
+
+/// `[webrtc]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Webrtc {
+    /// Where STUN, DTLS and SRTP come in, for everybody on one port.
+    pub listen: Listen,
+    /// More addresses for candidates.
+    pub advertise: Vec<Advertise>,
+    /// Media threads, 0: one per core. This version always runs one.
+    pub shards: u16,
+    /// WHIP sessions at once.
+    pub max_publishers: usize,
+    /// WHEP sessions at once.
+    pub max_viewers: usize,
+    /// A viewer without a publisher waits for one, instead of being told 409.
+    pub wait_for_publisher: bool,
+}
+
+impl Default for Webrtc {
+    fn default() -> Self {
+        Self {
+            listen: Listen::any(8080),
+            advertise: Vec::new(),
+            shards: 0,
+            max_publishers: 1000,
+            max_viewers: 10_000,
+            wait_for_publisher: true,
+        }
+    }
+}
+
+/// `[server]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// From the signal to stop until the end, at most.
+    #[serde(with = "duration")]
+    pub drain_timeout: Duration,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self { drain_timeout: Duration::from_secs(10) }
+    }
+}
+
+/// `[admin]`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Admin {
+    /// Moves API and metrics away from `http.listen`.
+    pub listen: Listen,
+}
+
+/// `[data]`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Data {
+    /// Empty: [`Data::dir`] decides.
+    dir: PathBuf,
+}
+
+impl Data {
+    /// The folder: as configured, else `$XDG_STATE_HOME/weir`, `~/.local/state/weir`, `weir-data`.
+    pub fn dir(&self, env: impl Fn(&str) -> Option<std::ffi::OsString>) -> PathBuf {
+        if !self.dir.as_os_str().is_empty() {
+            return self.dir.clone();
+        }
+        // The XDG specification says to ignore relative paths.
+        let absolute = |name: &str| env(name).map(PathBuf::from).filter(|p| p.is_absolute());
+        absolute("XDG_STATE_HOME")
+            .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+            .map_or_else(|| PathBuf::from("weir-data"), |state| state.join("weir"))
+    }
+}

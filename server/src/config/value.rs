@@ -1,0 +1,239 @@
+//! Values that are more than a number or a text: parsed once, here, so that nobody checks them again.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+
+use axum::http::Uri;
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+/// Reads and writes itself as a text.
+macro_rules! textual {
+    ($($name:ident),+) => {$(
+        impl TryFrom<String> for $name {
+            type Error = String;
+            fn try_from(text: String) -> Result<Self, String> {
+                text.parse()
+            }
+        }
+        impl From<$name> for String {
+            fn from(value: $name) -> Self {
+                value.to_string()
+            }
+        }
+    )+};
+}
+textual!(Listen, Advertise, Network, PublicUrl);
+
+/// An address to listen at, or nothing (the empty text).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Listen(pub Option<SocketAddr>);
+
+impl Listen {
+    /// Every address of this machine, IPv6 and IPv4.
+    pub(super) const fn any(port: u16) -> Self {
+        Self(Some(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)))
+    }
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        text.parse().map(|address| Self(Some(address))).map_err(|_| {
+            format!(
+                "{text:?} is no address to listen at; write IP:port such as [::]:8080 \
+                 or 127.0.0.1:8080, or an empty text to turn the listener off"
+            )
+        })
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |address| address.fmt(f))
+    }
+}
+
+/// One entry of `webrtc.advertise`: `host`, `host:port` or `udp/host:port`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Advertise {
+    /// Name or address, without brackets.
+    pub host: String,
+    /// `None`: the port of `webrtc.listen`.
+    pub port: Option<u16>,
+}
+
+impl FromStr for Advertise {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || {
+            format!(
+                "{text:?} cannot be advertised; write host, host:port or udp/host:port \
+                 (an IPv6 address with a port in brackets)"
+            )
+        };
+        let rest = text.strip_prefix("udp/").unwrap_or(text);
+        if let Ok(ip) = rest.parse::<IpAddr>() {
+            return Ok(Self { host: ip.to_string(), port: None });
+        }
+        let (host, port) = match rest.rsplit_once(':') {
+            Some((host, port)) => {
+                (host, Some(port.parse().ok().filter(|p| *p != 0).ok_or_else(bad)?))
+            }
+            None => (rest, None),
+        };
+        let host = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+            Some(v6) => v6.parse::<Ipv6Addr>().map_err(|_| bad())?.to_string(),
+            None => host.to_owned(),
+        };
+        let named = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+        let valid = host.parse::<IpAddr>().is_ok()
+            || (!host.is_empty() && host.len() <= 253 && host.bytes().all(named));
+        if valid { Ok(Self { host, port }) } else { Err(bad()) }
+    }
+}
+
+impl fmt::Display for Advertise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.port, self.host.contains(':')) {
+            (None, _) => f.write_str(&self.host),
+            (Some(port), false) => write!(f, "{}:{port}", self.host),
+            (Some(port), true) => write!(f, "[{}]:{port}", self.host),
+        }
+    }
+}
+
+/// An address or a range of them: `10.0.0.7`, `10.0.0.0/8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Network(IpNet);
+
+impl Network {
+    /// True if `address` (in canonical form) lies in it.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.contains(&address)
+    }
+}
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let address = text.parse::<IpAddr>().map(|ip| IpNet::from(ip.to_canonical()));
+        let network = address.or_else(|_| text.parse::<IpNet>());
+        network
+            .map(Self)
+            .map_err(|_| format!("{text:?} is no address or range; write 10.0.0.7 or 10.0.0.0/8"))
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Scheme, host and perhaps a path, without the last slash; or nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PublicUrl(pub Option<String>);
+
+impl FromStr for PublicUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        let bad =
+            || format!("{text:?} is no public URL; write one such as https://live.example.org");
+        let uri: Uri = text.parse().map_err(|_| bad())?;
+        let web = matches!(uri.scheme_str(), Some("http" | "https"));
+        let host =
+            uri.authority().is_some_and(|a| !a.as_str().contains('@') && !a.host().is_empty());
+        if !web || !host || uri.query().is_some() {
+            return Err(bad());
+        }
+        Ok(Self(Some(text.trim_end_matches('/').to_owned())))
+    }
+}
+
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_deref().unwrap_or_default())
+    }
+}
+
+/// Times as people write them: `10s`, `500ms`, `1m 30s`.
+pub(super) mod duration {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(crate) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&humantime::format_duration(*value))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(from)?;
+        humantime::parse_duration(&text)
+            .map_err(|e| D::Error::custom(format!("{text:?} is no time such as 10s or 500ms: {e}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advertise_takes_names_and_addresses_with_and_without_a_port() {
+        for (text, host, port) in [
+            ("live.example.org", "live.example.org", None),
+            ("live.example.org:9000", "live.example.org", Some(9000)),
+            ("udp/203.0.113.7:9000", "203.0.113.7", Some(9000)),
+            ("203.0.113.7", "203.0.113.7", None),
+            ("2001:db8::1", "2001:db8::1", None),
+            ("udp/[2001:db8::1]:9000", "2001:db8::1", Some(9000)),
+        ] {
+            let parsed: Advertise = text.parse().unwrap();
+            assert_eq!(parsed, Advertise { host: host.into(), port }, "{text}");
+            assert_eq!(parsed.to_string().parse::<Advertise>().unwrap(), parsed);
+        }
+        for text in
+            ["", "udp/", ":9000", "host:0", "host:70000", "tcp/host:1", "a b", "[::1", "https://x"]
+        {
+            assert!(text.parse::<Advertise>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn public_url_is_a_web_address_without_query_or_user() {
+        let url = |text: &str| text.parse::<PublicUrl>();
+        assert_eq!(url("https://a.example/x/").unwrap().0.as_deref(), Some("https://a.example/x"));
+        assert_eq!(url("").unwrap().0, None);
+        for text in
+            ["a.example", "/x", "ftp://a.example", "https://u@a.example", "https://a?b", "https://"]
+        {
+            assert!(url(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_network_is_an_address_or_a_range() {
+        let network: Network = "10.0.0.0/8".parse().unwrap();
+        assert!(network.contains("10.1.2.3".parse().unwrap()));
+        assert!(!network.contains("11.1.2.3".parse().unwrap()));
+        let one: Network = "::ffff:127.0.0.1".parse().unwrap();
+        assert!(one.contains("127.0.0.1".parse().unwrap()));
+        assert!("10.0.0.0/33".parse::<Network>().is_err());
+        assert!("proxy.example".parse::<Network>().is_err());
+    }
+}

@@ -1,0 +1,176 @@
+//! The lines at the start, in plain words: what to open, where to publish and watch, the token, and
+//! a warning for each thing that will not work.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use crate::config::Config;
+
+/// What there is to say it from.
+pub(crate) struct Facts<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) http: Option<SocketAddr>,
+    pub(crate) admin: Option<SocketAddr>,
+    pub(crate) webrtc: Option<SocketAddr>,
+    /// Addresses of this machine, without loopback and link-local ones.
+    pub(crate) own: Vec<IpAddr>,
+    pub(crate) token: Option<&'a str>,
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+impl Facts<'_> {
+    /// The lines, without line ends.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("weir {}", env!("CARGO_PKG_VERSION"))];
+        if let Some(http) = self.http {
+            let base = self.base(http);
+            lines.push(format!("  open     {base}/"));
+            lines.push(format!(
+                "  publish  {base}/publish/demo in a browser, {base}/whip/demo by WHIP"
+            ));
+            lines.push(format!(
+                "  watch    {base}/watch/demo in a browser, {base}/whep/demo by WHEP"
+            ));
+        }
+        if let Some(admin) = self.admin {
+            lines.push(format!("  admin    {}/api/v1/server", local_url(admin)));
+        }
+        if let Some(webrtc) = self.webrtc {
+            lines.push(format!("  media    udp {webrtc}"));
+        }
+        if let Some(token) = self.token {
+            lines.push(format!("  token    {token}"));
+            let kept = match &self.token_file {
+                Some(path) => format!("; kept in {}", path.display()),
+                None => String::new(),
+            };
+            lines.push(format!("           for publishing and the API from other machines{kept}"));
+        }
+        lines.extend(self.warnings().into_iter().map(|text| format!("  warning  {text}")));
+        lines
+    }
+
+    /// What the outside should use.
+    fn base(&self, http: SocketAddr) -> String {
+        self.config.http.public_url.0.clone().unwrap_or_else(|| local_url(http))
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let reachable = |address: SocketAddr| !address.ip().to_canonical().is_loopback();
+        let public_url = self.config.http.public_url.0.as_deref();
+        match self.http {
+            Some(http) if !reachable(http) && public_url.is_none() => {
+                warnings.push(format!("only this machine reaches the pages: http.listen is {http}"))
+            }
+            Some(http) if !public_url.is_some_and(|url| url.starts_with("https://")) => {
+                let elsewhere =
+                    self.own.iter().find(|ip| ip.is_ipv4() && http.ip().is_unspecified());
+                let url = elsewhere.map_or(String::new(), |ip| {
+                    format!(" (http://{})", SocketAddr::new(*ip, http.port()))
+                });
+                warnings.push(format!(
+                    "no TLS: on other machines{url} browsers show the pages but refuse camera and \
+                     microphone; an HTTPS proxy and http.public_url help"
+                ));
+            }
+            _ => {}
+        }
+        match self.webrtc {
+            None => warnings.push("webrtc.listen is off: nobody can publish or watch".to_owned()),
+            Some(_) if !self.config.webrtc.advertise.is_empty() => {}
+            Some(webrtc) if !reachable(webrtc) => {
+                warnings.push(format!("only this machine gets media: webrtc.listen is {webrtc}"));
+            }
+            Some(_) if !self.own.iter().any(|ip| is_public(*ip)) => warnings.push(
+                "this machine has no public address: media does not reach other networks unless \
+                 webrtc.advertise names the one that leads here"
+                    .to_owned(),
+            ),
+            Some(_) => {}
+        }
+        if self.config.webrtc.shards > 1 {
+            warnings.push("webrtc.shards: this version runs one media thread".to_owned());
+        }
+        warnings
+    }
+}
+
+/// How a program on this machine reaches `address`.
+fn local_url(address: SocketAddr) -> String {
+    match address.ip() {
+        IpAddr::V6(ip) if ip.is_unspecified() => format!("http://localhost:{}", address.port()),
+        IpAddr::V4(ip) if ip.is_unspecified() => format!("http://127.0.0.1:{}", address.port()),
+        _ => format!("http://{address}"),
+    }
+}
+
+/// Neither private (RFC 1918), shared (RFC 6598) nor unique local (RFC 4193).
+fn is_public(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [a, b, ..] = v4.octets();
+            !(v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || (a == 100 && b & 0xc0 == 64))
+        }
+        IpAddr::V6(v6) => !(v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(config: &Config) -> Facts<'_> {
+        Facts {
+            config,
+            http: Some("[::]:8080".parse().unwrap()),
+            admin: None,
+            webrtc: Some("[::]:8080".parse().unwrap()),
+            own: vec!["192.168.1.5".parse().unwrap()],
+            token: Some("secret"),
+            token_file: Some("/x/token".into()),
+        }
+    }
+
+    #[test]
+    fn says_where_to_go_and_what_will_not_work() {
+        let config = Config::default();
+        let text = facts(&config).lines().join("\n");
+        for part in [
+            "open     http://localhost:8080/",
+            "http://localhost:8080/publish/demo",
+            "http://localhost:8080/whep/demo",
+            "token    secret",
+            "kept in /x/token",
+            "no TLS: on other machines (http://192.168.1.5:8080)",
+            "webrtc.advertise",
+        ] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+    }
+
+    #[test]
+    fn is_quiet_when_all_is_well() {
+        let mut config = Config::default();
+        config.http.public_url = "https://live.example".parse().unwrap();
+        config.webrtc.advertise = vec!["203.0.113.7".parse().unwrap()];
+        let text = Facts { token: None, ..facts(&config) }.lines().join("\n");
+        assert!(!text.contains("warning") && !text.contains("token"), "{text}");
+        assert!(text.contains("https://live.example/watch/demo"));
+    }
+
+    #[test]
+    fn a_loopback_listener_is_said() {
+        let config = Config::default();
+        let local = Some("127.0.0.1:9".parse().unwrap());
+        let text = Facts { http: local, webrtc: local, ..facts(&config) }.lines().join("\n");
+        assert!(
+            text.contains("http.listen is 127.0.0.1:9")
+                && text.contains("webrtc.listen is 127.0.0.1:9")
+        );
+        assert!(!text.contains("no TLS"));
+    }
+}

@@ -1,0 +1,282 @@
+//! `/whip` and `/whep` (RFC 9725, draft-ietf-wish-whep): reads one request, asks who may, lets the
+//! protocol's crate decide, and carries out what it decided.
+//!
+//! A session's URL is unguessable: who has it may end the session, no token is asked for there.
+
+use aws_lc_rs::rand;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, Method, header};
+use axum::response::Response;
+use http_body_util::BodyExt as _;
+use signaling::endpoint::{created, deleted};
+use signaling::{Agreement, ETag, Problem, SessionId};
+
+use super::caller::Client;
+use super::reply::{Failure, broken, not_found, reply};
+use super::{Shared, api};
+use crate::access::Action;
+use crate::hub::{Join, Role};
+
+/// Bytes of a body beyond the limit that are read and thrown away: who sends that much reads the
+/// answer only afterwards.
+const DISCARD: usize = 8 << 20;
+
+type Answer = Result<Response, Failure>;
+
+/// `/whip/{stream}`
+pub(super) async fn whip(
+    State(context): State<Shared>,
+    Path(stream): Path<String>,
+    request: Request,
+) -> Answer {
+    let stream = name(&stream)?;
+    let incoming = Incoming::to_endpoint(&context, &stream, Action::Publish, request).await?;
+    match whip::endpoint(&incoming.request(), || incoming.local(&context)) {
+        whip::Outcome::Reply(it) => Ok(reply(it)),
+        whip::Outcome::Publish { answer, agreement } => {
+            let session = random_session();
+            let location = incoming.location(&context, "whip", &stream, session)?;
+            context.hub.publish(incoming.join(stream, session, *agreement)).await?;
+            Ok(reply(created(answer, location, &ETag::new(session, 0), &[])))
+        }
+        whip::Outcome::Delete => Ok(broken("WHIP wants to end what has not begun")),
+    }
+}
+
+/// `/whep/{stream}`
+pub(super) async fn whep(
+    State(context): State<Shared>,
+    Path(stream): Path<String>,
+    request: Request,
+) -> Answer {
+    let stream = name(&stream)?;
+    let incoming = Incoming::to_endpoint(&context, &stream, Action::Watch, request).await?;
+    match whep::endpoint(&incoming.request(), || incoming.local(&context)) {
+        whep::Outcome::Reply(it) => Ok(reply(it)),
+        whep::Outcome::Watch { answer, agreement } => {
+            let session = random_session();
+            let location = incoming.location(&context, "whep", &stream, session)?;
+            context.hub.watch(incoming.join(stream, session, *agreement)).await?;
+            let links = whep::links(&location);
+            Ok(reply(created(answer, location, &ETag::new(session, 0), &links)))
+        }
+        whep::Outcome::Delete | whep::Outcome::Layer(_) => {
+            Ok(broken("WHEP wants to change what has not begun"))
+        }
+    }
+}
+
+/// `/whip/{stream}/{session}`
+pub(super) async fn whip_session(
+    State(context): State<Shared>,
+    Path((stream, session)): Path<(String, String)>,
+    request: Request,
+) -> Answer {
+    let (stream, session) =
+        existing(&context, Role::Publisher, &stream, &session, request.method()).await?;
+    let incoming = Incoming::read(&context, request).await?;
+    match whip::session(&incoming.request(), &ETag::new(session, 0)) {
+        whip::Outcome::Reply(it) => Ok(reply(it)),
+        whip::Outcome::Delete => leave(&context, &stream, Role::Publisher, session).await,
+        whip::Outcome::Publish { .. } => Ok(broken("WHIP wants to begin what is there")),
+    }
+}
+
+/// `/whep/{stream}/{session}`
+pub(super) async fn whep_session(
+    State(context): State<Shared>,
+    Path((stream, session)): Path<(String, String)>,
+    request: Request,
+) -> Answer {
+    let (stream, session) =
+        existing(&context, Role::Viewer, &stream, &session, request.method()).await?;
+    let incoming = Incoming::read(&context, request).await?;
+    match whep::session(&incoming.request(), &ETag::new(session, 0)) {
+        whep::Outcome::Reply(it) => Ok(reply(it)),
+        whep::Outcome::Delete => leave(&context, &stream, Role::Viewer, session).await,
+        whep::Outcome::Watch { .. } | whep::Outcome::Layer(_) => {
+            Ok(broken("WHEP wants to begin what is there"))
+        }
+    }
+}
+
+/// `/whep/{stream}/{session}/layer`
+pub(super) async fn whep_layer(
+    State(context): State<Shared>,
+    Path((stream, session)): Path<(String, String)>,
+    request: Request,
+) -> Answer {
+    let (stream, session) =
+        existing(&context, Role::Viewer, &stream, &session, request.method()).await?;
+    let incoming = Incoming::read(&context, request).await?;
+    match whep::layer(&incoming.request()) {
+        whep::Outcome::Reply(it) => Ok(reply(it)),
+        whep::Outcome::Layer(layer) => {
+            if layer.encoding.is_none() && !layer.is_automatic() {
+                let detail = "choose by encodingId; layers inside an encoding cannot be chosen yet";
+                let title = "This layer cannot be chosen";
+                return Err(Problem::new(422, "layer-unsupported", title, detail).into());
+            }
+            context.hub.set_layer(&stream, session, layer.encoding).await?;
+            Ok(Response::new(Body::empty()))
+        }
+        whep::Outcome::Delete | whep::Outcome::Watch { .. } => {
+            Ok(broken("WHEP wants more of a layer than it has"))
+        }
+    }
+}
+
+/// A stream's name out of a path.
+pub(super) fn name(text: &str) -> Result<stream::Name, Failure> {
+    stream::Name::new(text).map_err(|e| {
+        Problem::new(400, "bad-stream-name", "Not a stream name", e.to_string()).into()
+    })
+}
+
+/// A request that was let in, with its whole body.
+struct Incoming {
+    parts: Parts,
+    body: Bytes,
+    client: Client,
+}
+
+impl Incoming {
+    /// Lets in whoever may; offers need a server that takes them.
+    async fn to_endpoint(
+        context: &Shared,
+        stream: &stream::Name,
+        action: Action,
+        request: Request,
+    ) -> Result<Self, Failure> {
+        // A preflight carries no token (RFC 9725 section 4.6), and GET tells nothing.
+        if request.method() == Method::POST {
+            api::ready(context)?;
+            if !context.webrtc {
+                let detail = "webrtc.listen is off on this server";
+                return Err(Problem::new(503, "webrtc-off", "No WebRTC here", detail).into());
+            }
+            let (parts, body) = request.into_parts();
+            let client = Client::new(&parts, &context.http.trusted_proxies);
+            context.access.authorize(action, Some(stream), &client.caller)?;
+            return Self::with_body(context, parts, body, client).await;
+        }
+        Self::read(context, request).await
+    }
+
+    async fn read(context: &Shared, request: Request) -> Result<Self, Failure> {
+        let (parts, body) = request.into_parts();
+        let client = Client::new(&parts, &context.http.trusted_proxies);
+        Self::with_body(context, parts, body, client).await
+    }
+
+    async fn with_body(
+        context: &Shared,
+        parts: Parts,
+        body: Body,
+        client: Client,
+    ) -> Result<Self, Failure> {
+        let body = read_body(body, context.http.body_limit).await?;
+        Ok(Self { parts, body, client })
+    }
+
+    fn request(&self) -> signaling::Request<'_> {
+        let field = |name: HeaderName| self.parts.headers.get(name)?.to_str().ok();
+        signaling::Request {
+            method: self.parts.method.as_str(),
+            content_type: field(header::CONTENT_TYPE),
+            if_match: field(header::IF_MATCH),
+            body: &self.body,
+        }
+    }
+
+    fn local(&self, context: &Shared) -> signaling::Local {
+        context.hub.local(self.client.caller.address)
+    }
+
+    fn location(
+        &self,
+        context: &Shared,
+        protocol: &str,
+        stream: &stream::Name,
+        session: SessionId,
+    ) -> Result<String, Problem> {
+        let base = match &context.http.public_url.0 {
+            Some(url) => url,
+            None => self.client.base()?,
+        };
+        Ok(format!("{base}/{protocol}/{stream}/{}", session.secret()))
+    }
+
+    fn join(self, stream: stream::Name, session: SessionId, agreement: Agreement) -> Join {
+        let Client { address, user_agent, .. } = self.client;
+        Join { stream, session, agreement, address, user_agent }
+    }
+}
+
+async fn read_body(mut body: Body, limit: usize) -> Result<Bytes, Failure> {
+    let mut kept = Vec::new();
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| {
+            Problem::new(400, "bad-body", "The body broke off", "the request ended inside its body")
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        length += data.len();
+        if length <= limit {
+            kept.extend_from_slice(&data);
+        } else if length > limit + DISCARD {
+            break;
+        }
+    }
+    if length > limit {
+        let detail = format!("a body may have {limit} bytes here");
+        return Err(Problem::new(413, "too-large", "The body is too large", detail).into());
+    }
+    Ok(kept.into())
+}
+
+/// The session that a URL names; preflights are answered for any.
+async fn existing(
+    context: &Shared,
+    role: Role,
+    stream: &str,
+    session: &str,
+    method: &Method,
+) -> Result<(stream::Name, SessionId), Failure> {
+    let gone = || not_found("there is no such session, or it has ended");
+    let (stream, session) = (name(stream)?, SessionId::parse(session).ok_or_else(gone)?);
+    let preflight = method == Method::OPTIONS;
+    if !preflight && !context.hub.exists(&stream, role, session).await {
+        return Err(gone());
+    }
+    Ok((stream, session))
+}
+
+async fn leave(context: &Shared, stream: &stream::Name, role: Role, session: SessionId) -> Answer {
+    match context.hub.leave(stream, role, session).await {
+        true => Ok(reply(deleted())),
+        false => Err(not_found("the session has ended")),
+    }
+}
+
+fn random_session() -> SessionId {
+    let mut bits = [0; 16];
+    rand::fill(&mut bits).expect("the system's random source does not fail");
+    SessionId::from_random(u128::from_be_bytes(bits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_is_taken_up_to_its_limit() {
+        let exact = read_body(Body::from(vec![b'x'; 100]), 100).await.ok().unwrap();
+        assert_eq!(exact.len(), 100);
+        let more = read_body(Body::from(vec![b'x'; 101]), 100).await.unwrap_err();
+        assert_eq!(more.0.status, 413);
+        assert!(read_body(Body::empty(), 100).await.ok().unwrap().is_empty());
+    }
+}

@@ -1,0 +1,103 @@
+//! What is done around the routes: time and rate limits, cross-origin access, security headers,
+//! counters, and problem bodies for what the framework refuses.
+
+use std::any::Any;
+use std::time::Duration;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use signaling::Problem;
+
+use super::caller::Client;
+use super::reply::{self, Failure};
+use super::{Shared, limit};
+use crate::clock;
+
+/// From the last header byte to the answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Counts every answer by route and status.
+pub(super) async fn count(State(context): State<Shared>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let method = request.method().clone();
+    let response = next.run(request).await;
+    let route = route.as_ref().map_or("other", MatchedPath::as_str);
+    context.requests.count(&method, route, response.status().as_u16());
+    response
+}
+
+/// Headers that keep a browser from doing more with an answer than we mean. Pages bring their own
+/// content security policy.
+pub(super) async fn secure(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    let nothing = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(nothing);
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Pages of every origin may use WHIP and WHEP: what protects them is the token, not the browser.
+pub(super) async fn cross_origin(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    for (name, value) in signaling::endpoint::CORS {
+        if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+    }
+    response
+}
+
+/// Ends a signalling request that takes too long: a body that trickles in, most of all.
+pub(super) async fn time_out(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let detail = format!("the request was not complete after {} s", TIMEOUT.as_secs());
+            Failure(Problem::new(408, "timeout", "Request timeout", detail)).into_response()
+        }
+    }
+}
+
+/// Keeps each client to its rate of requests that change something.
+pub(super) async fn limit(State(context): State<Shared>, request: Request, next: Next) -> Response {
+    if matches!(*request.method(), Method::POST | Method::PATCH | Method::DELETE) {
+        let (parts, body) = request.into_parts();
+        let client = Client::new(&parts, &context.http.trusted_proxies);
+        if let Err(seconds) =
+            limit::Limiter::take(&context.limiter, client.address.ip(), clock::now())
+        {
+            let detail =
+                format!("too many requests from {}; wait {seconds} s", client.address.ip());
+            let problem = Problem::new(429, "rate-limit", "Too many requests", detail);
+            return Failure(problem.retry_after(seconds)).into_response();
+        }
+        return next.run(Request::from_parts(parts, body)).await;
+    }
+    next.run(request).await
+}
+
+/// A route exists, but not for this method; axum adds `Allow`.
+pub(super) async fn method_not_allowed(method: Method) -> Failure {
+    let detail = format!("{method} is not possible here; the Allow header says what is");
+    Failure(Problem::new(405, "method-not-allowed", "Method not allowed", detail))
+}
+
+/// A route panicked: this request gets 500, all others go on.
+pub(super) fn panicked(reason: Box<dyn Any + Send + 'static>) -> Response {
+    let text = reason.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| reason.downcast_ref::<&str>().copied()).unwrap_or("no reason");
+    reply::broken(&format!("a route panicked: {text}"))
+}
+
+/// True if the client has what it asks for already.
+pub(super) fn not_modified(headers: &HeaderMap, etag: &str) -> bool {
+    let listed = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    listed.is_some_and(|list| {
+        list.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag || tag.trim() == "*")
+    })
+}

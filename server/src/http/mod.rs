@@ -1,0 +1,130 @@
+//! Everything that speaks HTTP: which route goes where, and what holds for all of them.
+//!
+//! WHIP and WHEP are decided by their crates; here bodies are bounded, clients recognised, access
+//! asked, rates kept, and replies written. No route answers an error in another form than
+//! `application/problem+json`.
+
+mod api;
+mod caller;
+mod endpoint;
+mod layers;
+mod limit;
+mod pages;
+mod reply;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{any, get};
+use tower_http::catch_panic::CatchPanicLayer;
+
+pub use api::{Info, Limits, Listener};
+pub(crate) use caller::Peer;
+
+use crate::access::Access;
+use crate::config;
+use crate::hub::Hub;
+use crate::metrics::Requests;
+use limit::Limiter;
+
+/// What the routes need.
+pub struct Context {
+    hub: Hub,
+    access: Access,
+    http: config::Http,
+    /// False if `webrtc.listen` is off.
+    webrtc: bool,
+    info: Info,
+    started: Instant,
+    limiter: Limiter,
+    requests: Requests,
+    draining: std::sync::atomic::AtomicBool,
+}
+
+impl Context {
+    /// Ready to serve.
+    pub fn new(hub: Hub, access: Access, config: &config::Config, info: Info) -> Self {
+        Self {
+            hub,
+            access,
+            limiter: Limiter::new(config.http.rate, config.http.loopback_rate),
+            http: config.http.clone(),
+            webrtc: config.webrtc.listen.0.is_some(),
+            info,
+            started: crate::clock::now(),
+            requests: Requests::default(),
+            draining: false.into(),
+        }
+    }
+
+    /// The access rules.
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// From now on `/readyz` says 503 and nobody may begin to publish or watch.
+    pub fn drain(&self) {
+        self.draining.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+type Shared = Arc<Context>;
+
+/// Which routes a listener serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Routes {
+    /// All, while `admin.listen` is off.
+    All,
+    /// Pages, WHIP and WHEP.
+    Public,
+    /// API and metrics.
+    Admin,
+}
+
+/// The routes of one listener.
+pub fn router(context: &Arc<Context>, routes: Routes) -> Router {
+    let mut router =
+        Router::new().route("/healthz", get(api::healthz)).route("/readyz", get(api::readyz));
+    if routes != Routes::Public {
+        router = router.merge(admin());
+    }
+    if routes != Routes::Admin {
+        router = router.merge(signalling(context)).merge(pages::router());
+    }
+    router
+        .fallback(pages::missing)
+        .method_not_allowed_fallback(layers::method_not_allowed)
+        .layer(CatchPanicLayer::custom(layers::panicked))
+        .layer(from_fn(layers::secure))
+        .layer(from_fn_with_state(context.clone(), layers::count))
+        .with_state(context.clone())
+}
+
+fn admin() -> Router<Shared> {
+    Router::new()
+        .route("/api/v1/openapi.json", get(api::openapi))
+        .route("/api/v1/server", get(api::server))
+        .route("/api/v1/streams", get(api::streams))
+        .route("/api/v1/streams/{stream}", get(api::stream))
+        .route("/api/v1/streams/{stream}/viewers", get(api::viewers))
+        .route("/api/v1/streams/{stream}/publisher", axum::routing::delete(api::kick))
+        .route("/metrics", get(api::metrics))
+}
+
+fn signalling(context: &Arc<Context>) -> Router<Shared> {
+    Router::new()
+        .route("/whip/{stream}", any(endpoint::whip))
+        .route("/whip/{stream}/{session}", any(endpoint::whip_session))
+        .route("/whep/{stream}", any(endpoint::whep))
+        .route("/whep/{stream}/{session}", any(endpoint::whep_session))
+        .route("/whep/{stream}/{session}/layer", any(endpoint::whep_layer))
+        .route_layer(from_fn_with_state(context.clone(), layers::limit))
+        .route_layer(from_fn(layers::time_out))
+        .route_layer(from_fn(layers::cross_origin))
+}

@@ -1,0 +1,111 @@
+//! `/metrics` in Prometheus' text format, version 0.0.4.
+
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write as _};
+use std::sync::Mutex;
+
+use axum::http::Method;
+
+use crate::status::Totals;
+
+/// What the format calls itself.
+pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// HTTP answers by route, method and status. The labels are ours, so there are few of them.
+#[derive(Debug, Default)]
+pub(crate) struct Requests(Mutex<BTreeMap<(&'static str, String, u16), u64>>);
+
+impl Requests {
+    pub(crate) fn count(&self, method: &Method, route: &str, status: u16) {
+        const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+        let method = KNOWN.iter().find(|known| *known == &method.as_str()).unwrap_or(&"other");
+        let mut all = self.0.lock().expect("nobody panics while holding this lock");
+        *all.entry((method, route.to_owned(), status)).or_default() += 1;
+    }
+}
+
+/// Everything in one text.
+pub(crate) fn render(totals: &Totals, requests: &Requests, uptime_seconds: f64) -> String {
+    let mut text = Text(String::new());
+    let version = env!("CARGO_PKG_VERSION");
+    text.head("weir_build_info", "gauge", "The version that runs.");
+    text.sample("weir_build_info", &[("version", version)], 1);
+    text.one("weir_uptime_seconds", "gauge", "Time since the start.", uptime_seconds);
+    text.one("weir_streams_live", "gauge", "Streams with a publisher.", totals.live_streams);
+    text.one("weir_publishers", "gauge", "WHIP sessions.", totals.publishers);
+    text.one("weir_viewers", "gauge", "WHEP sessions.", totals.viewers);
+    for (name, help, value) in [
+        ("weir_packets_in_total", "Media packets received.", totals.packets_in),
+        ("weir_bytes_in_total", "Payload bytes received.", totals.bytes_in),
+        ("weir_packets_out_total", "Media packets sent.", totals.packets_out),
+        ("weir_bytes_out_total", "Payload bytes sent.", totals.bytes_out),
+        ("weir_keyframe_requests_total", "PLIs sent to publishers.", totals.keyframe_requests),
+    ] {
+        text.one(name, "counter", help, value);
+    }
+    text.head("weir_dropped_total", "counter", "Datagrams and packets dropped, by reason.");
+    for (reason, count) in &totals.drops {
+        text.sample("weir_dropped_total", &[("reason", reason)], *count);
+    }
+    text.head("weir_http_requests_total", "counter", "HTTP answers.");
+    for ((method, route, status), count) in
+        requests.0.lock().expect("nobody panics while holding this lock").iter()
+    {
+        let status = status.to_string();
+        let labels = [("method", *method), ("route", route.as_str()), ("status", status.as_str())];
+        text.sample("weir_http_requests_total", &labels, *count);
+    }
+    text.0
+}
+
+struct Text(String);
+
+impl Text {
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+        self.head(name, kind, help);
+        self.sample(name, &[], value);
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.0.push_str(name);
+        for (i, (label, text)) in labels.iter().enumerate() {
+            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let _ = write!(self.0, "{}{label}=\"{text}\"", if i == 0 { '{' } else { ',' });
+        }
+        let end = if labels.is_empty() { "" } else { "}" };
+        let _ = writeln!(self.0, "{end} {value}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_is_a_comment_or_a_sample() {
+        let requests = Requests::default();
+        requests.count(&Method::POST, "/whip/{stream}", 201);
+        requests.count(&Method::POST, "/whip/{stream}", 201);
+        requests.count(&Method::from_bytes(b"BREW").unwrap(), "other", 404);
+        let totals = Totals { packets_in: 7, drops: vec![("garbage", 3)], ..Totals::default() };
+        let text = render(&totals, &requests, 1.5);
+        for expected in [
+            "weir_packets_in_total 7",
+            "weir_dropped_total{reason=\"garbage\"} 3",
+            "weir_http_requests_total{method=\"POST\",route=\"/whip/{stream}\",status=\"201\"} 2",
+            "weir_http_requests_total{method=\"other\",route=\"other\",status=\"404\"} 1",
+            "weir_uptime_seconds 1.5",
+            "# TYPE weir_viewers gauge",
+        ] {
+            assert!(text.lines().any(|line| line == expected), "{expected}\n{text}");
+        }
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            assert!(name.starts_with("weir_") && value.parse::<f64>().is_ok(), "{line}");
+        }
+    }
+}
