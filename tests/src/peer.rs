@@ -270,6 +270,7 @@ impl Peer {
         let nacks = NackGeneratorBuilder::new()
             .with_size(2048)
             .with_interval(Duration::from_millis(30))
+            .with_max_nacks_per_packet(20)
             .build();
         let registry = registry.with(Slot::NackGenerator, nacks);
         let registry = configure_rtcp_reports(registry);

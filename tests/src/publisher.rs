@@ -115,6 +115,11 @@ impl Publisher {
 
     /// Publishes, connected on return.
     pub async fn showing(weir: &Weir, stream: &str, show: Show) -> Self {
+        Self::to(&weir.at(&format!("/whip/{stream}")), show).await
+    }
+
+    /// Publishes to a WHIP endpoint, connected on return.
+    pub async fn to(url: &str, show: Show) -> Self {
         let codec = show.encodings[0].1.codec;
         let mut random = Random::seeded(NEXT.fetch_add(1, Ordering::Relaxed));
         let lanes: Vec<Lane> =
@@ -130,8 +135,7 @@ impl Publisher {
         send(&peer, video.clone()).await;
 
         let headers: Vec<_> = show.headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
-        let url = weir.at(&format!("/whip/{stream}"));
-        let session = peer.negotiate(&url, &headers, show.network).await;
+        let session = peer.negotiate(url, &headers, show.network).await;
         peer.connected().await;
 
         let marks = Marks::new(&session.sdp);
