@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -16,6 +17,9 @@ use crate::http::{Context, Info, Limits, Listener, Routes, router};
 use crate::hub::{self, Hub};
 use crate::net::Socket;
 use crate::{listen, serve, token};
+
+/// Running requests may take so long after the sessions are closed.
+const LAST_REQUESTS: Duration = Duration::from_secs(2);
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +98,8 @@ pub async fn run(config: Config, sources: Sources) -> Result<(), Error> {
     let goodbye = async {
         hub.drain().await;
         let _ = stop.send(true);
-        while servers.join_next().await.is_some() {}
+        let finished = async { while servers.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(LAST_REQUESTS, finished).await;
     };
     tokio::select! {
         () = goodbye => tracing::info!("stopped"),

@@ -1,7 +1,6 @@
 //! Accepts TCP connections and speaks HTTP/1.1 on them, within bounds: so many connections, so long
 //! for a request's head, so long without an acknowledgement.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use axum::Router;
 use axum::extract::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use socket2::SockRef;
@@ -34,6 +34,8 @@ pub(crate) async fn serve(
     connections: Arc<Semaphore>,
     mut stop: watch::Receiver<bool>,
 ) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_header_size(HEAD_BYTES);
     let graceful = GracefulShutdown::new();
     loop {
         // Taken before accepting: beyond the cap, newcomers wait in the kernel's queue.
@@ -55,7 +57,12 @@ pub(crate) async fn serve(
             }
         };
         tune(&stream);
-        let connection = graceful.watch(connection(stream, peer, router.clone()));
+        let router = router.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(Peer(peer));
+            router.clone().oneshot(request)
+        });
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             if let Err(e) = connection.await {
                 tracing::debug!(%peer, "connection ended: {e}");
@@ -65,30 +72,6 @@ pub(crate) async fn serve(
     }
     drop(listener);
     graceful.shutdown().await;
-}
-
-fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    router: Router,
-) -> http1::Connection<
-    TokioIo<TcpStream>,
-    impl hyper::service::HttpService<
-        Incoming,
-        ResBody = axum::body::Body,
-        Error = std::convert::Infallible,
-        Future: Send,
-    >,
-> {
-    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(Peer(peer));
-        router.clone().oneshot(request)
-    });
-    http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_header_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service)
 }
 
 /// Small answers go out at once; a dead peer does not hold its connection for hours.

@@ -5,7 +5,7 @@ use std::any::Any;
 use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use signaling::Problem;
@@ -92,12 +92,4 @@ pub(super) fn panicked(reason: Box<dyn Any + Send + 'static>) -> Response {
     let text = reason.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| reason.downcast_ref::<&str>().copied()).unwrap_or("no reason");
     reply::broken(&format!("a route panicked: {text}"))
-}
-
-/// True if the client has what it asks for already.
-pub(super) fn not_modified(headers: &HeaderMap, etag: &str) -> bool {
-    let listed = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    listed.is_some_and(|list| {
-        list.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag || tag.trim() == "*")
-    })
 }

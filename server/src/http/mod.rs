@@ -11,6 +11,8 @@ mod layers;
 mod limit;
 mod pages;
 mod reply;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Instant;

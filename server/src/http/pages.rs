@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use super::layers::{method_not_allowed, not_modified};
+use super::layers::method_not_allowed;
 use super::reply::{self, Failure};
 use super::{Shared, endpoint};
 
@@ -102,4 +102,12 @@ fn serve(path: &str, file: EmbeddedFile, headers: &HeaderMap) -> Response {
     let frames = if path == "embed.html" { "*" } else { "'none'" };
     set(header::CONTENT_SECURITY_POLICY, &format!("{POLICY}{frames}"));
     response
+}
+
+/// True if the client has what it asks for already.
+fn not_modified(headers: &HeaderMap, etag: &str) -> bool {
+    let listed = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    listed.is_some_and(|list| {
+        list.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag || tag.trim() == "*")
+    })
 }
