@@ -7,6 +7,8 @@
 
 mod life;
 mod session;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -299,7 +301,9 @@ impl Shard {
                     self.media(now, key, packet);
                 }
                 Output::Event(event) => {
-                    self.sessions[key].last_heard = now;
+                    if event.proves_life() {
+                        self.sessions[key].last_heard = now;
+                    }
                     self.peer_event(now, key, event);
                 }
             }

@@ -21,7 +21,7 @@ const STATS_INTERVAL: Duration = Duration::from_secs(1);
 /// Our DTLS certificate, the same for all sessions of one run.
 #[derive(Clone, Debug)]
 pub struct Certificate {
-    cert: DtlsCert,
+    pub(super) cert: DtlsCert,
     fingerprint: Fingerprint,
 }
 

@@ -6,6 +6,8 @@
 //! and the time go in, [`Output`]s come out: after every call that takes `&mut self`, call
 //! [`Peer::poll`] until it returns [`Output::Timeout`].
 
+#[cfg(test)]
+pub(crate) mod client;
 mod config;
 mod convert;
 
@@ -66,6 +68,13 @@ pub enum Event {
         /// Round trip.
         rtt: Option<Duration>,
     },
+}
+
+impl Event {
+    /// True if the peer itself said something; statistics come without it too.
+    pub fn proves_life(&self) -> bool {
+        !matches!(self, Self::Feedback { loss: None, .. })
+    }
 }
 
 /// An authentic media packet.

@@ -1,5 +1,7 @@
 //! Helpers for this crate's tests: a start of time, and packets.
 
+pub(crate) mod world;
+
 use std::time::Instant;
 
 use media::RtpPacket;

@@ -1,0 +1,284 @@
+//! A whole world in memory: a shard, its clients, a network that delays, loses and reorders by a
+//! seeded chance, and a clock that only moves when told to.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use media::{Codec, EncodingId};
+use signaling::SessionId;
+
+use super::epoch;
+use crate::shard::{Add, Command, Config, Event, Shard};
+use crate::transport::client::{Client, agreement};
+use crate::transport::{Certificate, Peer, Transmit};
+
+const STEP: Duration = Duration::from_millis(1);
+
+/// What the network does to datagrams.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Weather {
+    /// Of a hundred datagrams, this many are lost.
+    pub(crate) loss_percent: u64,
+    /// Each is delayed by 1 ms plus up to this much, so that they overtake each other.
+    pub(crate) jitter: Duration,
+}
+
+/// See the top of the file.
+pub(crate) struct World {
+    pub(crate) now: Instant,
+    pub(crate) start: Instant,
+    pub(crate) shard: Shard,
+    pub(crate) events: Vec<Event>,
+    pub(crate) weather: Weather,
+    pub(crate) clients: BTreeMap<u32, Client>,
+    server: (Certificate, SocketAddr),
+    certificate: Certificate,
+    air: BTreeMap<(Instant, u64), Transmit>,
+    sent: u64,
+    seed: u64,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let now = epoch();
+        let certificate = || Certificate::generate(now).expect("the system has randomness");
+        Self {
+            now,
+            start: now,
+            shard: Shard::new(Config::default(), now),
+            events: Vec::new(),
+            weather: Weather::default(),
+            clients: BTreeMap::new(),
+            server: (certificate(), SocketAddr::from(([10, 0, 0, 1], 8080))),
+            certificate: certificate(),
+            air: BTreeMap::new(),
+            sent: 0,
+            seed: 0x9e37_79b9_7f4a_7c15,
+        }
+    }
+
+    pub(crate) fn id(number: u32) -> SessionId {
+        SessionId::from_random(u128::from(number) << 96 | 7)
+    }
+
+    /// A publisher with these simulcast layers; none: a single encoding.
+    pub(crate) fn publisher(&mut self, number: u32, rids: &[EncodingId]) {
+        self.join(number, rids, &[Codec::H264, Codec::Vp8], true);
+    }
+
+    pub(crate) fn viewer(&mut self, number: u32, codecs: &[Codec]) {
+        self.join(number, &[], codecs, false);
+    }
+
+    fn join(&mut self, number: u32, rids: &[EncodingId], codecs: &[Codec], send: bool) {
+        let agreement = agreement(number, rids, codecs, send, self.certificate.fingerprint());
+        let address = SocketAddr::from(([10, 0, 1, 1], 10_000 + number as u16));
+        let server = (&self.server.0, self.server.1);
+        let client = Client::new(&agreement, &self.certificate, server, address, self.now);
+        self.clients.insert(number, client);
+        let peer = Box::new(Peer::new(&agreement, &self.server.0, self.now));
+        let add = Add { session: Self::id(number), agreement, peer };
+        let command = if send { Command::AddPublisher(add) } else { Command::AddViewer(add) };
+        self.command(command);
+    }
+
+    pub(crate) fn attach(&mut self, viewer: u32, publisher: u32) {
+        let (viewer, publisher) = (Self::id(viewer), Some(Self::id(publisher)));
+        self.command(Command::Attach { viewer, publisher });
+    }
+
+    pub(crate) fn command(&mut self, command: Command) {
+        self.shard.command(self.now, command);
+        self.collect();
+    }
+
+    pub(crate) fn client(&mut self, number: u32) -> &mut Client {
+        self.clients.get_mut(&number).expect("a known client")
+    }
+
+    /// A datagram out of nowhere.
+    pub(crate) fn inject(&mut self, source: SocketAddr, bytes: &[u8]) {
+        self.shard.receive(self.now, source, self.server.1, bytes);
+        self.collect();
+    }
+
+    /// Lets time pass; `each` runs once per millisecond.
+    pub(crate) fn run(&mut self, time: Duration, mut each: impl FnMut(&mut Self)) {
+        let end = self.now + time;
+        while self.now < end {
+            self.now += STEP;
+            each(self);
+            self.deliver();
+            for client in self.clients.values_mut() {
+                client.handle_timeout(self.now);
+            }
+            if self.shard.poll_timeout().is_some_and(|due| due <= self.now) {
+                self.shard.handle_timeout(self.now);
+            }
+            self.collect();
+        }
+    }
+
+    /// Runs until all clients are connected.
+    pub(crate) fn connect(&mut self) {
+        let end = self.now + Duration::from_secs(10);
+        while !self.clients.values().all(|c| c.connected) {
+            assert!(self.now < end, "the clients did not connect in ten seconds");
+            self.run(STEP, |_| {});
+        }
+        // The server's side is up when the last flight has arrived.
+        self.run(Duration::from_millis(100), |_| {});
+    }
+
+    fn deliver(&mut self) {
+        while let Some(entry) = self.air.first_entry().filter(|e| e.key().0 <= self.now) {
+            let Transmit { source, destination, contents } = entry.remove();
+            if destination == self.server.1 {
+                self.shard.receive(self.now, source, destination, &contents);
+                continue;
+            }
+            let client = self.clients.values_mut().find(|c| c.address == destination);
+            if let Some(client) = client {
+                client.receive(self.now, source, &contents);
+            }
+        }
+        self.shard.flush(self.now);
+    }
+
+    fn collect(&mut self) {
+        let mut out: Vec<Transmit> = Vec::new();
+        out.extend(self.clients.values_mut().flat_map(Client::drain));
+        while let Some(transmit) = self.shard.poll_transmit() {
+            out.push(transmit);
+        }
+        while let Some(event) = self.shard.poll_event() {
+            self.events.push(event);
+        }
+        for transmit in out {
+            if self.random() % 100 < self.weather.loss_percent {
+                continue;
+            }
+            let jitter = self.weather.jitter.as_micros() as u64;
+            let late = if jitter == 0 { 0 } else { self.random() % jitter };
+            self.sent += 1;
+            let at = self.now + STEP + Duration::from_micros(late);
+            self.air.insert((at, self.sent), transmit);
+        }
+    }
+
+    /// SplitMix64: the same weather in every run.
+    fn random(&mut self) -> u64 {
+        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.seed;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+/// A camera with one or more layers: VP8 at 30 fps, two packets a frame, a keyframe at the start
+/// and whenever one is asked for.
+pub(crate) struct Camera {
+    pub(crate) codec: Codec,
+    pub(crate) number: u32,
+    pub(crate) layers: Vec<Layer>,
+    next: Instant,
+}
+
+pub(crate) struct Layer {
+    pub(crate) id: Option<EncodingId>,
+    pub(crate) width: u16,
+    pub(crate) on: bool,
+    pub(crate) keyframes: u32,
+    pub(crate) packets: u64,
+    seq: u64,
+    timestamp: u32,
+    picture: u16,
+    keyframe: bool,
+}
+
+impl Camera {
+    pub(crate) fn new(
+        world: &World,
+        number: u32,
+        codec: Codec,
+        layers: &[(Option<EncodingId>, u16)],
+    ) -> Self {
+        let layer = |(index, (id, width)): (usize, &(Option<EncodingId>, u16))| Layer {
+            id: *id,
+            width: *width,
+            on: true,
+            keyframes: 0,
+            packets: 0,
+            seq: 1000 * (index as u64 + 1),
+            timestamp: 500_000 * (index as u32 + 1),
+            picture: 100 * index as u16,
+            keyframe: true,
+        };
+        let layers = layers.iter().enumerate().map(layer).collect();
+        Self { codec, number, layers, next: world.now }
+    }
+
+    /// To be called every millisecond.
+    pub(crate) fn shoot(&mut self, world: &mut World) {
+        let now = world.now;
+        let client = world.client(self.number);
+        for asked in client.keyframe_requests.drain(..) {
+            self.layers.iter_mut().filter(|l| l.id == asked).for_each(|l| l.keyframe = true);
+        }
+        if now < self.next {
+            return;
+        }
+        self.next = now + Duration::from_millis(33);
+        for layer in &mut self.layers {
+            layer.timestamp = layer.timestamp.wrapping_add(2970);
+            layer.picture = (layer.picture + 1) & 0x7fff;
+            if !layer.on {
+                layer.keyframe = true;
+                continue;
+            }
+            for part in 0..2 {
+                let payload = layer.payload(self.codec, part);
+                let header = (layer.seq, layer.timestamp, part == 1);
+                client.send(now, self.codec, layer.id, header, &payload);
+                layer.seq += 1;
+                layer.packets += 1;
+            }
+            layer.keyframes += u32::from(layer.keyframe);
+            layer.keyframe = false;
+        }
+    }
+}
+
+impl Layer {
+    fn payload(&self, codec: Codec, part: u8) -> Vec<u8> {
+        let first = part == 0;
+        let id = self.seq.to_be_bytes();
+        let mut bytes = match codec {
+            // X set, S on the first part; I set, 15-bit picture id.
+            Codec::Vp8 => vec![
+                0x80 | u8::from(first) << 4,
+                0x80,
+                0x80 | (self.picture >> 8) as u8,
+                self.picture as u8,
+            ],
+            // FU-A of an IDR or of another slice, start and end bits.
+            _ if self.keyframe => vec![0x7c, if first { 0x85 } else { 0x45 }, 0x88],
+            _ => vec![0x5c, if first { 0x81 } else { 0x41 }, 0x9a],
+        };
+        if codec == Codec::Vp8 && first {
+            // Frame tag: bit 0 says that it is no keyframe; then start code and size.
+            bytes.extend([u8::from(!self.keyframe), 0, 0]);
+            if self.keyframe {
+                let [w1, w0] = self.width.to_be_bytes();
+                let [h1, h0] = (self.width / 2).to_be_bytes();
+                bytes.extend([0x9d, 0x01, 0x2a, w0, w1, h0, h1]);
+            }
+        }
+        // No three zeros in a row: H.264 has none.
+        bytes.extend([0x55; 20]);
+        bytes.extend(id);
+        bytes
+    }
+}
