@@ -8,7 +8,7 @@ const { weir } = rig;
 
 test('left and right, from a WHIP publisher to the watch page', async () => {
   const publisher = await rig.lab('audio-publisher');
-  await publisher.evaluate((url) => lab.publish({ url, left: 440, right: 880 }), weir.whip('stereo'));
+  await publisher.evaluate((to) => lab.publish({ ...to, left: 440, right: 880 }), weir.publish('stereo'));
   const watch = await rig.open(`${weir.origin}/watch/stereo`, { name: 'audio' });
   await shows(watch, 'playing');
   const [left, right] = await hears(watch, 'video', [440, 880]);

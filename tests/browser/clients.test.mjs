@@ -34,13 +34,13 @@ const clientsPage = async (name) => {
 
 test('whip-whep publishes, whip-whep watches', async () => {
   const publisher = await clientsPage('whip-whep-publisher');
-  await publisher.evaluate(async (url) => {
+  await publisher.evaluate(async ({ url, token }) => {
     const pc = new RTCPeerConnection();
     for (const track of [lab.tones({ left: 440, right: 880 }).track, lab.picture({ width: 640, height: 360 }).track])
       pc.addTransceiver(track, { direction: 'sendonly' });
     window.whip = new clients.WhipWhepPublisher();
-    await whip.publish(pc, url);
-  }, weir.whip('whip-whep'));
+    await whip.publish(pc, url, token);
+  }, weir.publish('whip-whep'));
   const viewer = await clientsPage('whip-whep-viewer');
   await viewer.evaluate(async (url) => {
     const pc = new RTCPeerConnection();
@@ -61,6 +61,8 @@ test('whip-whep publishes, whip-whep watches', async () => {
     const stream = await weir.stream('whip-whep');
     return stream === null || (stream.publisher === null && stream.viewers.whep === 0) || Promise.reject(new Error(JSON.stringify(stream)));
   });
+  // whep.js 1.2.0 never reads the ETag, so its trickle PATCH lacks If-Match: RFC 9725 section 4.3.1 wants 428, and it plays without.
+  viewer.errors = viewer.errors.filter((line) => !/428/.test(line));
   clean(publisher, viewer);
   await publisher.done();
   await viewer.done();
@@ -68,11 +70,11 @@ test('whip-whep publishes, whip-whep watches', async () => {
 
 test('@eyevinn/whip-web-client publishes, @eyevinn/webrtc-player watches', async () => {
   const publisher = await clientsPage('eyevinn-publisher');
-  await publisher.evaluate(async (endpoint) => {
+  await publisher.evaluate(async ({ url, token }) => {
     const media = new MediaStream([lab.tones({ left: 440, right: 880 }).track, lab.picture({ width: 640, height: 360 }).track]);
-    window.whip = new clients.EyevinnPublisher({ endpoint, opts: { iceServers: [] } });
+    window.whip = new clients.EyevinnPublisher({ endpoint: url, opts: { iceServers: [], authkey: token } });
     await whip.ingest(media);
-  }, weir.whip('eyevinn'));
+  }, weir.publish('eyevinn'));
   const viewer = await clientsPage('eyevinn-viewer');
   await viewer.evaluate(async (url) => {
     const video = Object.assign(document.createElement('video'), { muted: true, autoplay: true });

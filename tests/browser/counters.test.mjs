@@ -9,11 +9,13 @@ const { weir } = rig;
 
 test('packets and bytes, publisher and viewer', async () => {
   const publisher = await rig.lab('counters-publisher');
-  await publisher.evaluate((url) => lab.publish({ url, codec: 'video/VP8', width: 640, height: 360 }), weir.whip('counters'));
+  await publisher.evaluate((to) => lab.publish({ ...to, codec: 'video/VP8', width: 1280, height: 720 }), weir.publish('counters'));
   const viewer = await rig.lab('counters-viewer');
   await viewer.evaluate((url) => lab.watch({ url }), weir.whep('counters'));
-  await decodes(viewer, { codec: 'video/VP8', width: 640, height: 360 });
-  const enough = 1500; // packets: 1 % of them is more than a packet under way
+  await decodes(viewer, { codec: 'video/VP8', width: 1280, height: 720 });
+  // Chromium counts the few padding packets of its bandwidth probes among the sent ones and says nowhere how many; Weir does not
+  // count padding. They are a fixed number, so that a long enough session shows who is right.
+  const enough = 4000;
   await until('enough packets', async () => (await browser(viewer, 'v', 'inbound-rtp')).video.packetsReceived > enough, 60000);
 
   await publisher.evaluate(() => lab.hush('p'));

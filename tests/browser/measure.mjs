@@ -25,7 +25,7 @@ test('measure', async () => {
     await floor.done();
 
     const publisher = await rig.lab('publisher');
-    await publisher.evaluate((how) => lab.publish(how), { url: weir.whip(name), codec, width, height });
+    await publisher.evaluate((how) => lab.publish(how), { ...weir.publish(name), codec, width, height });
     const watch = await rig.open(`${weir.origin}/watch/${name}`, { name: 'measure', init: { path: CLOCK } });
     await decodes(watch, { codec, width, height });
     const ages = await watch.evaluate(async (count) => {

@@ -24,7 +24,7 @@ test('no token, a wrong token, the right token', async () => {
   const weir = await startWeir({ args: ['--config', config] });
   try {
     const publisher = await rig.lab('refused-publisher');
-    await publisher.evaluate((url) => lab.publish({ url }), weir.whip('secret'));
+    await publisher.evaluate((to) => lab.publish({ ...to }), weir.publish('secret'));
     for (const [query, name, words] of [['', 'refused-no-token', /token/i], ['?token=wrong', 'refused-wrong-token', /token/i]]) {
       const page = await rig.open(`${weir.origin}/watch/secret${query}`, { name });
       await shows(page, 'failed');
@@ -43,28 +43,43 @@ test('no token, a wrong token, the right token', async () => {
   }
 });
 
-test('a codec that this browser did not offer', async () => {
-  const publisher = await rig.lab('codec-publisher');
-  await publisher.evaluate((url) => lab.publish({ url, codec: 'video/AV1' }), rig.weir.whip('codec'));
-  // A browser without AV1.
-  const withoutAv1 = () => {
-    const add = RTCPeerConnection.prototype.addTransceiver;
-    RTCPeerConnection.prototype.addTransceiver = function (what, how) {
-      const transceiver = add.call(this, what, how);
-      if (what === 'video') {
-        const codecs = RTCRtpReceiver.getCapabilities('video').codecs;
-        transceiver.setCodecPreferences(codecs.filter((c) => !/av1/i.test(c.mimeType)));
-      }
-      return transceiver;
-    };
+/// Runs in the page: a browser without AV1.
+const withoutAv1 = () => {
+  const add = RTCPeerConnection.prototype.addTransceiver;
+  RTCPeerConnection.prototype.addTransceiver = function (what, how) {
+    const transceiver = add.call(this, what, how);
+    if (what === 'video') transceiver.setCodecPreferences(RTCRtpReceiver.getCapabilities('video').codecs.filter((c) => c.mimeType !== 'video/AV1'));
+    return transceiver;
   };
+};
+
+test('a codec that this browser lacks, the publisher there first', async () => {
+  const publisher = await rig.lab('codec-publisher');
+  await publisher.evaluate((to) => lab.publish({ ...to, codec: 'video/AV1' }), rig.weir.publish('codec'));
   const page = await rig.open(`${rig.weir.origin}/watch/codec`, { name: 'refused-codec', init: withoutAv1 });
-  await page.getByText(/AV1/i).first().waitFor();
+  await shows(page, 'failed');
+  await page.getByText(/AV1/).first().waitFor();
   await page.shot();
-  const [viewer] = await rig.weir.api('streams/codec/viewers');
-  assert.match(viewer.problem, /av1/i);
+  clean(publisher);
   await page.done();
   await publisher.done();
+});
+
+test('a codec that this browser lacks, the viewer there first', async () => {
+  const page = await rig.open(`${rig.weir.origin}/watch/late`, { name: 'refused-codec-late', init: withoutAv1 });
+  await shows(page, 'waiting');
+  const [publisher, viewer] = [await rig.lab('late-publisher'), await rig.lab('late-viewer')];
+  // Another viewer, no page of ours: it stays whatever comes, and the API says what it lacks.
+  await viewer.evaluate((url) => lab.watch({ url, without: 'video/AV1' }), rig.weir.whep('late'));
+  await publisher.evaluate((to) => lab.publish({ ...to, codec: 'video/AV1' }), rig.weir.publish('late'));
+  await until('the API says why', async () => {
+    const viewers = await rig.weir.api('streams/late/viewers');
+    return viewers.some((v) => /av1/i.test(v.problem)) || Promise.reject(new Error(JSON.stringify(viewers)));
+  });
+  await page.getByText(/AV1/).first().waitFor();
+  await page.shot();
+  clean(publisher, viewer);
+  for (const each of [page, publisher, viewer]) await each.done();
 });
 
 test('the server restarts: page and publisher come back by themselves', async () => {

@@ -16,14 +16,14 @@ test('one peer connection waits, then shows VP8, then H264 of another size', asy
   assert.equal(stream.viewers.whep, 1);
 
   const publisher = await rig.lab('switch-publisher');
-  await publisher.evaluate((url) => lab.publish({ url, codec: 'video/VP8', width: 640, height: 360, hue: 200 }), weir.whip('switch'));
+  await publisher.evaluate((to) => lab.publish({ ...to, codec: 'video/VP8', width: 640, height: 360, hue: 200 }), weir.publish('switch'));
   await shows(watch, 'playing');
   const first = await decodes(watch, { codec: 'video/VP8', width: 640, height: 360 });
   await watch.shot('switch-vp8');
   assert.equal(await publisher.evaluate(() => lab.leave('p')), 200);
   await until('the page says that nobody publishes', async () => (await watch.evaluate(() => document.documentElement.dataset.state)) !== 'playing');
 
-  await publisher.evaluate((url) => lab.publish({ url, codec: 'video/H264', width: 480, height: 270, hue: 20 }), weir.whip('switch'));
+  await publisher.evaluate((to) => lab.publish({ ...to, codec: 'video/H264', width: 480, height: 270, hue: 20 }), weir.publish('switch'));
   await shows(watch, 'playing');
   const second = await decodes(watch, { codec: 'video/H264', width: 480, height: 270 });
   await watch.shot('switch-h264');

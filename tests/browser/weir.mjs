@@ -17,7 +17,7 @@ export async function startWeir({ port = 0, env = {}, args = [] } = {}) {
   if (!existsSync(BINARY)) throw new Error(`${BINARY} is not there: \`cargo build --bin weir\`, or say where in WEIR_BIN`);
   const data = await mkdtemp(join(tmpdir(), 'weir-browser-'));
   const child = spawn(BINARY, ['--http-listen', `127.0.0.1:${port}`, '--webrtc-listen', `127.0.0.1:${port}`, ...args], {
-    env: { ...process.env, WEIR_DATA__DIR: data, ...env },
+    env: { ...process.env, WEIR_DATA__DIR: data, NO_COLOR: '1', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   running.add(child);
@@ -43,6 +43,8 @@ export async function startWeir({ port = 0, env = {}, args = [] } = {}) {
     return why;
   };
   const real = await taken;
+  await ready(`http://127.0.0.1:${real}/readyz`);
+  const token = output.match(/^ *token +(\S+)$/m)?.[1];
   const origin = `http://127.0.0.1:${real}`;
   return {
     port: real,
@@ -50,6 +52,8 @@ export async function startWeir({ port = 0, env = {}, args = [] } = {}) {
     pid: child.pid,
     output: () => output,
     whip: (stream) => `${origin}/whip/${stream}`,
+    /// Where and with what a page of another origin may publish: from there even this machine needs the token.
+    publish: (stream) => ({ url: `${origin}/whip/${stream}`, token }),
     whep: (stream) => `${origin}/whep/${stream}`,
     stop,
     /// The API's view of a stream, null if it knows none of that name.
@@ -65,4 +69,15 @@ export async function startWeir({ port = 0, env = {}, args = [] } = {}) {
       return reply.json();
     },
   };
+}
+
+/// Everything is printed and every socket open when this answers 200.
+async function ready(url) {
+  const end = Date.now() + 15000;
+  for (;;) {
+    const reply = await fetch(url).catch(() => null);
+    if (reply?.ok) return;
+    if (Date.now() > end) throw new Error(`${url}: ${reply?.status ?? 'no answer'}`);
+    await new Promise((done) => setTimeout(done, 20));
+  }
 }

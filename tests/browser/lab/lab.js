@@ -148,8 +148,8 @@ async function hush(id) {
   for (const sender of publishers[id].pc.getSenders()) await sender.replaceTrack(null);
 }
 
-/// Watches by WHEP; returns as soon as the connection stands, with or without media.
-async function watch({ id = 'v', url, token }) {
+/// Watches by WHEP, as a browser `without` some codec; returns as soon as the connection stands, with or without media.
+async function watch({ id = 'v', url, token, without }) {
   const pc = new RTCPeerConnection();
   const element = document.createElement('video');
   element.muted = true;
@@ -162,7 +162,8 @@ async function watch({ id = 'v', url, token }) {
   pc.ontrack = ({ track }) => element.srcObject.addTrack(track);
   element.addEventListener('resize', () => me.sizes.push([element.videoWidth, element.videoHeight]));
   pc.addTransceiver('audio', { direction: 'recvonly' });
-  pc.addTransceiver('video', { direction: 'recvonly' });
+  const video = pc.addTransceiver('video', { direction: 'recvonly' });
+  if (without) video.setCodecPreferences(RTCRtpReceiver.getCapabilities('video').codecs.filter((c) => c.mimeType !== without));
   const offer = await pc.createOffer();
   await pc.setLocalDescription({ type: 'offer', sdp: stereo(offer.sdp) });
   await gathered(pc);
