@@ -201,8 +201,8 @@ fn bundle<'a>(offer: &'a Offer, chosen: &[Choice<'_>]) -> Result<Vec<&'a str>, P
 
 type Remote = (IceCredentials, crate::Fingerprint);
 
-/// ICE and DTLS of the one transport: of the group's first accepted m-line, else of whichever has
-/// them (`a=bundle-only` ones have none, RFC 8843 section 7.1.3).
+/// ICE and DTLS of the one transport: of the group's first accepted m-line, else of whichever of the
+/// group has them, a refused one too (`a=bundle-only` ones have none, RFC 8843 section 7.1.3).
 fn transport(
     offer: &Offer,
     chosen: &[Choice<'_>],
@@ -211,9 +211,12 @@ fn transport(
     let tagged =
         bundle.first().and_then(|m| chosen.iter().find(|c| offer.sections[c.index].mid == **m));
     let first = tagged.or(chosen.first()).map_or(0, |c| c.index);
+    let group = offer.bundles.iter().find(|g| g.contains(&offer.sections[first].mid));
+    let grouped = |s: &&Section| group.is_some_and(|g| g.contains(&s.mid));
     let in_order = || {
         let accepted = std::iter::once(first).chain(chosen.iter().map(|c| c.index));
-        accepted.map(|i| &offer.sections[i].transport)
+        let accepted = accepted.map(|i| &offer.sections[i]);
+        accepted.chain(offer.sections.iter().filter(grouped)).map(|s| &s.transport)
     };
     let missing = |what| missing(offer, first, what);
     let ice: &Transport = in_order()
@@ -243,11 +246,15 @@ fn accept<'a>(
     before: &[Media],
 ) -> Accepted<'a> {
     let extensions = extensions(section, choice, rules, before);
-    let accepts = |e| extensions.iter().any(|(_, accepted)| *accepted == e);
+    let has = |e| extensions.iter().any(|(_, accepted)| *accepted == e);
+    let (with_rid, with_transport_cc) = (has(Extension::Rid), has(Extension::TransportCc));
     let publishes = rules.answer == Direction::RecvOnly;
-    let rids = if publishes && accepts(Extension::Rid) { rids(section) } else { Vec::new() };
+    let rids = if publishes && with_rid { rids(section) } else { Vec::new() };
+    // Read once: searching the formats anew for each payload would be quadratic in hostile offers.
+    let repairs: Vec<(u8, u8)> =
+        section.formats.iter().filter_map(|f| Some((f.apt()?, f.pt))).collect();
     let payloads: Vec<Payload> =
-        choice.formats.iter().map(|(f, codec)| payload(section, f, *codec)).collect();
+        choice.formats.iter().map(|(f, codec)| payload(&repairs, f, *codec)).collect();
     let [audio, video, rtx] = local.ssrcs;
     let local_ssrcs = match choice.kind {
         Kind::Audio => Ssrcs { main: audio, rtx: None },
@@ -268,17 +275,13 @@ fn accept<'a>(
     };
     let feedback = |f: &Format| {
         let ours = |fb: &Feedback| match fb {
-            Feedback::TransportCc => accepts_in(&media, Extension::TransportCc),
+            Feedback::TransportCc => with_transport_cc,
             _ => choice.kind == Kind::Video,
         };
         Feedback::ALL.into_iter().filter(|fb| f.feedback.contains(fb) && ours(fb)).collect()
     };
     let payloads = answer_payloads(section, choice, &media, rules, feedback);
     Accepted { media, payloads }
-}
-
-fn accepts_in(media: &Media, extension: Extension) -> bool {
-    media.extensions.iter().any(|(_, e)| *e == extension)
 }
 
 /// The payload lines of the answer, in the order of the offer's m-line.
@@ -310,12 +313,13 @@ fn without_sprop(fmtp: &str) -> String {
     kept.collect::<Vec<_>>().join(";")
 }
 
-fn payload(section: &Section, format: &Format, codec: Codec) -> Payload {
+/// `repairs` are pairs of a payload type and the one of its retransmissions.
+fn payload(repairs: &[(u8, u8)], format: &Format, codec: Codec) -> Payload {
     // There is one retransmission SSRC, for video.
-    let rtx = || section.formats.iter().find(|f| f.apt() == Some(format.pt)).map(|f| f.pt);
+    let rtx = repairs.iter().find(|(apt, _)| *apt == format.pt).map(|(_, pt)| *pt);
     Payload {
         pt: format.pt,
-        rtx: if codec.kind() == Kind::Video { rtx() } else { None },
+        rtx: rtx.filter(|_| codec.kind() == Kind::Video),
         codec,
         fmtp: format.fmtp.clone(),
         channels: format.channels.unwrap_or(1),

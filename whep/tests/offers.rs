@@ -137,6 +137,15 @@ fn a_line_without_a_common_codec_is_refused_alone() {
 }
 
 #[test]
+fn a_refused_line_still_lends_its_transport_to_the_bundle() {
+    let offer = FIREFOX_WATCH.replace("VP8/", "V1/").replace("VP9/", "V2/").replace("H264/", "V3/");
+    let (answer, agreement) = accept(&offer);
+    assert_eq!(agreement.media.len(), 1);
+    assert_eq!(agreement.remote_ice.ufrag, "0a1b2c3d");
+    assert_eq!(lines(&answer, "a=group"), ["a=group:BUNDLE 1"]);
+}
+
+#[test]
 fn refusals() {
     let reject = |offer: &str| {
         let problem = whep::accept(offer, &local()).unwrap_err();
