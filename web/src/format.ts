@@ -47,6 +47,7 @@ export function percent(fraction: number): string {
 }
 
 export function ms(value: number): string {
+  if (value < 1) return "< 1 ms";
   return `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`;
 }
 

@@ -107,7 +107,7 @@ export class Player {
     this.problem = null;
     this.retry.reset();
     this.become("waiting");
-    this.video.srcObject = client.stream;
+    this.attach(client.stream);
     this.watchFrames(client);
     this.poll = window.setInterval(() => void this.look(client), POLL_MS);
   }
@@ -116,7 +116,8 @@ export class Player {
     if (client !== this.client) return;
     this.problem = problem;
     this.drop();
-    if (problem.temporary) {
+    // No codec in common passes too: the next publisher may bring another.
+    if (problem.temporary || problem.status === 406) {
       this.retry.schedule(problem);
       this.become("reconnecting");
     } else {
@@ -144,7 +145,13 @@ export class Player {
       videoPackets: stats.video?.packets ?? 0,
       audioPackets: stats.audio?.packets ?? 0,
     });
+    this.attach(this.media === "audio" ? client.soundOnly : client.stream);
     this.become(this.media === "video" || this.media === "audio" ? "playing" : "waiting");
+  }
+
+  private attach(stream: MediaStream): void {
+    // Assigning the same one again would start the element anew.
+    if (this.video.srcObject !== stream) this.video.srcObject = stream;
   }
 
   private drop(): void {

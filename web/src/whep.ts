@@ -10,19 +10,18 @@ const LAYER = "urn:ietf:params:whep:ext:core:layer";
 
 export class WhepClient {
   readonly pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
-  /** The tracks, there from the start; they are silent until somebody publishes. */
-  readonly stream = new MediaStream();
   private readonly video = this.pc.addTransceiver("video", { direction: "recvonly" });
   private readonly audio = this.pc.addTransceiver("audio", { direction: "recvonly" });
+  /**
+   * The tracks, there from the start; they are silent until somebody publishes. Of one MediaStream,
+   * so that the browser keeps lips and voice together.
+   */
+  readonly stream = new MediaStream([this.video.receiver.track, this.audio.receiver.track]);
+  /** For a stream without pictures: a media element waits for the first one of every video track it has. */
+  readonly soundOnly = new MediaStream([this.audio.receiver.track]);
   private session: Session | null = null;
   private readonly aborted = new AbortController();
   private unwatch = () => {};
-
-  constructor() {
-    // Of one MediaStream, so that the browser keeps lips and voice together.
-    this.stream.addTrack(this.video.receiver.track);
-    this.stream.addTrack(this.audio.receiver.track);
-  }
 
   /** Negotiates. Throws a `Problem`; afterwards `events` tell how it goes. */
   async connect(endpoint: string, token: string | null, events: ConnectionEvents): Promise<void> {

@@ -55,6 +55,8 @@ export function copyable(holder: HTMLElement, what: string, href = false): (text
   return (text) => {
     current = text;
     if (href) link.href = text;
-    setText(href ? link : code, text);
+    if (href) setText(link, text);
+    // Lines break between words, not at the hyphen of an option.
+    else code.replaceChildren(...text.split(/( )/).map((word) => (word === " " ? word : el("span", {}, word))));
   };
 }

@@ -25,7 +25,8 @@ export function el<K extends keyof HTMLElementTagNameMap>(
 export function svg(markup: string): SVGSVGElement {
   const holder = document.createElement("template");
   holder.innerHTML = markup;
-  return holder.content.firstElementChild as SVGSVGElement;
+  // A copy that belongs to this document; the template has one of its own.
+  return document.importNode(holder.content.firstElementChild as SVGSVGElement, true);
 }
 
 /** Sets text only when it differs, so that polling disturbs neither selection nor screen readers. */

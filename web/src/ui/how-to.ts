@@ -16,7 +16,7 @@ export function ffmpegLine(whip: string, needsToken: boolean): string {
 export function howTo(): void {
   const name = byId<HTMLInputElement>("name");
   const local = isLoopback(location.hostname);
-  setText(byId("name-prefix"), `${location.host}/whip/`);
+  setText(byId("name-prefix"), `${location.host}/watch/`);
   setText(
     byId("obs-token"),
     local ? "leave it empty on this machine" : "the token that weir printed when it started",

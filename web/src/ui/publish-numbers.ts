@@ -35,7 +35,7 @@ export class PublishNumbers {
       ["Round trip", stats.rttMs === null ? "–" : format.ms(stats.rttMs)],
       ["Lost on the way", loss(worst(stats))],
       ["Sent again", packets ? format.percent(resent / packets) : "–"],
-      ["Network would take", stats.availableBps === null ? "–" : format.bitrate(stats.availableBps)],
+      ["Network allows", stats.availableBps === null ? "–" : format.bitrate(stats.availableBps)],
     ];
     if (top) cells.unshift(["Codec", format.codec(stats.codec)]);
     if (stats.audio) cells.push(["Sound", `${stats.audio.codec} ${format.bitrate(stats.audio.bitrateBps)}`]);

@@ -98,7 +98,7 @@ export class Stage {
     root.dataset["state"] = player.state;
     root.dataset["media"] = player.media;
 
-    const words = wordsFor(player, this.info.why);
+    const words = wordsFor(player, this.info);
     setText(this.title, words?.title ?? "");
     setText(this.detail, words?.detail ?? "");
     this.say.hidden = words === null;
@@ -134,7 +134,7 @@ export class Stage {
 }
 
 /** What is said over the picture, or `null` while it speaks for itself. */
-function wordsFor(player: Player, why: string): Pick<Problem, "title" | "detail"> | null {
+function wordsFor(player: Player, { why, interrupted }: StreamInfo): Pick<Problem, "title" | "detail"> | null {
   switch (player.state) {
     case "stopped":
       return null;
@@ -147,9 +147,11 @@ function wordsFor(player: Player, why: string): Pick<Problem, "title" | "detail"
       if (player.media === "undecodable") {
         return { title: "Waiting for a whole picture", detail: why || "Media arrives. The next keyframe starts it." };
       }
-      return why && player.numbers
-        ? { title: "No picture", detail: why }
-        : { title: "Waiting for the publisher", detail: "It starts by itself." };
+      if (why) return { title: "No picture", detail: why };
+      return {
+        title: "Waiting for the publisher",
+        detail: interrupted ? "It has lost its connection and may come back." : "It starts by itself.",
+      };
     case "playing":
       return player.media === "audio" ? { title: "Sound only", detail: why } : null;
   }

@@ -37,8 +37,12 @@ export class StreamInfo {
       const plays = accepted.map(format.codec).join(", ");
       return `The stream is ${format.codec(video.codec)}, which this browser does not play. It plays ${plays}.`;
     }
-    if (this.stream?.state === "interrupted") return "The publisher has lost its connection and may come back.";
     return "";
+  }
+
+  /** True if the publisher was there a moment ago and its place is kept. */
+  get interrupted(): boolean {
+    return this.stream?.state === "interrupted";
   }
 
   private async read(): Promise<void> {
