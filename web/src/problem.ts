@@ -39,10 +39,17 @@ export async function problemOf(response: Response): Promise<Problem> {
   const retryAfter = Number(response.headers.get("Retry-After"));
   return new Problem(
     title,
-    text("detail") || hint(response.status),
+    sentence(text("detail")) || hint(response.status),
     response.status,
     Number.isFinite(retryAfter) ? Math.min(retryAfter, 300) * 1000 : 0,
   );
+}
+
+/** A detail as a sentence to show. */
+function sentence(text: string): string {
+  if (!text) return "";
+  const upper = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?…]$/.test(upper) ? upper : `${upper}.`;
 }
 
 /** What to say of an error of any kind. */

@@ -58,7 +58,7 @@ test("the layer extension posts JSON to its link", async () => {
 });
 
 test("a problem body becomes its words", async () => {
-  const body = { type: "about:blank", title: "No common codec", status: 406, detail: "Offer VP8." };
+  const body = { type: "about:blank", title: "No common codec", status: 406, detail: "offer VP8" };
   stub(new Response(JSON.stringify(body), { status: 406, headers: { "Content-Type": "application/problem+json" } }));
   await expect(offer(ENDPOINT, "v=0", null, signal())).rejects.toMatchObject({
     title: "No common codec", detail: "Offer VP8.", status: 406, temporary: false,

@@ -167,7 +167,7 @@ class PublishPage {
     const { state, shaky } = this.publisher;
     document.documentElement.dataset["state"] = state;
     if (state === "live" && this.liveSince === 0) this.liveSince = performance.now();
-    if (!this.live) this.numbers.clear();
+    if (state !== "live") this.numbers.clear();
     const pill = byId("state");
     setText(pill, shaky && state === "live" ? "unsteady" : WORDS[state]);
     pill.dataset["state"] = state;
@@ -187,8 +187,9 @@ class PublishPage {
     const box = byId("problem");
     box.hidden = problem === null;
     if (!problem) return;
-    box.replaceChildren(el("strong", {}, problem.title), " ", problem.detail, " ");
-    if (this.publisher.state === "reconnecting") box.append(this.wait, " ", this.retryButton);
+    const detail = problem.denied ? DENIED : problem.detail;
+    box.replaceChildren(el("strong", {}, problem.title), el("span", {}, detail), el("span", { class: "retry" }));
+    if (this.publisher.state === "reconnecting") box.lastElementChild?.append(this.wait, this.retryButton);
     if (problem.denied) byId<HTMLDetailsElement>("token-box").open = true;
   }
 
@@ -211,6 +212,8 @@ class PublishPage {
     setText(byId("preview-size"), video ? [size, rate].filter(Boolean).join(" · ") : "");
   }
 }
+
+const DENIED = "Publishing here needs the server’s access token: weir prints it when it starts. Give it below and go live again.";
 
 const WORDS: Record<PublisherState, string> = {
   idle: "off air",

@@ -25,6 +25,8 @@ export class PublishNumbers {
   private readonly spark = new Sparkline(byId("spark"));
 
   show(stats: PublisherStats): void {
+    // The first reading has no rates yet.
+    if (byId("numbers").hidden && stats.bitrateBps === 0) return;
     byId("numbers").hidden = false;
     this.spark.push(stats.bitrateBps);
     setText(byId("n-bitrate"), format.bitrate(stats.bitrateBps));

@@ -102,9 +102,10 @@ export class Stage {
     setText(this.title, words?.title ?? "");
     setText(this.detail, words?.detail ?? "");
     this.say.hidden = words === null;
-    this.again.hidden = player.state !== "reconnecting" && player.state !== "failed";
+    const needsToken = player.state === "failed" && player.problem?.denied === true;
+    this.tokenForm.hidden = !needsToken;
+    this.again.hidden = needsToken || (player.state !== "reconnecting" && player.state !== "failed");
     setText(this.again, player.state === "failed" ? "Try again" : "Try now");
-    this.tokenForm.hidden = !(player.state === "failed" && player.problem?.denied);
 
     const playing = player.state === "playing";
     const sound = (player.numbers?.audio?.packets ?? 0) > 0;
@@ -142,7 +143,7 @@ function wordsFor(player: Player, { why, interrupted }: StreamInfo): Pick<Proble
       return { title: "Connecting", detail: "" };
     case "reconnecting":
     case "failed":
-      return player.problem ?? { title: "Connection lost", detail: "" };
+      return player.problem?.denied ? denied(player.problem) : player.problem;
     case "waiting":
       if (player.media === "undecodable") {
         return { title: "Waiting for a whole picture", detail: why || "Media arrives. The next keyframe starts it." };
@@ -155,6 +156,13 @@ function wordsFor(player: Player, { why, interrupted }: StreamInfo): Pick<Proble
     case "playing":
       return player.media === "audio" ? { title: "Sound only", detail: why } : null;
   }
+}
+
+/** The server's own words tell a program what to send; a person has a field for it. */
+function denied(problem: Problem): Pick<Problem, "title" | "detail"> {
+  return problem.status === 401
+    ? { title: "This stream needs a token", detail: "Whoever publishes it, or runs this server, has one." }
+    : { title: "This token is not accepted", detail: "It may be for another stream, or mistyped." };
 }
 
 function tokenForm(use: (token: string) => void): HTMLFormElement {
