@@ -140,6 +140,8 @@ pub struct EncodingSnapshot {
     pub fps: f64,
     /// Over the last second.
     pub bitrate_bps: u64,
+    /// Keyframes begun.
+    pub keyframes: u64,
     /// Between the last two keyframes.
     pub keyframe_interval: Option<Duration>,
     /// Unique packets.

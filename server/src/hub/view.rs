@@ -12,8 +12,8 @@ use crate::status::{
     self, Encoding, Publisher, State, Stream, Track, Viewer, ViewerCounts, Warning,
 };
 
-/// Longer keyframe intervals make viewers wait.
-const LONG_KEYFRAME_INTERVAL_MS: u64 = 5_000;
+/// So many packets without a keyframe are no start-up any more.
+const BLIND_PACKETS: u64 = 300;
 
 /// Every stream of `facts`.
 pub(super) async fn streams(media: &Media, facts: Vec<Facts>) -> Vec<Stream> {
@@ -118,17 +118,15 @@ fn encoding(e: &EncodingSnapshot) -> Encoding {
         height: e.dimensions.map(|(_, height)| height),
         fps: (e.fps * 10.0).round() / 10.0,
         bitrate_bps: e.bitrate_bps,
-        keyframe_interval_ms: keyframe_interval_ms(e),
+        keyframe_interval_ms: e
+            .keyframe_interval
+            .map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
         packets: e.packets,
         bytes: e.bytes,
         lost: e.lost,
         b_frames: e.b_frames,
         active: e.active,
     }
-}
-
-fn keyframe_interval_ms(e: &EncodingSnapshot) -> Option<u64> {
-    e.keyframe_interval.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn warnings(encodings: &[EncodingSnapshot]) -> Vec<Warning> {
@@ -142,23 +140,12 @@ fn warnings(encodings: &[EncodingSnapshot]) -> Vec<Warning> {
         });
     }
     let video = || encodings.iter().filter(|e| e.kind == Kind::Video);
-    if video().count() > 0
-        && video().all(|e| e.dimensions.is_none())
-        && video().any(|e| e.packets > 300)
-    {
+    let blind = |e: &EncodingSnapshot| e.keyframes == 0 && e.packets > BLIND_PACKETS;
+    if video().any(blind) && video().all(|e| e.keyframes == 0) {
         out.push(Warning {
             code: "no_keyframe".into(),
             text: "No keyframe has come yet, so nobody can see the picture. Set a keyframe \
                    interval of 1 to 2 seconds in the encoder."
-                .into(),
-        });
-    }
-    let h264 = video().filter(|e| matches!(e.codec, Codec::H264));
-    if h264.filter_map(keyframe_interval_ms).any(|ms| ms > LONG_KEYFRAME_INTERVAL_MS) {
-        out.push(Warning {
-            code: "long_keyframe_interval".into(),
-            text: "Keyframes are more than 5 seconds apart; a viewer who joins may wait that long \
-                   for a picture. Set a keyframe interval of 1 to 2 seconds in the encoder."
                 .into(),
         });
     }

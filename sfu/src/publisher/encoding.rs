@@ -39,6 +39,7 @@ struct Counters {
     /// First and highest sequence number.
     range: Option<(u64, u64)>,
     newest_timestamp: Option<u32>,
+    keyframes: u64,
     keyframe: Option<(u32, Instant)>,
     keyframe_interval: Option<Duration>,
 }
@@ -98,6 +99,7 @@ impl Encoding {
             dimensions: self.dimensions,
             fps: self.fps.per_second(),
             bitrate_bps: self.bitrate_bps(),
+            keyframes: self.counters.keyframes,
             keyframe_interval: self.counters.keyframe_interval,
             packets: self.counters.packets,
             bytes: self.counters.bytes,
@@ -137,6 +139,7 @@ impl Counters {
             }
             None => {}
         }
+        self.keyframes += 1;
         self.keyframe = Some((packet.timestamp, packet.arrival));
     }
 

@@ -27,7 +27,6 @@ pub(crate) struct Weather {
 /// See the top of the file.
 pub(crate) struct World {
     pub(crate) now: Instant,
-    pub(crate) start: Instant,
     pub(crate) shard: Shard,
     pub(crate) events: Vec<Event>,
     pub(crate) weather: Weather,
@@ -45,7 +44,6 @@ impl World {
         let certificate = || Certificate::generate(now).expect("the system has randomness");
         Self {
             now,
-            start: now,
             shard: Shard::new(Config::default(), now),
             events: Vec::new(),
             weather: Weather::default(),

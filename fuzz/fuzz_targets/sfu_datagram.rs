@@ -1,0 +1,51 @@
+//! Datagrams of a stranger, and of a client that knows its session's user name: demultiplexing,
+//! STUN, DTLS, RTP and RTCP up to the point where keys are needed.
+#![no_main]
+
+use std::net::SocketAddr;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use libfuzzer_sys::fuzz_target;
+use sfu::{Add, Certificate, Command, Config, Peer, Shard};
+use signaling::{Agreement, DtlsRole, IceCredentials, SessionId};
+
+static CERTIFICATE: LazyLock<(Certificate, Instant)> = LazyLock::new(|| {
+    let now = Instant::now();
+    (Certificate::generate(now).expect("randomness"), now)
+});
+
+fn shard(now: Instant) -> Shard {
+    let credentials =
+        |who: &str| IceCredentials { ufrag: who.into(), pwd: format!("{who}-password-of-22-chars") };
+    let agreement = Agreement {
+        local_ice: credentials("ours"),
+        remote_ice: credentials("they"),
+        remote_fingerprint: CERTIFICATE.0.fingerprint().clone(),
+        dtls: DtlsRole::Server,
+        media: Vec::new(),
+    };
+    let peer = Box::new(Peer::new(&agreement, &CERTIFICATE.0, now));
+    let mut shard = Shard::new(Config::default(), now);
+    let session = SessionId::from_random(1);
+    shard.command(now, Command::AddPublisher(Add { session, agreement, peer }));
+    shard
+}
+
+// The input is a row of datagrams, each behind one byte of length.
+fuzz_target!(|data: &[u8]| {
+    let mut now = CERTIFICATE.1;
+    let mut shard = shard(now);
+    let (source, local) = (SocketAddr::from(([10, 0, 0, 2], 9)), SocketAddr::from(([10, 0, 0, 1], 8)));
+    let mut rest = data;
+    while let Some((length, tail)) = rest.split_first() {
+        let (datagram, tail) = tail.split_at(usize::from(*length).min(tail.len()));
+        shard.receive(now, source, local, datagram);
+        shard.flush(now);
+        while shard.poll_transmit().is_some() {}
+        while shard.poll_event().is_some() {}
+        now += Duration::from_millis(20);
+        shard.handle_timeout(now);
+        rest = tail;
+    }
+});
