@@ -62,7 +62,8 @@ export async function getServer(token: string | null): Promise<Server> {
 /** Whether the server takes work: `/readyz`. `null` if it does not answer. */
 export async function getReady(): Promise<boolean | null> {
   return fetch("/readyz", { cache: "no-store" }).then(
-    (response) => response.ok,
+    // Not found: it is kept on a listener of its own, and something answers here.
+    (response) => response.ok || response.status === 404,
     () => null,
   );
 }

@@ -15,8 +15,8 @@ export interface ConnectionEvents {
   up(): void;
   /** Packets stopped for a moment. `up` or `lost` follows. */
   shaky(): void;
-  /** It will not come back; called once. */
-  lost(problem: Problem): void;
+  /** It will not come back; called once. `closed`: the server said so, by DTLS close_notify. */
+  lost(problem: Problem, closed: boolean): void;
 }
 
 /** Starts watching; call the result to stop. To be called when the answer is set. */
@@ -32,15 +32,15 @@ export function watchConnection(pc: RTCPeerConnection, answer: string, events: C
     pc.removeEventListener("connectionstatechange", changed);
     dtls?.removeEventListener("statechange", changed);
   };
-  const lost = (problem: Problem) => {
+  const lost = (problem: Problem, closed = false) => {
     if (done) return;
     stop();
-    events.lost(problem);
+    events.lost(problem, closed);
   };
   const changed = () => {
     if (done) return;
     if (dtls?.state === "closed") {
-      lost(new Problem("The server closed the connection", "It is stopping, or somebody ended this session."));
+      lost(new Problem("The server closed the connection", "It is stopping, or somebody ended this session."), true);
     } else if (dtls?.state === "failed" || (pc.connectionState === "failed" && iceWorks(pc))) {
       lost(new Problem("No encrypted connection", "The server is reached, but the DTLS handshake with it failed."));
     } else if (pc.connectionState === "failed") {

@@ -1,6 +1,7 @@
 // What /publish sends: keeps one WHIP session going with the tracks it is given, and comes back by
 // itself with the same tracks when the connection is lost.
 
+import { getReady } from "./api";
 import { Problem, toProblem } from "./problem";
 import { Retry } from "./retry";
 import { StatsReader, type PublisherStats } from "./stats";
@@ -15,6 +16,12 @@ export type PublisherState =
   | "reconnecting"
   /** Trying again would not help. `problem` says why. */
   | "failed";
+
+const ENDED = new Problem(
+  "This session was ended",
+  "Somebody else publishes this stream now, or whoever runs the server disconnected it. Going live again takes it back.",
+  410,
+);
 
 export class Publisher {
   state: PublisherState = "idle";
@@ -104,11 +111,17 @@ export class Publisher {
           this.shaky = true;
           this.changed();
         },
-        lost: (problem) => this.isLost(client, problem),
+        lost: (problem, closed) => void (closed ? this.wasClosed(client, problem) : this.isLost(client, problem)),
       });
     } catch (error) {
       this.isLost(client, toProblem(error));
     }
+  }
+
+  /** A server that goes on has ended this session alone; coming back would fight whoever wanted that. */
+  private async wasClosed(client: WhipClient, problem: Problem): Promise<void> {
+    const goesOn = await getReady();
+    this.isLost(client, goesOn ? ENDED : problem);
   }
 
   private isLost(client: WhipClient, problem: Problem): void {

@@ -37,7 +37,7 @@ export function rows(stats: ViewerStats): [string, string][] {
 }
 
 export class StatsOverlay {
-  readonly root = el("div", { class: "stats-overlay", role: "region", "aria-label": "Statistics", hidden: "" });
+  readonly root = el("div", { class: "stats-overlay", role: "region", "aria-label": "Statistics", tabindex: "0", hidden: "" });
   private readonly list = el("dl");
 
   constructor() {
