@@ -132,7 +132,7 @@ pub struct EncodingSnapshot {
     pub kind: Kind,
     /// Codec of the last packet.
     pub codec: Codec,
-    /// Audio channels as negotiated.
+    /// Audio channels: 2 once a packet has been in stereo.
     pub channels: u8,
     /// Pixels, once a keyframe has said it.
     pub dimensions: Option<(u16, u16)>,

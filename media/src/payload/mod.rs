@@ -25,6 +25,8 @@ pub struct PayloadInfo {
     /// H.264: the first bytes of a B slice are in this packet. Not read from H.265, whose encoders
     /// write B slices without reordering too.
     pub b_frame: bool,
+    /// Opus: this packet is coded in stereo (RFC 6716 section 3.1).
+    pub stereo: bool,
 }
 
 /// Picture ids of a VP8 (RFC 7741) or VP9 (RFC 9628) payload descriptor.
@@ -46,7 +48,11 @@ pub fn inspect(codec: Codec, payload: &[u8]) -> PayloadInfo {
         Codec::Vp8 => vp8::inspect(payload),
         Codec::Vp9 => vp9::inspect(payload),
         Codec::Av1 => av1::inspect(payload),
-        Codec::Opus => PayloadInfo { keyframe_start: true, ..PayloadInfo::default() },
+        Codec::Opus => PayloadInfo {
+            keyframe_start: true,
+            stereo: payload.first().is_some_and(|toc| toc & 0x04 != 0),
+            ..PayloadInfo::default()
+        },
     }
 }
 

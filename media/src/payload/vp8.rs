@@ -23,7 +23,7 @@ pub(super) fn inspect(payload: &[u8]) -> PayloadInfo {
         keyframe_start,
         dimensions: if keyframe_start { dimensions(frame) } else { None },
         ids: descriptor.places.read(payload),
-        b_frame: false,
+        ..PayloadInfo::default()
     }
 }
 

@@ -36,6 +36,7 @@ struct Counters {
     bytes: u64,
     frames: u64,
     b_frames: bool,
+    stereo: bool,
     /// First and highest sequence number.
     range: Option<(u64, u64)>,
     newest_timestamp: Option<u32>,
@@ -95,7 +96,7 @@ impl Encoding {
             id: self.id,
             kind: self.kind,
             codec: self.payload.codec,
-            channels: self.payload.channels,
+            channels: if self.counters.stereo { 2 } else { 1 },
             dimensions: self.dimensions,
             fps: self.fps.per_second(),
             bitrate_bps: self.bitrate_bps(),
@@ -115,6 +116,7 @@ impl Counters {
         self.packets += 1;
         self.bytes += packet.payload.len() as u64;
         self.b_frames |= packet.info.b_frame;
+        self.stereo |= packet.info.stereo;
         let (first, highest) = self.range.get_or_insert((packet.seq, packet.seq));
         *first = packet.seq.min(*first);
         *highest = packet.seq.max(*highest);
