@@ -1,9 +1,10 @@
 //! Who may publish, watch and use the API: the one [`Access::authorize`] seam that every protocol
 //! asks.
 //!
-//! The rules of `[[access]]` whose action and stream pattern match decide; one that grants is
-//! enough. Where none matches, watching is open, and publishing and the API are for programs on
-//! this machine and for those who know the token that the server made.
+//! As soon as one rule of `[[access]]` is about an action, the rules decide about it alone: one that
+//! matches the stream and grants is enough, without one the answer is no. While none is, watching is
+//! open, and publishing and the API are for programs on this machine and for those who know the
+//! token that the server made.
 
 use std::net::IpAddr;
 use std::sync::{Arc, RwLock};
@@ -132,17 +133,19 @@ impl From<Rule> for Written {
 
 impl Rule {
     /// A request that is about no single stream is matched by `*` only.
-    fn matches(&self, action: Action, stream: Option<&stream::Name>) -> bool {
-        self.action == action
-            && match stream {
-                Some(name) => glob(&self.stream, name.as_str()),
-                None => self.stream == "*",
-            }
+    fn matches(&self, stream: Option<&stream::Name>) -> bool {
+        match stream {
+            Some(name) => glob(&self.stream, name.as_str()),
+            None => self.stream == "*",
+        }
     }
 
-    /// True if it decides about every stream.
-    fn covers_all(&self, action: Action) -> bool {
-        self.action == action && self.stream == "*"
+    fn grants(&self, token: Option<&str>) -> bool {
+        match (&self.grant, token) {
+            (Grant::Open, _) => true,
+            (Grant::Token(wanted), Some(token)) => wanted.is(token),
+            (Grant::Token(_), None) => false,
+        }
     }
 }
 
@@ -164,10 +167,10 @@ impl Access {
         *self.rules.write().expect("nobody panics while holding this lock") = rules.into();
     }
 
-    /// The token that the server made, if some stream's publisher or the API may need it.
+    /// The token that the server made, if it opens anything.
     pub fn made_token(&self) -> Option<&str> {
         let rules = self.rules();
-        let needed = |action| !rules.iter().any(|rule| rule.covers_all(action));
+        let needed = |action| !rules.iter().any(|rule| rule.action == action);
         (needed(Action::Publish) || needed(Action::Api)).then(|| self.made.reveal())
     }
 
@@ -179,20 +182,16 @@ impl Access {
         caller: &Caller,
     ) -> Result<(), Problem> {
         let rules = self.rules();
-        let mut matching = rules.iter().filter(|rule| rule.matches(action, stream)).peekable();
+        let mut about = rules.iter().filter(|rule| rule.action == action).peekable();
         let token = caller.token.as_deref();
-        if matching.peek().is_none() {
+        if about.peek().is_none() {
             return match (action, caller.local, token) {
                 (Action::Watch, _, _) | (_, Ok(()), _) => Ok(()),
                 (_, _, Some(token)) if self.made.is(token) => Ok(()),
                 (_, Err(why), token) => Err(denied(token.is_some(), Some(why))),
             };
         }
-        let granted = matching.any(|rule| match (&rule.grant, token) {
-            (Grant::Open, _) => true,
-            (Grant::Token(wanted), Some(token)) => wanted.is(token),
-            (Grant::Token(_), None) => false,
-        });
+        let granted = about.any(|rule| rule.matches(stream) && rule.grants(token));
         if granted { Ok(()) } else { Err(denied(token.is_some(), None)) }
     }
 
@@ -286,12 +285,12 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_replaces_the_default_for_the_streams_it_matches() {
+    fn rules_about_an_action_replace_its_default_for_every_stream() {
         let rules = access(
             "[[access]]\naction='publish'\nstream='show-*'\ntoken='a'\n\
              [[access]]\naction='publish'\nstream='show-2'\ntoken='b'\n\
              [[access]]\naction='watch'\nstream='show-*'\ntoken='w'\n\
-             [[access]]\naction='api'\nopen=true\n",
+             [[access]]\naction='watch'\nstream='free-*'\nopen=true\n",
         );
         for (action, stream, local, token, expected) in [
             (Action::Publish, "show-1", true, None, 401),
@@ -300,26 +299,35 @@ mod tests {
             (Action::Publish, "show-1", false, Some("made"), 403),
             (Action::Publish, "show-2", false, Some("a"), 0),
             (Action::Publish, "show-2", false, Some("b"), 0),
-            (Action::Publish, "demo", true, None, 0),
+            (Action::Publish, "demo", true, None, 401),
             (Action::Publish, "demo", false, Some("a"), 403),
-            (Action::Publish, "demo", false, Some("made"), 0),
+            (Action::Publish, "demo", true, Some("made"), 403),
             (Action::Watch, "show-1", true, None, 401),
             (Action::Watch, "show-1", false, Some("w"), 0),
-            (Action::Watch, "demo", false, None, 0),
-            (Action::Api, "", false, None, 0),
+            (Action::Watch, "demo", false, None, 401),
+            (Action::Watch, "free-1", false, None, 0),
+            (Action::Api, "", true, None, 0),
+            (Action::Api, "", false, Some("made"), 0),
         ] {
             let got = ask(&rules, action, stream, local, token);
             assert_eq!(got, expected, "{action:?} {stream} {local} {token:?}");
         }
-        // `demo` has no rule, so the made token is still good for something.
-        assert_eq!(rules.made_token(), Some("made"));
         rules.reload(access("[[access]]\naction='publish'\ntoken='c'\n").rules().to_vec());
         assert_eq!(ask(&rules, Action::Publish, "demo", true, Some("c")), 0);
         assert_eq!(ask(&rules, Action::Watch, "show-1", false, None), 0);
     }
 
     #[test]
-    fn the_made_token_is_not_printed_when_rules_cover_everything() {
+    fn what_is_about_no_single_stream_is_matched_by_a_star_only() {
+        let one = access("[[access]]\naction='api'\nstream='show'\ntoken='a'\n");
+        assert_eq!(ask(&one, Action::Api, "show", true, Some("a")), 0);
+        assert_eq!(ask(&one, Action::Api, "", true, Some("a")), 403);
+    }
+
+    #[test]
+    fn the_made_token_is_told_only_while_it_opens_something() {
+        let half = access("[[access]]\naction='publish'\ntoken='a'\n");
+        assert_eq!(half.made_token(), Some("made"));
         let covered = access(
             "[[access]]\naction='publish'\ntoken='a'\n[[access]]\naction='api'\ntoken='b'\n",
         );
