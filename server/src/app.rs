@@ -28,9 +28,6 @@ pub enum Error {
     /// A socket cannot be opened.
     #[error(transparent)]
     Listen(#[from] listen::Error),
-    /// There is no listener for media.
-    #[error("webrtc.listen is empty, and nothing else carries media yet; set it to an IP:port")]
-    NoMedia,
     /// A name in `webrtc.advertise` leads nowhere.
     #[error("webrtc.advertise: {host}: {source}")]
     Advertise {
