@@ -30,8 +30,12 @@ export default defineConfig({
     rollupOptions: { input: ["index", "publish", "watch", "embed"].map(page) },
   },
   server: {
+    // The browser's own Host goes on: to the server these are then pages of its own.
     proxy: Object.fromEntries(
-      ["/whip/", "/whep/", "/api/", "/healthz", "/readyz", "/metrics"].map((path) => [path, server]),
+      ["/whip/", "/whep/", "/api/", "/healthz", "/readyz", "/metrics"].map((path) => [
+        path,
+        { target: server, changeOrigin: false },
+      ]),
     ),
   },
   test: { include: ["test/**/*.test.ts"] },

@@ -1,5 +1,5 @@
 // WHIP, the publisher's side (RFC 9725): one RTCPeerConnection that sends at most one video and one
-// audio track, the video in one or three encodings (simulcast, RFC 8853).
+// audio track, the video in one to three encodings (simulcast, RFC 8853).
 
 import { watchConnection, type ConnectionEvents } from "./connection";
 import { Problem } from "./problem";
@@ -28,18 +28,36 @@ export const LAYERS = [
   { rid: "f", scale: 1, share: 1, least: 0 },
 ] as const;
 
-/** `sendEncodings` for what is asked. */
-export function encodings(sending: Pick<Sending, "codec" | "simulcast" | "bitrate">): RTCRtpEncodingParameters[] {
+/**
+ * How many layers a picture of this many pixels gets. Chromium has the same limits, but where it
+ * has fewer layers than asked for it leaves out the largest.
+ */
+function layerCount(pixels: number): number {
+  if (pixels >= 960 * 540) return 3;
+  return pixels >= 480 * 270 ? 2 : 1;
+}
+
+/** `sendEncodings` for what is asked, for a picture of `pixels` (width × height). */
+export function encodings(
+  sending: Pick<Sending, "codec" | "simulcast" | "bitrate">,
+  pixels: number,
+): RTCRtpEncodingParameters[] {
   const top = sending.bitrate * 1000;
-  if (!sending.simulcast) return [top > 0 ? { maxBitrate: top } : {}];
+  const layers = sending.simulcast ? LAYERS.slice(-layerCount(pixels)) : [];
+  if (layers.length < 2) return [top > 0 ? { maxBitrate: top } : {}];
   // VP9 and AV1 would put the layers into one SVC stream; VP8 and H.264 cannot.
   const mode = sending.codec === "vp9" || sending.codec === "av1" ? { scalabilityMode: "L1T1" } : {};
-  return LAYERS.map(({ rid, scale, share, least }) => ({
+  return layers.map(({ rid, scale, share, least }) => ({
     rid,
     scaleResolutionDownBy: scale,
     ...(top > 0 ? { maxBitrate: Math.min(top, Math.max(least, Math.round(top * share))) } : {}),
     ...mode,
   }));
+}
+
+function pixelsOf(video: MediaStreamTrack): number {
+  const { width, height } = video.getSettings();
+  return width && height ? width * height : Infinity;
 }
 
 /** The codecs to offer, in order: the chosen one with what it needs for repair, or `null` for all. */
@@ -75,7 +93,7 @@ export class WhipClient {
       const transceiver = this.pc.addTransceiver(video, {
         direction: "sendonly",
         streams: [stream],
-        sendEncodings: encodings(sending),
+        sendEncodings: encodings(sending, pixelsOf(video)),
       });
       const order = preferred(sending.codec, RTCRtpSender.getCapabilities("video")?.codecs ?? []);
       if (order) transceiver.setCodecPreferences(order);

@@ -2,27 +2,37 @@ import { expect, test } from "vitest";
 import { ffmpegLine } from "../src/ui/how-to";
 import { encodings, preferred } from "../src/whip";
 
+const HD = 1280 * 720;
+
 test("one encoding unless simulcast is asked for", () => {
-  expect(encodings({ codec: "h264", simulcast: false, bitrate: 2500 })).toEqual([{ maxBitrate: 2_500_000 }]);
-  expect(encodings({ codec: "h264", simulcast: false, bitrate: 0 })).toEqual([{}]);
+  expect(encodings({ codec: "h264", simulcast: false, bitrate: 2500 }, HD)).toEqual([{ maxBitrate: 2_500_000 }]);
+  expect(encodings({ codec: "h264", simulcast: false, bitrate: 0 }, HD)).toEqual([{}]);
 });
 
 test("three layers, lowest first, sizes 1/4 1/2 1", () => {
-  const layers = encodings({ codec: "vp8", simulcast: true, bitrate: 2500 });
+  const layers = encodings({ codec: "vp8", simulcast: true, bitrate: 2500 }, HD);
   expect(layers.map(({ rid, scaleResolutionDownBy }) => [rid, scaleResolutionDownBy])).toEqual([["q", 4], ["h", 2], ["f", 1]]);
   expect(layers.map((layer) => layer.maxBitrate)).toEqual([250_000, 750_000, 2_500_000]);
   expect(layers.some((layer) => "scalabilityMode" in layer)).toBe(false);
 });
 
+test("a small picture has fewer layers, and the full size is always one of them", () => {
+  const scales = (width: number, height: number) =>
+    encodings({ codec: "vp8", simulcast: true, bitrate: 0 }, width * height).map((layer) => layer.scaleResolutionDownBy);
+  expect(scales(960, 540)).toEqual([4, 2, 1]);
+  expect(scales(640, 360)).toEqual([2, 1]);
+  expect(scales(320, 180)).toEqual([undefined]);
+});
+
 test("a low limit is never exceeded by the small layers' own minimum", () => {
-  for (const { maxBitrate } of encodings({ codec: "vp8", simulcast: true, bitrate: 200 })) {
+  for (const { maxBitrate } of encodings({ codec: "vp8", simulcast: true, bitrate: 200 }, HD)) {
     expect(maxBitrate).toBeLessThanOrEqual(200_000);
   }
 });
 
 test("VP9 and AV1 need a mode or they send one SVC stream", () => {
   for (const codec of ["vp9", "av1"] as const) {
-    const modes = encodings({ codec, simulcast: true, bitrate: 0 }).map((layer) => (layer as { scalabilityMode?: string }).scalabilityMode);
+    const modes = encodings({ codec, simulcast: true, bitrate: 0 }, HD).map((layer) => (layer as { scalabilityMode?: string }).scalabilityMode);
     expect(modes).toEqual(["L1T1", "L1T1", "L1T1"]);
   }
 });

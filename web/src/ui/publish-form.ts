@@ -57,6 +57,8 @@ export class PublishForm {
     byId("locked").hidden = !live;
     const silent = this.video() === "none";
     for (const radio of this.radios()) radio.disabled = live && (silent || radio.value === "none");
+    // A smaller picture has fewer layers, and those are negotiated.
+    select("resolution").disabled = silent || (live && checked("simulcast"));
     for (const id of ["audio", "music"]) byId<HTMLInputElement>(id).disabled = live;
   }
 
@@ -102,7 +104,7 @@ export class PublishForm {
     byId("microphone-field").hidden = !checked("audio");
     byId("music-field").hidden = !checked("audio");
     byId("encoding").hidden = this.video() === "none";
-    for (const id of ["resolution", "fps"]) select(id).disabled = this.video() === "none";
+    select("fps").disabled = this.video() === "none";
   }
 
   private video(): VideoSource {

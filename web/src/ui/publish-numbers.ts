@@ -70,7 +70,7 @@ function row(layer: SentLayer): HTMLTableRowElement {
     el("td", {}, format.bitrate(layer.bitrateBps)),
     el("td", {}, loss(layer.loss)),
     el("td", {}, String(layer.retransmitted)),
-    el("td", {}, limitation(layer)),
+    el("td", {}, idle && layer.limitation === "none" ? "–" : limitation(layer)),
   );
 }
 
