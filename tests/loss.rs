@@ -38,8 +38,10 @@ async fn survives(codec: Codec, bad_in: bool, bad_out: bool) {
 
     let track = viewer.video();
     let got: Vec<_> = track.packets.range(..=bad).map(|(_, p)| p.clone()).collect();
-    let start = follow(Some(codec), &publisher.sent(0), &got);
-    assert!(publisher.sent(0)[start].key);
+    let sent = publisher.sent(0);
+    let start = follow(Some(codec), &sent, &got);
+    assert!(sent[start].key, "the first picture is no keyframe");
+    assert!(start == 0 || sent[start - 1].marker, "the keyframe lacks its first packet");
     let shown: Vec<_> = pictures(codec, &got).into_iter().map(|p| p.data).collect();
     assert_eq!(clip::decoded(codec, clip.width, clip.height, &shown).len(), shown.len());
 

@@ -253,7 +253,7 @@ pub fn decoded(codec: Codec, width: u16, height: u16, pictures: &[Bytes]) -> Vec
         .output()
         .expect("ffmpeg runs (apt-get install ffmpeg)");
     let _ = std::fs::remove_file(&path);
-    let complaints = String::from_utf8_lossy(&output.stderr);
+    let complaints: String = String::from_utf8_lossy(&output.stderr).chars().take(500).collect();
     assert!(output.status.success() && complaints.trim().is_empty(), "ffmpeg: {complaints}");
     let hashes = String::from_utf8_lossy(&output.stdout);
     let lines = hashes.lines().filter(|l| !l.starts_with('#') && !l.is_empty());

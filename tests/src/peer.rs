@@ -81,15 +81,20 @@ impl Ear {
                 return seen;
             }
             if tokio::time::timeout_at(end, news).await.is_err() {
-                let inbound = self.inbound.lock().unwrap();
-                let tracks: Vec<_> =
-                    inbound.tracks.iter().map(|(s, t)| (s, t.len(), t.missing().len())).collect();
-                panic!(
-                    "never: {what}; (ssrc, packets, missing): {tracks:?}, rtcp {:?}",
-                    inbound.rtcp
-                );
+                let have = self.look(|inbound| {
+                    let tracks = inbound.tracks.iter();
+                    let tracks: Vec<_> = tracks.map(|(s, t)| (s, t.len(), t.missing())).collect();
+                    format!("(ssrc, packets, missing): {tracks:?}, rtcp {:?}", inbound.rtcp)
+                });
+                panic!("never: {what}; {have}");
             }
         }
+    }
+
+    /// SSRC and payload type that a retransmission repairs.
+    fn repair(&self, header: &rtc::rtp::Header) -> Option<(u32, u8)> {
+        let (ssrcs, pts) = self.repairs.get()?;
+        Some((*ssrcs.get(&header.ssrc)?, *pts.get(&header.payload_type)?))
     }
 
     fn hear(&self, now: Instant, packet: &Wire) {
@@ -128,10 +133,7 @@ impl Ear {
             payload: packet.payload.clone(),
             repaired: false,
         };
-        let repair = self.repairs.get().and_then(|(ssrcs, pts)| {
-            Some((*ssrcs.get(&header.ssrc)?, *pts.get(&header.payload_type)?))
-        });
-        match repair {
+        match self.repair(header) {
             Some((ssrc, pt)) if packet.payload.len() >= 2 => {
                 let seq = u16::from_be_bytes([packet.payload[0], packet.payload[1]]);
                 (seen.pt, seen.repaired) = (pt, true);
@@ -147,7 +149,9 @@ impl Ear {
     }
 }
 
-/// The interceptor nearest to the wire: hears everything that comes in, changes nothing.
+/// The interceptor nearest to the wire: hears everything that comes in, and unwraps
+/// retransmissions (RFC 4588) at once. webrtc-rs itself unwraps them above its NACK generator, which
+/// so never learns that a gap is closed and asks for each lost packet for ever; no browser does.
 struct Tap {
     ear: Arc<Ear>,
     up: VecDeque<TaggedPacket>,
@@ -161,8 +165,18 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Tap {
     type Error = Error;
     type Time = Instant;
 
-    fn handle_read(&mut self, packet: TaggedPacket) -> Result<(), Error> {
+    fn handle_read(&mut self, mut packet: TaggedPacket) -> Result<(), Error> {
         self.ear.hear(packet.now, &packet.message.packet);
+        if let Wire::Rtp(rtp) = &mut packet.message.packet
+            && let Some((ssrc, pt)) = self.ear.repair(&rtp.header)
+        {
+            if rtp.payload.len() < 2 {
+                return Ok(()); // nothing but padding: a probe
+            }
+            rtp.header.sequence_number = u16::from_be_bytes([rtp.payload[0], rtp.payload[1]]);
+            (rtp.header.ssrc, rtp.header.payload_type) = (ssrc, pt);
+            rtp.payload = rtp.payload.slice(2..);
+        }
         self.up.push_back(packet);
         Ok(())
     }
@@ -269,8 +283,7 @@ impl Peer {
         // patience of webrtc-rs.
         let nacks = NackGeneratorBuilder::new()
             .with_size(2048)
-            .with_interval(Duration::from_millis(30))
-            .with_max_nacks_per_packet(20)
+            .with_interval(Duration::from_millis(50))
             .build();
         let registry = registry.with(Slot::NackGenerator, nacks);
         let registry = configure_rtcp_reports(registry);
