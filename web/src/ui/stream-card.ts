@@ -62,7 +62,7 @@ export class StreamCard {
 
   constructor(name: string) {
     const path = encodeURIComponent(name);
-    const title = el("h3", {}, el("a", { href: `/watch/${path}` }, name));
+    const title = el("h3", {}, el("a", { href: `/watch/${path}`, title: name }, name));
     const actions = el(
       "p",
       { class: "card-end" },
