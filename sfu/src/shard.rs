@@ -369,27 +369,28 @@ impl Shard {
         let Some(publisher) = self.sessions.get_mut(key).and_then(Session::publisher_mut) else {
             return;
         };
-        // Taken out and put back: nothing below changes who watches.
+        // Taken out and put back, so that the viewers can be changed meanwhile.
         let mut outbox = std::mem::take(&mut publisher.outbox);
         let viewers = std::mem::take(&mut publisher.viewers);
+        let encodings = std::mem::take(&mut publisher.encodings);
         for viewer in viewers.iter().copied() {
             let Some((viewer, peer)) = self.sessions[viewer].viewer_and_peer() else { continue };
             for outgoing in &outbox {
-                match viewer.forward(outgoing, peer) {
-                    Ok(()) => {
-                        self.totals.packets_out += 1;
-                        self.totals.bytes_out += outgoing.packet.payload.len() as u64;
-                    }
+                match viewer.forward(outgoing, &encodings, peer) {
+                    Ok(sent) => self.totals.sent += sent,
                     Err(reason) => self.totals.drops.count(reason),
                 }
             }
         }
-        for viewer in viewers.iter().copied() {
-            self.drain(now, viewer);
-        }
         outbox.clear();
         if let Some(publisher) = self.sessions[key].publisher_mut() {
             publisher.outbox = outbox;
+            publisher.encodings = encodings;
+        }
+        for viewer in viewers.iter().copied() {
+            self.drain(now, viewer);
+        }
+        if let Some(publisher) = self.sessions[key].publisher_mut() {
             publisher.viewers = viewers;
         }
     }

@@ -106,6 +106,22 @@ impl Rate {
     }
 }
 
+/// Media that went out, without retransmissions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Packets.
+    pub packets: u64,
+    /// Their payload bytes.
+    pub bytes: u64,
+}
+
+impl std::ops::AddAssign for Sent {
+    fn add_assign(&mut self, other: Self) {
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+    }
+}
+
 /// Sums over the life of a shard.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Totals {
@@ -113,10 +129,8 @@ pub struct Totals {
     pub packets_in: u64,
     /// Their payload bytes.
     pub bytes_in: u64,
-    /// Media packets out, without retransmissions.
-    pub packets_out: u64,
-    /// Their payload bytes.
-    pub bytes_out: u64,
+    /// Media out.
+    pub sent: Sent,
     /// Keyframe requests sent to publishers.
     pub keyframe_requests: u64,
     /// Everything that went nowhere.

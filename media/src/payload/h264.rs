@@ -62,7 +62,10 @@ fn fragment(body: &[u8], skip: usize, info: &mut PayloadInfo) {
 /// Notes what the start of a NAL unit says; `body` begins behind its header.
 fn start(kind: u8, body: &[u8], info: &mut PayloadInfo) {
     match kind {
-        SPS => info.keyframe_start = true,
+        SPS => {
+            info.keyframe_start = true;
+            info.parameter_sets = true;
+        }
         SLICE | IDR => {
             let slice = slice(body);
             // Later slices of the same picture are no start.

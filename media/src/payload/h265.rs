@@ -26,7 +26,11 @@ pub(super) fn inspect(payload: &[u8]) -> PayloadInfo {
         },
         kind => starts(kind, body),
     };
-    PayloadInfo { keyframe_start, ..PayloadInfo::default() }
+    let parameter_sets = match header[0] >> 1 & 0x3f {
+        AGGREGATION => Units(body).any(|unit| unit[0] >> 1 & 0x3f == VPS),
+        kind => kind == VPS,
+    };
+    PayloadInfo { keyframe_start, parameter_sets, ..PayloadInfo::default() }
 }
 
 /// A decoder can start at this NAL unit; `body` begins behind its header.

@@ -17,6 +17,10 @@ pub struct PayloadInfo {
     /// parameter sets (H.264 SPS, H.265 VPS/SPS) or sequence header (AV1) that precede one. Later
     /// slices of the same keyframe do not count. Always true for audio.
     pub keyframe_start: bool,
+    /// This packet holds an H.264 SPS or an H.265 VPS, so no packet before it belongs to the same keyframe (but an
+    /// access unit delimiter or SEI, which nobody needs). Another keyframe start of H.264 or H.265
+    /// may follow parameter sets that came in packets of their own.
+    pub parameter_sets: bool,
     /// Width and height in pixels, where this packet says it (cropping applied). Of the largest
     /// layer in VP9 with spatial layers. Not read from H.265.
     pub dimensions: Option<(u16, u16)>,

@@ -83,7 +83,7 @@ impl Actor {
                 else => return,
             }
             for command in std::mem::take(&mut self.outbox) {
-                if self.media.send(net::Command::Shard(command)).await.is_err() {
+                if self.media.send(net::Command::Shard(Box::new(command))).await.is_err() {
                     return;
                 }
             }

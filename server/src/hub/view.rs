@@ -55,8 +55,8 @@ pub(super) async fn totals(media: &Media, counts: Counts) -> status::Totals {
         viewers: counts.viewers,
         packets_in: sums.packets_in,
         bytes_in: sums.bytes_in,
-        packets_out: sums.packets_out,
-        bytes_out: sums.bytes_out,
+        packets_out: sums.sent.packets,
+        bytes_out: sums.sent.bytes,
         drops,
         keyframe_requests: sums.keyframe_requests,
     }

@@ -19,12 +19,15 @@ const COMMANDS: usize = 1024;
 /// per session.
 const EVENTS: usize = 4096;
 
+/// Reads something off the shard.
+type Look = Box<dyn FnOnce(&Shard, Counters, Instant) + Send>;
+
 /// What the media thread is asked to do.
 pub(crate) enum Command {
     /// For the shard.
-    Shard(sfu::Command),
+    Shard(Box<sfu::Command>),
     /// A look at the shard from inside its thread.
-    Look(Box<dyn FnOnce(&Shard, Counters, Instant) + Send>),
+    Look(Look),
     /// Say goodbye to everybody and end.
     Stop(oneshot::Sender<()>),
 }

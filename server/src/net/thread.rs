@@ -118,7 +118,7 @@ impl Thread {
     fn obey(&mut self) -> Option<bool> {
         for _ in 0..COMMANDS_PER_TURN {
             match self.commands.try_recv() {
-                Ok(Command::Shard(command)) => self.shard.command(super::now(), command),
+                Ok(Command::Shard(command)) => self.shard.command(super::now(), *command),
                 Ok(Command::Look(look)) => look(&self.shard, self.counters, super::now()),
                 Ok(Command::Stop(done)) => {
                     self.send();

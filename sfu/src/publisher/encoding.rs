@@ -1,12 +1,17 @@
 //! One encoding of a publisher: what arrives, how fast, and whether it arrives at all.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use media::{EncodingId, Kind, RtpPacket};
+use media::{Codec, EncodingId, Kind, RtpPacket};
 use signaling::Payload;
 
 use super::keyframes::Requests;
 use crate::stats::{EncodingSnapshot, Rate};
+
+/// Packets kept to start a viewer when a keyframe's first packet comes after later ones: the size
+/// of a large keyframe.
+const RECENT: usize = 256;
 
 /// One simulcast layer, the only video, or the audio.
 #[derive(Debug)]
@@ -25,6 +30,8 @@ pub struct Encoding {
     pub keyframes: Requests,
     /// When the last packet arrived.
     pub last_arrival: Instant,
+    /// The last video packets, in the order of their arrival.
+    recent: VecDeque<RtpPacket>,
     counters: Counters,
     bitrate: Rate,
     fps: Rate,
@@ -56,15 +63,24 @@ impl Encoding {
             active: true,
             keyframes: Requests::default(),
             last_arrival: now,
+            recent: VecDeque::new(),
             counters: Counters::default(),
             bitrate: Rate::default(),
             fps: Rate::default(),
         }
     }
 
-    /// A packet has come.
-    pub fn received(&mut self, packet: &RtpPacket) {
+    /// A packet has come. True if a decoder can start with it, and no packet of the same picture
+    /// goes before it.
+    pub fn received(&mut self, packet: &RtpPacket) -> bool {
         self.last_arrival = packet.arrival;
+        let start = self.starts_picture(packet);
+        if self.kind == Kind::Video {
+            if self.recent.len() == RECENT {
+                self.recent.pop_front();
+            }
+            self.recent.push_back(packet.clone());
+        }
         self.counters.count(packet);
         if packet.info.keyframe_start {
             self.keyframes.served();
@@ -72,6 +88,33 @@ impl Encoding {
         if packet.info.dimensions.is_some() {
             self.dimensions = packet.info.dimensions;
         }
+        start
+    }
+
+    /// Packets that arrived before the `arrived`-th one of this encoding but follow `seq`: they
+    /// overtook it.
+    pub fn overtakers(&self, arrived: u64, seq: u64) -> impl Iterator<Item = &RtpPacket> {
+        let newer = (self.counters.packets - arrived + 1) as usize;
+        let before = self.recent.len().saturating_sub(newer);
+        self.recent.iter().take(before).filter(move |p| p.seq > seq)
+    }
+
+    /// How many packets have arrived.
+    pub fn arrived(&self) -> u64 {
+        self.counters.packets
+    }
+
+    /// The first slice of a keyframe may overtake its parameter sets where those travel in packets
+    /// of their own: it counts as the start only if the packet before it is known to be of another
+    /// picture.
+    fn starts_picture(&self, packet: &RtpPacket) -> bool {
+        let info = &packet.info;
+        let separate_sets = matches!(self.payload.codec, Codec::H264 | Codec::H265);
+        if !separate_sets || info.parameter_sets {
+            return info.keyframe_start;
+        }
+        let before = self.recent.iter().rev().find(|p| p.seq + 1 == packet.seq);
+        info.keyframe_start && before.is_some_and(|p| p.timestamp != packet.timestamp)
     }
 
     /// Pixels first, then bitrate: what makes one encoding better than another.

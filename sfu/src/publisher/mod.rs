@@ -43,6 +43,10 @@ pub struct Outgoing {
     pub encoding: usize,
     /// Audio or video.
     pub kind: Kind,
+    /// A decoder can start here.
+    pub start: bool,
+    /// It was the so-many-th of its encoding to arrive.
+    pub arrived: u64,
     /// Shared by all who get it.
     pub packet: RtpPacket,
 }
@@ -102,10 +106,10 @@ impl Publisher {
         }
         let before = encoding.dimensions;
         let packet = read(packet, encoding.payload.codec, &mut self.wall_clock);
-        encoding.received(&packet);
+        let start = encoding.received(&packet);
         change.encodings |= encoding.dimensions != before;
-        let kind = encoding.kind;
-        self.outbox.push(Outgoing { encoding: index, kind, packet });
+        let (kind, arrived) = (encoding.kind, encoding.arrived());
+        self.outbox.push(Outgoing { encoding: index, kind, start, arrived, packet });
         Ok(change)
     }
 

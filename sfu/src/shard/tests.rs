@@ -74,7 +74,8 @@ fn what_goes_in_comes_out_bit_for_bit() {
 fn loss_and_reordering_on_both_sides_are_repaired() {
     let (mut world, mut camera) = publisher_and_viewer(&[(None, 640)]);
     world.run(SECOND / 5, |w| camera.shoot(w));
-    world.weather = Weather { loss_percent: 5, jitter: Duration::from_millis(12) };
+    world.weather =
+        Weather { loss_percent: 5, jitter: Duration::from_millis(12), ..Weather::default() };
     world.run(SECOND * 5, |w| camera.shoot(w));
     world.weather = Weather::default();
     world.run(SECOND, |w| camera.shoot(w));
@@ -85,6 +86,36 @@ fn loss_and_reordering_on_both_sides_are_repaired() {
     let encodings = world.shard.publisher(World::id(PUBLISHER));
     assert_eq!(encodings[0].lost, 0);
     assert_eq!(encodings[0].packets, camera.layers[0].packets);
+}
+
+#[test]
+fn a_viewer_starts_with_the_first_packet_of_a_keyframe_also_if_others_overtook_it() {
+    for seed in 0..20 {
+        let mut world = World::new();
+        world.publisher(PUBLISHER, &[]);
+        world.viewer(VIEWER, &[Codec::H264]);
+        world.attach(VIEWER, PUBLISHER);
+        world.connect();
+        world.weather = Weather {
+            loss_percent: 10,
+            inbound_only: true,
+            jitter: Duration::from_millis(10 + seed),
+        };
+        let mut camera = Camera::new(&world, PUBLISHER, Codec::H264, &[(None, 640)]);
+        world.run(SECOND / 2, |w| camera.shoot(w));
+        world.weather = Weather::default();
+        world.run(SECOND, |w| camera.shoot(w));
+        world.run(SECOND / 2, |_| {});
+        let mut received = world.clients[&VIEWER].received.clone();
+        assert_continuous(&received);
+        received.sort_by_key(|r| r.seq);
+        assert_eq!(received[0].payload[0] & 0x1f, 7, "seed {seed}: an SPS comes first");
+        assert_eq!(received[1].payload[0] & 0x1f, 28, "seed {seed}: then the picture");
+        assert_eq!(
+            received[0].timestamp, received[1].timestamp,
+            "seed {seed}: of the same picture"
+        );
+    }
 }
 
 #[test]

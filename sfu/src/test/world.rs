@@ -20,6 +20,8 @@ const STEP: Duration = Duration::from_millis(1);
 pub(crate) struct Weather {
     /// Of a hundred datagrams, this many are lost.
     pub(crate) loss_percent: u64,
+    /// Only on the way to the server.
+    pub(crate) inbound_only: bool,
     /// Each is delayed by 1 ms plus up to this much, so that they overtake each other.
     pub(crate) jitter: Duration,
 }
@@ -154,10 +156,12 @@ impl World {
             self.events.push(event);
         }
         for transmit in out {
-            if self.random() % 100 < self.weather.loss_percent {
+            let fair = self.weather.inbound_only && transmit.source == self.server.1;
+            let weather = if fair { Weather::default() } else { self.weather };
+            if self.random() % 100 < weather.loss_percent {
                 continue;
             }
-            let jitter = self.weather.jitter.as_micros() as u64;
+            let jitter = weather.jitter.as_micros() as u64;
             let late = if jitter == 0 { 0 } else { self.random() % jitter };
             self.sent += 1;
             let at = self.now + STEP + Duration::from_micros(late);
@@ -235,6 +239,13 @@ impl Camera {
             if !layer.on {
                 layer.keyframe = true;
                 continue;
+            }
+            // As OBS does it: the SPS in a packet of its own before each keyframe.
+            if layer.keyframe && self.codec == Codec::H264 {
+                let sps = [0x67, 0x42, 0xe0, 0x1f, 0x8c, 0x8d, 0x40, 0x50, 0x1e, 0xd0, 0x0f, 0x08];
+                client.send(now, self.codec, layer.id, (layer.seq, layer.timestamp, false), &sps);
+                layer.seq += 1;
+                layer.packets += 1;
             }
             for part in 0..2 {
                 let payload = layer.payload(self.codec, part);

@@ -10,6 +10,7 @@
 pub(crate) mod client;
 mod config;
 mod convert;
+mod nomination;
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,7 +21,7 @@ use media::rtp::Extensions;
 use media::{EncodingId, Kind};
 use signaling::Agreement;
 use str0m::media::{KeyframeRequestKind, Mid};
-use str0m::net::{Protocol, Receive};
+use str0m::net::{DatagramRecv, Protocol, Receive};
 use str0m::rtp::{RtpWrite, Ssrc};
 use str0m::{Event as RtcEvent, Input, Output as RtcOutput, Rtc};
 
@@ -156,6 +157,12 @@ pub struct Peer {
     rtc: Rtc,
     /// Our m-lines.
     lines: Vec<Line>,
+    /// Our ICE password.
+    password: String,
+    /// str0m has seen a nominating check, real or made so.
+    nominated: bool,
+    /// Our and the peer's address of the pair that the peer itself nominated last.
+    selected: Option<(SocketAddr, SocketAddr)>,
     /// Local addresses on which datagrams landed; each is a host candidate for str0m.
     locals: Vec<SocketAddr>,
     /// SSRC → what it carries, learnt from str0m.
@@ -170,6 +177,8 @@ struct Line {
     send: Option<Ssrc>,
 }
 
+/// Header, index and tag of an SRTCP packet (RFC 3711 section 3.4): shorter ones cannot be one.
+const MIN_SRTCP: usize = 8 + 4 + 10;
 /// More local addresses than any machine of ours has.
 const MAX_LOCALS: usize = 64;
 /// More encodings than any publisher sends.
@@ -179,7 +188,16 @@ impl Peer {
     /// A peer for what `agreement` says: WHIP if it has no local SSRCs, WHEP if it has.
     pub fn new(agreement: &Agreement, certificate: &Certificate, now: Instant) -> Self {
         let (rtc, lines) = config::build(agreement, certificate, now);
-        Self { rtc, lines, locals: Vec::new(), sources: Vec::new(), broken: false }
+        Self {
+            rtc,
+            lines,
+            password: agreement.local_ice.pwd.clone(),
+            nominated: false,
+            selected: None,
+            locals: Vec::new(),
+            sources: Vec::new(),
+            broken: false,
+        }
     }
 
     /// A datagram that arrived at `destination`. Returns what it was, once it is known to be for
@@ -194,19 +212,47 @@ impl Peer {
         destination: SocketAddr,
         bytes: &[u8],
     ) -> Result<Taken, Reject> {
-        let contents = bytes.try_into().map_err(|_| Reject::Malformed)?;
-        let stun = matches!(bytes.first(), Some(0..=3));
-        let input =
-            Input::Receive(now, Receive { proto: Protocol::Udp, source, destination, contents });
-        if !self.rtc.accepts(&input) {
+        if is_rtcp(bytes) && bytes.len() < MIN_SRTCP {
+            return Err(Reject::Malformed);
+        }
+        let input = |bytes| match DatagramRecv::try_from(bytes) {
+            Ok(contents) => {
+                let receive = Receive { proto: Protocol::Udp, source, destination, contents };
+                Ok(Input::Receive(now, receive))
+            }
+            Err(_) => Err(Reject::Malformed),
+        };
+        if !self.rtc.accepts(&input(bytes)?) {
             return Err(Reject::NotAuthentic);
         }
         self.learn_local(destination);
+        let stun = matches!(bytes.first(), Some(0..=3));
+        let made = if stun { self.nominate(source, destination, bytes) } else { None };
+        let input = input(made.as_deref().unwrap_or(bytes))?;
         match self.guarded(|rtc| rtc.handle_input(input)) {
             Some(Ok(())) if stun => Ok(Taken::Stun),
             Some(Ok(())) => Ok(Taken::Other),
             _ => Err(Reject::Transport),
         }
+    }
+
+    /// Looks at an authentic check; returns what str0m gets instead of it, see [`nomination`].
+    fn nominate(
+        &mut self,
+        source: SocketAddr,
+        destination: SocketAddr,
+        check: &[u8],
+    ) -> Option<Vec<u8>> {
+        if nomination::is_nominating(check) {
+            self.nominated = true;
+            self.selected = Some((destination, source));
+            return None;
+        }
+        if self.nominated {
+            return None;
+        }
+        self.nominated = true;
+        nomination::nominating(check, &self.password)
     }
 
     /// Time passes.
@@ -229,11 +275,12 @@ impl Peer {
             };
             match output {
                 RtcOutput::Transmit(t) => {
-                    return Output::Transmit(Transmit {
-                        source: t.source,
-                        destination: t.destination,
-                        contents: t.contents.into(),
-                    });
+                    let contents: Vec<u8> = t.contents.into();
+                    let stun = matches!(contents.first(), Some(0..=3));
+                    // Answers to checks go where these came from, all else to the nominated pair.
+                    let (source, destination) =
+                        self.selected.filter(|_| !stun).unwrap_or((t.source, t.destination));
+                    return Output::Transmit(Transmit { source, destination, contents });
                 }
                 RtcOutput::Timeout(t) => return Output::Timeout(Some(t)),
                 RtcOutput::Event(event) => {
@@ -377,6 +424,11 @@ impl Peer {
         }
         result.ok()
     }
+}
+
+/// RTP and RTCP told apart by RFC 5761 section 4.
+fn is_rtcp(bytes: &[u8]) -> bool {
+    matches!(bytes, [128..=191, 192..=223, ..])
 }
 
 impl std::fmt::Debug for Peer {

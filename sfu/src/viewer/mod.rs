@@ -6,14 +6,15 @@ pub mod selector;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use media::{Codec, EncodingId, Kind, payload};
+use media::{Codec, EncodingId, Kind, RtpPacket, payload};
 use signaling::{Agreement, Payload};
 
 use self::rewriter::Rewriter;
 use self::selector::{Candidate, Selector, Verdict};
+use crate::publisher::encoding::Encoding;
 use crate::publisher::{Outgoing, Publisher};
 use crate::shard::Key;
-use crate::stats::{Drop, Rate, ViewerSnapshot};
+use crate::stats::{Drop, Rate, Sent, ViewerSnapshot};
 use crate::transport::{Peer, Send};
 
 /// A viewer plays if something was forwarded this short a time ago.
@@ -28,8 +29,7 @@ pub struct Viewer {
     pub connected: bool,
     legs: Vec<Leg>,
     wanted: Option<EncodingId>,
-    packets: u64,
-    bytes: u64,
+    sent: Sent,
     bitrate: Rate,
     last_sent: Option<Instant>,
     feedback: (Option<f32>, Option<Duration>),
@@ -64,8 +64,7 @@ impl Viewer {
             connected: false,
             legs: agreement.media.iter().filter_map(leg).collect(),
             wanted: None,
-            packets: 0,
-            bytes: 0,
+            sent: Sent::default(),
             bitrate: Rate::default(),
             last_sent: None,
             feedback: (None, None),
@@ -114,12 +113,18 @@ impl Viewer {
         }
     }
 
-    /// Sends a packet, if this viewer gets it now.
+    /// Sends a packet, if this viewer gets it now, and those that overtook it if it is the viewer's
+    /// first of its encoding. `encodings`: the publisher's.
     ///
     /// # Errors
     /// The reason why it does not.
-    pub fn forward(&mut self, outgoing: &Outgoing, peer: &mut Peer) -> Result<(), Drop> {
-        let Outgoing { encoding, kind, packet } = outgoing;
+    pub fn forward(
+        &mut self,
+        outgoing: &Outgoing,
+        encodings: &[Encoding],
+        peer: &mut Peer,
+    ) -> Result<Sent, Drop> {
+        let Outgoing { encoding, kind, start, arrived, packet } = outgoing;
         let leg = self.legs.iter_mut().find(|l| l.kind == *kind).ok_or(Drop::NoCommonCodec)?;
         if !self.connected {
             return Err(Drop::NotConnected);
@@ -129,42 +134,28 @@ impl Viewer {
             Some((_, None)) => return Err(Drop::NoCommonCodec),
             None => return Err(Drop::AwaitingKeyframe),
         };
-        match leg.selector.judge(*encoding, packet.info.keyframe_start) {
-            Verdict::Forward => {}
-            Verdict::Switch => leg.rewriter.switch(packet, codec.clock_rate()),
-            Verdict::Drop(reason) => return Err(reason),
-        }
-        let header = leg.rewriter.rewrite(packet).ok_or(Drop::Late)?;
-        let patched = match header.ids {
-            // VP8 ids are patched while the packet is sealed; VP9 needs a payload of its own, but
-            // only after a switch.
-            Some(ids) if codec == Codec::Vp9 => {
-                let mut bytes = packet.payload.to_vec();
-                payload::write_ids(codec, &mut bytes, ids);
-                Some(Arc::from(bytes))
+        let switch = match leg.selector.judge(*encoding, *start) {
+            Verdict::Forward => false,
+            Verdict::Switch => {
+                leg.rewriter.switch(packet, codec.clock_rate());
+                true
             }
-            _ => None,
+            Verdict::Drop(reason) => return Err(reason),
         };
-        peer.send(Send {
-            kind: *kind,
-            pt,
-            seq: header.seq,
-            timestamp: header.timestamp,
-            marker: packet.marker,
-            time: packet.time,
-            payload: patched.as_ref().unwrap_or(&packet.payload),
-            vp8: header.ids.filter(|_| codec == Codec::Vp8),
-            extensions: packet.extensions,
-        });
-        self.packets += 1;
-        self.bytes += packet.payload.len() as u64;
+        let mut sent = leg.send(packet, (codec, pt), peer).ok_or(Drop::Late)?;
+        if switch && let Some(encoding) = encodings.get(*encoding) {
+            for packet in encoding.overtakers(*arrived, packet.seq) {
+                sent += leg.send(packet, (codec, pt), peer).unwrap_or_default();
+            }
+        }
+        self.sent += sent;
         self.last_sent = Some(packet.arrival);
-        Ok(())
+        Ok(sent)
     }
 
     /// To be called about once a second.
     pub fn update_rates(&mut self, now: Instant) {
-        self.bitrate.update(now, self.bytes);
+        self.bitrate.update(now, self.sent.bytes);
     }
 
     /// As the API shows it.
@@ -178,8 +169,8 @@ impl Viewer {
             layer: layer.and_then(|(index, p)| p.encodings.get(index)).map(|e| e.id),
             wanted: self.wanted,
             bitrate_bps: (self.bitrate.per_second() * 8.0) as u64,
-            packets: self.packets,
-            bytes: self.bytes,
+            packets: self.sent.packets,
+            bytes: self.sent.bytes,
             loss: self.feedback.0,
             rtt: self.feedback.1,
             missing: self.legs.iter().find_map(|l| match &l.route {
@@ -191,6 +182,38 @@ impl Viewer {
 }
 
 impl Leg {
+    /// `None` if the packet lies before the switch.
+    fn send(
+        &mut self,
+        packet: &RtpPacket,
+        (codec, pt): (Codec, u8),
+        peer: &mut Peer,
+    ) -> Option<Sent> {
+        let header = self.rewriter.rewrite(packet)?;
+        let patched = match header.ids {
+            // VP8 ids are patched while the packet is sealed; VP9 needs a payload of its own, but
+            // only after a switch.
+            Some(ids) if codec == Codec::Vp9 => {
+                let mut bytes = packet.payload.to_vec();
+                payload::write_ids(codec, &mut bytes, ids);
+                Some(Arc::from(bytes))
+            }
+            _ => None,
+        };
+        peer.send(Send {
+            kind: self.kind,
+            pt,
+            seq: header.seq,
+            timestamp: header.timestamp,
+            marker: packet.marker,
+            time: packet.time,
+            payload: patched.as_ref().unwrap_or(&packet.payload),
+            vp8: header.ids.filter(|_| codec == Codec::Vp8),
+            extensions: packet.extensions,
+        });
+        Some(Sent { packets: 1, bytes: packet.payload.len() as u64 })
+    }
+
     fn choose(&mut self, publisher: &Publisher, wanted: Option<EncodingId>) {
         let candidates: Vec<Candidate> = publisher
             .encodings
