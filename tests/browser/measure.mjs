@@ -1,5 +1,5 @@
-// Measurements to read, not tests to pass: `npm run measure`. Each latency stands beside its floor: the same picture through two
-// peer connections of one page with no server between, measured in the same run.
+// Measurements to read, not tests to pass: `npm run measure`. Each latency stands beside its floor: the same picture from one
+// page straight to another with no server between, measured in the same run.
 
 import test from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -15,26 +15,25 @@ test('measure', async () => {
   const rows = [];
   for (const [codec, width, height] of [['video/VP8', 640, 360], ['video/H264', 640, 360], ['video/H264', 1280, 720]]) {
     const name = `m-${codec.slice(6).toLowerCase()}-${height}`;
-    const floor = await rig.lab('floor');
-    const loop = await floor.evaluate(async ({ codec, width, height, count }) => {
-      await lab.loopback({ codec, width, height });
-      const video = lab.viewers.loop.element;
-      await clock.ages(video, 60);
-      return clock.ages(video, count);
-    }, { codec, width, height, count: FRAMES });
-    await floor.done();
+    const [from, to] = [await rig.lab('floor-publisher'), await rig.lab('floor-viewer')];
+    await from.exposeFunction('direct', (sdp) => to.evaluate((sdp) => lab.answer({ sdp }), sdp));
+    await from.evaluate((how) => lab.publish({ url: 'direct', ...how }), { codec, width, height });
+    const floor = await ages(to);
+    await from.done();
+    await to.done();
 
     const publisher = await rig.lab('publisher');
     await publisher.evaluate((how) => lab.publish(how), { ...weir.publish(name), codec, width, height });
+    const viewer = await rig.lab('viewer');
+    await viewer.evaluate((url) => lab.watch({ url }), weir.whep(name));
+    const through = await ages(viewer);
+    await viewer.done();
     const watch = await rig.open(`${weir.origin}/watch/${name}`, { name: 'measure', init: { path: CLOCK } });
     await decodes(watch, { codec, width, height });
-    const ages = await watch.evaluate(async (count) => {
-      const video = document.querySelector('video');
-      await clock.ages(video, 60);
-      return clock.ages(video, count);
-    }, FRAMES);
+    const shown = await ages(watch);
     await watch.done();
-    rows.push({ what: `WHIP→WHEP latency, ms, ${codec.slice(6)} ${width}x${height}`, ...quantiles(ages), floor: quantiles(loop) });
+    rows.push({ what: `WHIP→WHEP latency, ms, ${codec.slice(6)} ${width}x${height}`, ...quantiles(through), floor: quantiles(floor) });
+    rows.push({ what: 'the same on the watch page', ...quantiles(shown) });
 
     const joins = [];
     for (let i = 0; i < JOINS; i++) {
@@ -48,14 +47,21 @@ test('measure', async () => {
     await publisher.evaluate(() => lab.leave('p'));
     await publisher.done();
   }
-  for (const { what, n, p50, p95, max, floor } of rows)
-    console.log(`${what}: p50 ${p50}  p95 ${p95}  max ${max}  (n ${n})${floor ? `; floor p50 ${floor.p50}  p95 ${floor.p95}` : ''}`);
+  for (const { what, n, min, p50, p95, max, floor } of rows)
+    console.log(`${what}: min ${min}  p50 ${p50}  p95 ${p95}  max ${max}  (n ${n})${floor ? `; floor min ${floor.min}  p50 ${floor.p50}  p95 ${floor.p95}` : ''}`);
 });
+
+/// Ages of the frames that a page shows, once the jitter buffer has settled.
+const ages = (page) => page.evaluate(async (count) => {
+  const video = document.querySelector('video:last-of-type');
+  await clock.ages(video, 90);
+  return clock.ages(video, count);
+}, FRAMES);
 
 function quantiles(values) {
   const sorted = [...values].sort((a, b) => a - b);
   const at = (q) => Math.round(sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))]);
-  return { n: sorted.length, p50: at(0.5), p95: at(0.95), max: at(1) };
+  return { n: sorted.length, min: at(0), p50: at(0.5), p95: at(0.95), max: at(1) };
 }
 
 /// Runs in the page before its scripts: when the first frame is presented, since navigation and since the offer was made.

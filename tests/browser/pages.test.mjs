@@ -55,3 +55,22 @@ test('every page in dark and light, at desk and phone width', async () => {
   clean(publish);
   await publish.done();
 });
+
+test('by hand: Go live, then Stop; the embedded player on another site', async () => {
+  const publish = await rig.open(`${weir.origin}/publish/hand?codec=vp8&width=640&height=360`, { name: 'hand-publish' });
+  await publish.getByRole('button', { name: 'Go live' }).click();
+  await shows(publish, 'live');
+  const site = await rig.lab('hand-embedded');
+  await site.evaluate((src) => {
+    document.body.append(Object.assign(document.createElement('iframe'), { src, width: 640, height: 360, allow: 'autoplay; fullscreen' }));
+  }, `${weir.origin}/embed/hand`);
+  const frame = await until('the frame', () => site.frames().find((f) => f.url().includes('/embed/hand')));
+  await until('the embedded player plays', () => frame.evaluate(() => document.documentElement.dataset.state === 'playing' && document.querySelector('video').currentTime > 1));
+  await site.shot();
+  await publish.getByRole('button', { name: 'Stop' }).click();
+  await shows(publish, 'idle');
+  await until('the embedded player waits', () => frame.evaluate(() => document.documentElement.dataset.state === 'waiting'));
+  clean(publish, site);
+  await publish.done();
+  await site.done();
+});

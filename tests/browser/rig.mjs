@@ -63,7 +63,7 @@ async function openPage(rig, url, { name, viewport = { width: 1280, height: 800 
   const context = await rig.browser.newContext({ viewport, colorScheme });
   const page = await context.newPage();
   page.errors = [];
-  page.on('console', (line) => line.type() === 'error' && !/Applying inline style/.test(line.text()) && page.errors.push(`${line.text()} (${line.location().url})`));
+  page.on('console', (line) => line.type() === 'error' && page.errors.push(`${line.text()} (${line.location().url})`));
   page.on('pageerror', (error) => page.errors.push(String(error)));
   // Every peer connection that a page makes, in order: how a test looks inside without the page's help.
   await page.addInitScript(() => {

@@ -80,6 +80,8 @@ function prefer(transceiver, kind, mime) {
 }
 
 async function exchange(url, token, sdp) {
+  // `window.direct` is the node side, which asks another page's `answer`.
+  if (url === 'direct') return { answer: await window.direct(sdp) };
   const headers = { 'Content-Type': 'application/sdp' };
   if (token) headers.Authorization = `Bearer ${token}`;
   const reply = await fetch(url, { method: 'POST', headers, body: sdp });
@@ -143,24 +145,31 @@ async function leave(id) {
   return reply.status;
 }
 
+/// Turns one simulcast layer off or on, as a browser does by itself under pressure.
+async function turn(id, rid, active) {
+  const parameters = publishers[id].video.getParameters();
+  parameters.encodings.find((e) => e.rid === rid).active = active;
+  await publishers[id].video.setParameters(parameters);
+}
+
 /// Stops sending media; the session stays.
 async function hush(id) {
   for (const sender of publishers[id].pc.getSenders()) await sender.replaceTrack(null);
 }
 
+function screen() {
+  const element = document.createElement('video');
+  Object.assign(element, { muted: true, autoplay: true, playsInline: true, srcObject: new MediaStream() });
+  document.body.append(element);
+  return element;
+}
+
 /// Watches by WHEP, as a browser `without` some codec; returns as soon as the connection stands, with or without media.
 async function watch({ id = 'v', url, token, without }) {
   const pc = new RTCPeerConnection();
-  const element = document.createElement('video');
-  element.muted = true;
-  element.autoplay = true;
-  element.playsInline = true;
-  element.srcObject = new MediaStream();
-  document.body.append(element);
-  const me = { pc, element, token, sizes: [] };
+  const me = { pc, element: screen(), token };
   viewers[id] = me;
-  pc.ontrack = ({ track }) => element.srcObject.addTrack(track);
-  element.addEventListener('resize', () => me.sizes.push([element.videoWidth, element.videoHeight]));
+  pc.ontrack = ({ track }) => me.element.srcObject.addTrack(track);
   pc.addTransceiver('audio', { direction: 'recvonly' });
   const video = pc.addTransceiver('video', { direction: 'recvonly' });
   if (without) video.setCodecPreferences(RTCRtpReceiver.getCapabilities('video').codecs.filter((c) => c.mimeType !== without));
@@ -180,32 +189,17 @@ async function stats(id) {
   return [...(await pc.getStats()).values()];
 }
 
-/// The same picture through two peer connections of this page and nothing between: the floor of every latency here.
-async function loopback({ codec = 'video/VP8', width = 640, height = 360, fps = 30 }) {
-  const [a, b] = [new RTCPeerConnection(), new RTCPeerConnection()];
-  a.onicecandidate = ({ candidate }) => candidate && b.addIceCandidate(candidate);
-  b.onicecandidate = ({ candidate }) => candidate && a.addIceCandidate(candidate);
-  const element = document.createElement('video');
-  element.muted = true;
-  element.autoplay = true;
-  document.body.append(element);
-  const media = new MediaStream();
-  element.srcObject = media;
-  b.ontrack = ({ track }) => media.addTrack(track);
-  const shown = picture({ width, height, fps });
-  const tone = tones({ left: 440, right: 880 });
-  a.addTransceiver(tone.track, { direction: 'sendonly' });
-  prefer(a.addTransceiver(shown.track, { direction: 'sendonly' }), 'video', codec);
-  const offer = await a.createOffer();
-  await a.setLocalDescription({ type: 'offer', sdp: stereo(offer.sdp) });
-  await b.setRemoteDescription(a.localDescription);
-  const answer = await b.createAnswer();
-  await b.setLocalDescription({ type: 'answer', sdp: stereo(answer.sdp) });
-  await a.setRemoteDescription(b.localDescription);
-  await connected(b);
-  viewers.loop = { pc: b, element };
-  publishers.loop = { pc: a, parts: [shown, tone] };
-  return { stop: () => { a.close(); b.close(); shown.stop(); tone.stop(); element.remove(); } };
+/// Answers the offer of another page's `publish({ url: 'direct' })`: the same media with no server between, the floor of every latency.
+async function answer({ id = 'v', sdp }) {
+  const pc = new RTCPeerConnection();
+  const me = { pc, element: screen() };
+  viewers[id] = me;
+  pc.ontrack = ({ track }) => me.element.srcObject.addTrack(track);
+  await pc.setRemoteDescription({ type: 'offer', sdp });
+  const created = await pc.createAnswer();
+  await pc.setLocalDescription({ type: 'answer', sdp: stereo(created.sdp) });
+  await gathered(pc);
+  return pc.localDescription.sdp;
 }
 
-window.lab = { publish, watch, leave, hush, stats, loopback, picture, tones, publishers, viewers, until, wait };
+window.lab = { publish, watch, leave, turn, hush, stats, answer, picture, tones, publishers, viewers, until, wait };
