@@ -2,7 +2,7 @@
 
 use tests::clip::{self, Clip, Codec};
 use tests::compare::follow;
-use tests::peer::OPUS;
+use tests::peer::{Inbound, OPUS, SENDER_REPORT, TRANSPORT_CC};
 use tests::pictures::pictures;
 use tests::{Publisher, Viewer, Weir, sdp};
 
@@ -20,10 +20,17 @@ async fn carries(codec: Codec) {
     let start = follow(Some(codec), &sent, &got);
     assert!(sent[start].key, "the first picture is no keyframe");
     assert!(start == 0 || sent[start - 1].marker, "the keyframe lacks its first packet");
+    // The clip has one keyframe in eight seconds: this one was asked for.
+    assert!(publisher.keyframe_requests(0) > 0);
 
     let sound = viewer.audio().in_order();
     assert!(sound.iter().all(|p| p.pt == OPUS));
     follow(None, &publisher.sang(), &sound);
+
+    let feedback = |i: &Inbound| i.rtcp.get(&TRANSPORT_CC).filter(|n| **n >= 3).map(drop);
+    publisher.peer.ear.until("transport-cc feedback to the publisher", feedback).await;
+    let reports = |i: &Inbound| i.rtcp.get(&SENDER_REPORT).filter(|n| **n >= 2).map(drop);
+    viewer.ear().until("sender reports to the viewer", reports).await;
 
     let shown: Vec<_> = pictures(codec, &got).into_iter().map(|p| p.data).collect();
     assert!(shown.len() > 30);
@@ -102,4 +109,19 @@ async fn the_answers_say_what_a_client_needs() {
     let flow = sdp::flows(video);
     assert_eq!(flow.len(), 1, "{video}");
     assert_eq!(sdp::ssrcs(video), [flow[0].0, flow[0].1], "the media SSRC stands first");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_is_refused_the_orientation_of_its_pictures() {
+    let weir = Weir::start();
+    let publisher = Publisher::start(&weir, "show", Clip::small(Codec::Vp8)).await;
+    const TURNED: &str = "urn:3gpp:video-orientation";
+    let offer = publisher
+        .session
+        .offer
+        .replace("a=mid:1\r\n", &format!("a=mid:1\r\na=extmap:9 {TURNED}\r\n"));
+    assert!(offer.contains(TURNED));
+    let answer = weir.offer("/whip/other", &offer);
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    assert!(!answer.text().contains(TURNED), "{}", answer.text());
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use tests::clip::{self, Clip, Codec};
 use tests::compare::follow;
+use tests::peer::NACK;
 use tests::pictures::pictures;
 use tests::publisher::Show;
 use tests::viewer::Wish;
@@ -47,7 +48,7 @@ async fn survives(codec: Codec, bad_in: bool, bad_out: bool) {
 
     if let Some(relay) = &publisher.session.relay {
         suffered(relay, true);
-        let nacks = publisher.peer.ear.look(|i| i.rtcp.get(&(205, 1)).copied().unwrap_or_default());
+        let nacks = publisher.peer.ear.look(|i| i.rtcp.get(&NACK).copied().unwrap_or_default());
         assert!(nacks > 0, "the server asked the publisher for nothing");
     }
     if let Some(relay) = &viewer.session.relay {
@@ -99,4 +100,21 @@ async fn one_viewers_bad_network_is_not_anothers() {
     assert_eq!(got.packets.values().filter(|p| p.repaired).count(), 0);
     follow(Some(Codec::Vp8), &publisher.sent(0), &got.in_order());
     assert!(!bad.video().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keyframe_whose_first_packet_is_overtaken_still_starts_the_viewer() {
+    for codec in Codec::ALL {
+        let weir = Weir::start();
+        let clip = Clip::small(codec);
+        let show = Show { overtaken: true, ..Show::of(clip.clone()) };
+        let publisher = Publisher::showing(&weir, "show", show).await;
+        let viewer = Viewer::join(&weir, "show").await;
+        let enough = |t: &tests::Track| t.len() >= 60 && t.missing().is_empty();
+        viewer.until_video(&format!("2 s of {codec:?}"), enough).await;
+        let (sent, got) = (publisher.sent(0), viewer.video().in_order());
+        let start = follow(Some(codec), &sent, &got);
+        assert!(sent[start].key, "{codec:?}: the first picture is no keyframe");
+        assert!(start == 0 || sent[start - 1].marker, "{codec:?}: it lacks its first packet");
+    }
 }

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tests::clip::Codec;
 use tests::compare::{Stretch, seamless, stretches};
 use tests::publisher::{Sent, Show};
-use tests::{Publisher, Viewer, Weir};
+use tests::{Publisher, Viewer, Weir, sdp};
 
 const RIDS: [&str; 3] = ["q", "h", "f"];
 

@@ -41,6 +41,12 @@ pub const REPAIRED_RID: &str = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-str
 pub const OPUS: u8 = 111;
 /// Format parameters of Opus in our offers.
 pub const OPUS_FMTP: &str = "minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1";
+/// RTCP type and format of sender reports (RFC 3550).
+pub const SENDER_REPORT: (u8, u8) = (200, 0);
+/// RTCP type and format of lists of lost packets (RFC 4585).
+pub const NACK: (u8, u8) = (205, 1);
+/// RTCP type and format of transport-wide congestion control feedback.
+pub const TRANSPORT_CC: (u8, u8) = (205, 15);
 /// How long anything may take that happens at once on a healthy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -51,7 +57,7 @@ pub struct Inbound {
     pub tracks: HashMap<u32, Track>,
     /// RTCP packets that ask for a keyframe: when, and of which SSRC.
     pub keyframe_requests: Vec<(Instant, u32)>,
-    /// RTCP packets of each type and feedback format.
+    /// How many RTCP packets of each type and feedback format (or count of reports).
     pub rtcp: HashMap<(u8, u8), u64>,
     /// Sources that said goodbye.
     pub goodbyes: Vec<u32>,

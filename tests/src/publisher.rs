@@ -59,6 +59,8 @@ pub struct Show {
     pub encodings: Vec<(Option<&'static str>, Arc<Clip>)>,
     /// Opus beside it.
     pub audio: bool,
+    /// The first packet of each keyframe is overtaken by the second.
+    pub overtaken: bool,
     /// A bad network and its seed.
     pub network: Option<(Impairment, u64)>,
     /// More HTTP header fields.
@@ -68,7 +70,13 @@ pub struct Show {
 impl Show {
     /// One encoding and sound.
     pub fn of(clip: Arc<Clip>) -> Self {
-        Self { encodings: vec![(None, clip)], audio: true, network: None, headers: Vec::new() }
+        Self {
+            encodings: vec![(None, clip)],
+            audio: true,
+            overtaken: false,
+            network: None,
+            headers: Vec::new(),
+        }
     }
 
     /// Three encodings, lowest first as browsers list them, and no sound.
@@ -78,7 +86,7 @@ impl Show {
             (Some("h"), Clip::new(codec, 320, 180, 300)),
             (Some("f"), Clip::new(codec, 640, 360, 900)),
         ];
-        Self { encodings, audio: false, network: None, headers: Vec::new() }
+        Self { encodings, audio: false, overtaken: false, network: None, headers: Vec::new() }
     }
 }
 
@@ -102,6 +110,7 @@ struct Lane {
     seq: u16,
     offset: u32,
     next: usize,
+    overtaken: bool,
     silent: bool,
     requests: usize,
     sent: Vec<Sent>,
@@ -122,8 +131,11 @@ impl Publisher {
     pub async fn to(url: &str, show: Show) -> Self {
         let codec = show.encodings[0].1.codec;
         let mut random = Random::seeded(NEXT.fetch_add(1, Ordering::Relaxed));
-        let lanes: Vec<Lane> =
-            show.encodings.iter().map(|(rid, clip)| Lane::new(*rid, clip, &mut random)).collect();
+        let lanes: Vec<Lane> = show
+            .encodings
+            .iter()
+            .map(|(rid, clip)| Lane::new(*rid, clip, show.overtaken, &mut random))
+            .collect();
 
         let mut peer = Peer::new(Role::Publisher, &[codec], show.audio).await;
         let audio_ssrc = random.bits() as u32;
@@ -191,8 +203,14 @@ impl Drop for Publisher {
 }
 
 impl Lane {
-    fn new(rid: Option<&'static str>, clip: &Arc<Clip>, random: &mut Random) -> Self {
+    fn new(
+        rid: Option<&'static str>,
+        clip: &Arc<Clip>,
+        overtaken: bool,
+        random: &mut Random,
+    ) -> Self {
         Self {
+            overtaken,
             rid,
             clip: clip.clone(),
             payloader: payloader(clip.codec, random),
@@ -238,6 +256,9 @@ impl Lane {
             });
             self.seq = self.seq.wrapping_add(1);
             packets.push(Rtp { header, payload });
+        }
+        if self.overtaken && index == 0 && packets.len() > 1 {
+            packets.swap(0, 1);
         }
         packets
     }
