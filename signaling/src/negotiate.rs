@@ -227,8 +227,7 @@ fn transport(
         pwd: ice.pwd.clone().ok_or_else(|| missing("a=ice-pwd"))?,
     };
     let fingerprint = in_order().find_map(|t| t.fingerprint.clone());
-    let fingerprint =
-        fingerprint.ok_or_else(|| missing("a=fingerprint with sha-256, sha-384 or sha-512"))?;
+    let fingerprint = fingerprint.ok_or_else(|| missing("a=fingerprint with sha-256"))?;
     let setup = in_order().find_map(|t| t.setup).ok_or_else(|| missing("a=setup"))?;
     let dtls = match setup {
         Setup::Passive => DtlsRole::Client,

@@ -65,19 +65,20 @@ fn a_derived_mid_never_meets_a_given_one() {
 }
 
 #[test]
-fn only_strong_hashes() {
+fn only_the_hash_that_the_transport_checks() {
     let of = |line: &str| {
         let offer = Offer::parse(&format!("v=0\r\n{line}m=audio 9 UDP/TLS/RTP/SAVPF 1\r\n"));
         offer.map(|o| o.sections[0].transport.fingerprint.clone())
     };
     let digest = |n| vec!["aB"; n].join(":");
-    for (name, n) in [("sha-256", 32), ("SHA-384", 48), ("sha-512", 64)] {
+    for (name, n) in [("sha-256", 32), ("SHA-256", 32)] {
         let found = of(&format!("a=fingerprint:{name} {}\r\n", digest(n))).unwrap().unwrap();
         assert_eq!(found.algorithm, name.to_lowercase());
         assert_eq!(found.digest, vec![0xab; n]);
         assert!(of(&format!("a=fingerprint:{name} {}\r\n", digest(n - 1))).is_err());
     }
-    for (name, n) in [("sha-1", 20), ("md5", 16), ("sha-224", 28)] {
+    for (name, n) in [("sha-1", 20), ("md5", 16), ("sha-224", 28), ("sha-384", 48), ("sha-512", 64)]
+    {
         assert_eq!(of(&format!("a=fingerprint:{name} {}\r\n", digest(n))).unwrap(), None);
     }
     // Of several the first that we take.

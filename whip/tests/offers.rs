@@ -330,7 +330,7 @@ const BROKEN: &[(&str, &str, u16, &str, &str)] = &[
     ("a=ice-pwd:pWBE7prrTF3/xaeleJm66m0i", "a=ice-pwd:short", 400, "bad-sdp", "22 to 256"),
     ("a=fingerprint:sha-256 3A:", "a=fingerprint:sha-256 ", 400, "bad-sdp", "length"),
     ("a=fingerprint:sha-256 3A:", "a=fingerprint:sha-256 3G:", 400, "bad-sdp", "hex"),
-    ("a=fingerprint:sha-256", "a=fingerprint:sha-1", 400, "bad-sdp", "sha-256, sha-384 or sha-512"),
+    ("a=fingerprint:sha-256", "a=fingerprint:sha-512", 400, "bad-sdp", "sha-256"),
     ("a=fingerprint:sha-256 ", "a=fingerprint:", 400, "bad-sdp", "hash function and a digest"),
     ("a=setup:actpass\r\n", "", 400, "bad-sdp", "a=setup is missing"),
     ("a=setup:actpass", "a=setup:holdconn", 400, "bad-sdp", "actpass"),

@@ -117,7 +117,7 @@ fn declare(rtc: &mut Rtc, media: &Media) -> Line {
     if transport_cc && send.is_none() {
         api.enable_twcc_feedback();
     }
-    Line { mid, kind: media.kind, send }
+    Line { mid, kind: media.kind, rids: media.rids.clone(), send }
 }
 
 fn connect(rtc: &mut Rtc, agreement: &Agreement) {

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant, SystemTime};
 use media::rtp::Extensions;
 use media::{EncodingId, Kind};
 use signaling::Agreement;
-use str0m::media::{KeyframeRequestKind, Mid};
+use str0m::media::{KeyframeRequestKind, Mid, Rid};
 use str0m::net::{DatagramRecv, Protocol, Receive};
 use str0m::rtp::{RtpWrite, Ssrc};
 use str0m::{Event as RtcEvent, Input, Output as RtcOutput, Rtc};
@@ -174,6 +174,7 @@ pub struct Peer {
 struct Line {
     mid: Mid,
     kind: Kind,
+    rids: Vec<EncodingId>,
     send: Option<Ssrc>,
 }
 
@@ -399,11 +400,13 @@ impl Peer {
             let stream = api.stream_rx(&ssrc.into())?;
             (stream.mid(), stream.rid())
         };
-        let kind = self.lines.iter().find(|l| l.mid == mid)?.kind;
+        let line = self.lines.iter().find(|l| l.mid == mid)?;
         let id = match rid {
-            Some(rid) => EncodingId::new(&rid)?,
+            // str0m keeps eight letters or digits of a rid; we know the whole of it.
+            Some(rid) => *line.rids.iter().find(|id| Rid::from(id.as_str()) == rid)?,
             None => EncodingId::MAIN,
         };
+        let kind = line.kind;
         self.sources.retain(|(_, k, i)| (*k, *i) != (kind, id));
         if self.sources.len() < MAX_SOURCES {
             self.sources.push((ssrc, kind, id));

@@ -320,25 +320,28 @@ fn ice_chars(value: &str, least: usize) -> Option<String> {
     ((least..=256).contains(&value.len()) && value.bytes().all(ok)).then(|| value.to_owned())
 }
 
-/// `None` for hash functions that we do not trust or know (RFC 8122 section 5).
+/// Bytes of a SHA-256 digest.
+const SHA256_LENGTH: usize = 32;
+
+/// `None` for every hash function but SHA-256 (RFC 8122 section 5): all clients use it, and the
+/// transport checks no other.
 fn fingerprint(line: Line<'_>, value: &str) -> Result<Option<Fingerprint>, Error> {
     let mut words = value.split_ascii_whitespace();
     let (Some(algorithm), Some(hex)) = (words.next(), words.next()) else {
         return Err(line.refuse("a fingerprint is a hash function and a digest"));
     };
     let algorithm = algorithm.to_ascii_lowercase();
-    let length = match algorithm.as_str() {
-        "sha-256" => 32,
-        "sha-384" => 48,
-        "sha-512" => 64,
-        _ => return Ok(None),
-    };
+    if algorithm != "sha-256" {
+        return Ok(None);
+    }
     let byte = |pair: &str| {
         let hex = pair.len() == 2 && pair.bytes().all(|b| b.is_ascii_hexdigit());
         hex.then(|| u8::from_str_radix(pair, 16).ok()).flatten()
     };
     match hex.split(':').map(byte).collect::<Option<Vec<u8>>>() {
-        Some(digest) if digest.len() == length => Ok(Some(Fingerprint { algorithm, digest })),
+        Some(digest) if digest.len() == SHA256_LENGTH => {
+            Ok(Some(Fingerprint { algorithm, digest }))
+        }
         Some(_) => Err(line.refuse("the digest has the wrong length for its hash function")),
         None => Err(line.refuse("the digest is not pairs of hex digits between colons")),
     }
