@@ -3,7 +3,7 @@
 // reconnect: the session waits, and media starts again by itself.
 
 import { Flow, type Media } from "./flow";
-import { Problem, toProblem } from "./problem";
+import { NO_COMMON_CODEC, type Problem, toProblem } from "./problem";
 import { Retry } from "./retry";
 import { StatsReader, type ViewerStats } from "./stats";
 import { WhepClient } from "./whep";
@@ -117,7 +117,7 @@ export class Player {
     this.problem = problem;
     this.drop();
     // No codec in common passes too: the next publisher may bring another.
-    if (problem.temporary || problem.status === 406) {
+    if (problem.temporary || problem.type === NO_COMMON_CODEC) {
       this.retry.schedule(problem);
       this.become("reconnecting");
     } else {

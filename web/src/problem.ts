@@ -13,6 +13,8 @@ export class Problem extends Error {
     readonly status = 0,
     /** What the server asked for by Retry-After. */
     readonly retryAfterMs = 0,
+    /** Which problem it is, for programs: `urn:weir:problem:…`. */
+    readonly type = "",
   ) {
     super(detail ? `${title}: ${detail}` : title);
   }
@@ -28,6 +30,9 @@ export class Problem extends Error {
   }
 }
 
+/** The stream is in a codec that this viewer did not offer. */
+export const NO_COMMON_CODEC = "urn:weir:problem:no-common-codec";
+
 /** The problem that an unsuccessful answer tells of. */
 export async function problemOf(response: Response): Promise<Problem> {
   const body = await response.json().catch(() => null);
@@ -42,6 +47,7 @@ export async function problemOf(response: Response): Promise<Problem> {
     sentence(text("detail")) || hint(response.status),
     response.status,
     Number.isFinite(retryAfter) ? Math.min(retryAfter, 300) * 1000 : 0,
+    text("type"),
   );
 }
 

@@ -8,6 +8,9 @@ import { acceptedKinds, withOpusParameters } from "./sdp";
 
 const LAYER = "urn:ietf:params:whep:ext:core:layer";
 
+/** How long media may go on while the DELETE is under way. */
+const DELETE_MS = 500;
+
 export class WhepClient {
   readonly pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
   private readonly video = this.pc.addTransceiver("video", { direction: "recvonly" });
@@ -39,7 +42,14 @@ export class WhepClient {
       throw new Problem("Nothing to play", "This browser and the server have no codec in common.", 406);
     }
     await this.pc.setRemoteDescription({ type: "answer", sdp: answer.sdp });
-    this.unwatch = watchConnection(this.pc, answer.sdp, events);
+    this.unwatch = watchConnection(this.pc, answer.sdp, {
+      ...events,
+      lost: (problem, closed) => {
+        // What the server has ended is not there to be deleted.
+        if (closed) this.session = null;
+        events.lost(problem, closed);
+      },
+    });
   }
 
   /** True if the server lets a viewer choose a layer. */
@@ -57,8 +67,9 @@ export class WhepClient {
   close(): void {
     this.aborted.abort();
     this.unwatch();
-    this.pc.close();
-    void this.session?.end();
+    const ended = this.session?.end();
     this.session = null;
+    // In this order: closing says goodbye over UDP, and the DELETE would find nothing.
+    void Promise.race([ended, new Promise((late) => setTimeout(late, DELETE_MS))]).then(() => this.pc.close());
   }
 }

@@ -80,6 +80,9 @@ export function sendableCodecs(): CodecChoice[] {
   return (["h264", "vp8", "vp9", "av1"] as const).filter((choice) => preferred(choice, all) !== null);
 }
 
+/** How long media may go on while the DELETE is under way. */
+const DELETE_MS = 500;
+
 export class WhipClient {
   readonly pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
   private session: Session | null = null;
@@ -126,7 +129,14 @@ export class WhipClient {
     // What the answer says of stereo is what the encoder does.
     const remote = this.sending.music ? withOpusParameters(answer.sdp, { stereo: "1" }) : answer.sdp;
     await this.pc.setRemoteDescription({ type: "answer", sdp: remote });
-    this.unwatch = watchConnection(this.pc, answer.sdp, events);
+    this.unwatch = watchConnection(this.pc, answer.sdp, {
+      ...events,
+      lost: (problem, closed) => {
+        // What the server has ended is not there to be deleted.
+        if (closed) this.session = null;
+        events.lost(problem, closed);
+      },
+    });
   }
 
   /** Sends another camera, screen or microphone from now on. */
@@ -140,9 +150,10 @@ export class WhipClient {
   close(): void {
     this.aborted.abort();
     this.unwatch();
-    this.pc.close();
-    void this.session?.end();
+    const ended = this.session?.end();
     this.session = null;
+    // In this order: closing says goodbye over UDP, and the DELETE would find nothing.
+    void Promise.race([ended, new Promise((late) => setTimeout(late, DELETE_MS))]).then(() => this.pc.close());
   }
 
   private async applyPreference(): Promise<void> {

@@ -1,5 +1,5 @@
 import { afterEach, expect, test, vi } from "vitest";
-import { Problem, problemOf, toProblem } from "../src/problem";
+import { NO_COMMON_CODEC, Problem, problemOf, toProblem } from "../src/problem";
 import { offer, parseLinks } from "../src/resource";
 
 afterEach(() => vi.unstubAllGlobals());
@@ -58,10 +58,10 @@ test("the layer extension posts JSON to its link", async () => {
 });
 
 test("a problem body becomes its words", async () => {
-  const body = { type: "about:blank", title: "No common codec", status: 406, detail: "offer VP8" };
-  stub(new Response(JSON.stringify(body), { status: 406, headers: { "Content-Type": "application/problem+json" } }));
+  const body = { type: NO_COMMON_CODEC, title: "No common codec", status: 422, detail: "offer VP8" };
+  stub(new Response(JSON.stringify(body), { status: 422, headers: { "Content-Type": "application/problem+json" } }));
   await expect(offer(ENDPOINT, "v=0", null, signal())).rejects.toMatchObject({
-    title: "No common codec", detail: "Offer VP8.", status: 406, temporary: false,
+    title: "No common codec", detail: "Offer VP8.", status: 422, type: NO_COMMON_CODEC, temporary: false,
   });
 });
 
