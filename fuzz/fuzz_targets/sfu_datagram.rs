@@ -16,8 +16,10 @@ static CERTIFICATE: LazyLock<(Certificate, Instant)> = LazyLock::new(|| {
 });
 
 fn shard(now: Instant) -> Shard {
-    let credentials =
-        |who: &str| IceCredentials { ufrag: who.into(), pwd: format!("{who}-password-of-22-chars") };
+    let credentials = |who: &str| IceCredentials {
+        ufrag: who.into(),
+        pwd: format!("{who}-password-of-22-chars"),
+    };
     let agreement = Agreement {
         local_ice: credentials("ours"),
         remote_ice: credentials("they"),
@@ -36,7 +38,8 @@ fn shard(now: Instant) -> Shard {
 fuzz_target!(|data: &[u8]| {
     let mut now = CERTIFICATE.1;
     let mut shard = shard(now);
-    let (source, local) = (SocketAddr::from(([10, 0, 0, 2], 9)), SocketAddr::from(([10, 0, 0, 1], 8)));
+    let (source, local) =
+        (SocketAddr::from(([10, 0, 0, 2], 9)), SocketAddr::from(([10, 0, 0, 1], 8)));
     let mut rest = data;
     while let Some((length, tail)) = rest.split_first() {
         let (datagram, tail) = tail.split_at(usize::from(*length).min(tail.len()));

@@ -66,8 +66,8 @@ impl Thread {
             let timeout = if more { Some(Duration::ZERO) } else { self.timeout() };
             match self.poll.poll(&mut ready, timeout) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                    tracing::error!(%error, "the media thread cannot wait for its socket");
-                    return;
+                    tracing::error!(%error, "the media thread cannot wait for its socket; weir ends");
+                    std::process::abort();
                 }
                 _ => {}
             }
