@@ -31,9 +31,9 @@ export function size(width: number | null, height: number | null): string {
   return width && height ? `${width}×${height}` : "";
 }
 
-/** `30 fps`; 29.97 stays. */
+/** `30 fps`: a rate that was measured over a second is no more exact. */
 export function fps(value: number): string {
-  return `${Math.abs(value - Math.round(value)) < 0.15 ? Math.round(value) : value.toFixed(2)} fps`;
+  return `${Math.round(value)} fps`;
 }
 
 /** `H.264`, `VP8`, `Opus`. */

@@ -58,7 +58,7 @@ test("numbers as a person reads them", () => {
   expect([640_000, 2_540_000, 12_000_000].map(format.bitrate)).toEqual(["640 kb/s", "2.5 Mb/s", "12 Mb/s"]);
   expect([5, 65, 3600, 7500, 90_000, -3].map(format.duration)).toEqual(["5 s", "1 min", "1 h", "2 h 5 min", "1 d 1 h", "0 s"]);
   expect([7, 754, 3723].map(format.clock)).toEqual(["0:07", "12:34", "1:02:03"]);
-  expect([30, 29.97, 30.1, 12.5].map(format.fps)).toEqual(["30 fps", "30 fps", "30 fps", "12.50 fps"]);
+  expect([30, 29.97, 30.1, 12.5].map(format.fps)).toEqual(["30 fps", "30 fps", "30 fps", "13 fps"]);
   expect([0, 0.004, 0.25].map(format.percent)).toEqual(["0 %", "0.4 %", "25 %"]);
   expect(format.size(null, 720)).toBe("");
   expect([format.count(1, "viewer"), format.count(2, "viewer")]).toEqual(["1 viewer", "2 viewers"]);
