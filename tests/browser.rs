@@ -1,6 +1,7 @@
 //! The real browser and other people's clients: runs each of `browser/*.test.mjs` under Node's own
 //! test runner, against the program that this build made. A missing browser or package is a failure.
 #![allow(clippy::panic, reason = "a panic with its reason is how a test says no")]
+#![allow(clippy::print_stdout, reason = "what a test prints is shown when it fails")]
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
