@@ -4,6 +4,7 @@
 //! The shell authorises, finds the session, and adds to every reply the two fields of
 //! [`CORS`]; everything else stands in the replies made here.
 
+use crate::agreement::Agreement;
 use crate::http::{ETag, Link, Match, Problem, Reply};
 use crate::sdp::SdpFragment;
 
@@ -65,46 +66,61 @@ impl<'a> Request<'a> {
     }
 }
 
-/// What to do with a request to an endpoint: `/whip/{stream}`.
+/// What a request means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Entry<'a> {
+pub enum Outcome<T> {
     /// Nothing but this reply.
     Reply(Reply),
-    /// An offer to negotiate.
-    Offer(&'a str),
+    /// Carry this out.
+    Do(T),
 }
 
-/// What a request to an endpoint means.
-pub fn entry<'a>(request: &Request<'a>) -> Entry<'a> {
-    let reply = match request.method {
-        "POST" => match request.expect_type(SDP).and_then(|()| request.text()) {
-            Ok(offer) => return Entry::Offer(offer),
-            Err(problem) if problem.status == 415 => problem.to_reply().with("Accept-Post", SDP),
-            Err(problem) => problem.to_reply(),
-        },
+/// An offer was answered: start a session and reply [`created`].
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// SDP.
+    pub answer: String,
+    /// For the media side.
+    pub agreement: Box<Agreement>,
+}
+
+/// End the session and reply [`deleted`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delete;
+
+/// What a request to an endpoint (`/whip/{stream}`) means; `accept` answers its offer.
+pub fn entry(
+    request: &Request<'_>,
+    accept: impl FnOnce(&str) -> Result<(String, Agreement), Problem>,
+) -> Outcome<Accepted> {
+    const METHODS: &str = "OPTIONS, GET, HEAD, POST";
+    Outcome::Reply(match request.method {
+        "POST" => {
+            let offer = request.expect_type(SDP).and_then(|()| request.text());
+            match offer.and_then(accept) {
+                Ok((answer, agreement)) => {
+                    return Outcome::Do(Accepted { answer, agreement: Box::new(agreement) });
+                }
+                Err(problem) if problem.status == 415 => {
+                    problem.to_reply().with("Accept-Post", SDP)
+                }
+                Err(problem) => problem.to_reply(),
+            }
+        }
         "GET" => Reply::empty(204),
         "HEAD" => Reply::empty(200).with("Content-Type", SDP),
-        "OPTIONS" => options("OPTIONS, GET, HEAD, POST").with("Accept-Post", SDP),
-        method => not_allowed(method, "OPTIONS, GET, HEAD, POST"),
-    };
-    Entry::Reply(reply)
+        "OPTIONS" => options(METHODS).with("Accept-Post", SDP),
+        method => not_allowed(method, METHODS),
+    })
 }
 
-/// What to do with a request to a session: `/whip/{stream}/{session}`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Nothing but this reply.
-    Reply(Reply),
-    /// End the session; reply [`deleted`].
-    Delete,
-}
-
-/// What a request to an existing session means. `current` is its entity tag.
-pub fn session(request: &Request<'_>, current: &ETag) -> Action {
+/// What a request to an existing session (`/whip/{stream}/{session}`) means. `current` is its
+/// entity tag.
+pub fn session(request: &Request<'_>, current: &ETag) -> Outcome<Delete> {
     const METHODS: &str = "OPTIONS, PATCH, DELETE";
-    Action::Reply(match request.method {
+    Outcome::Reply(match request.method {
         // RFC 9725 section 4.2: whatever the entity tag.
-        "DELETE" => return Action::Delete,
+        "DELETE" => return Outcome::Do(Delete),
         "PATCH" => match patch(request, current) {
             Ok(()) => Reply::empty(204),
             Err(problem) if problem.status == 415 => {

@@ -1,57 +1,25 @@
 //! WHEP (draft-ietf-wish-whep): one HTTP request of a viewer in, one reply or command out.
 //!
 //! Pure. The shell owns routes, authorisation, rate limits and the sessions themselves; it turns
-//! [`Outcome::Watch`] into a running session and a [`signaling::endpoint::created`] reply with
+//! [`Accepted`] into a running session and a [`signaling::endpoint::created`] reply with
 //! [`links`].
 
 mod layer;
 
-use signaling::endpoint::{self, Action, Entry};
+use signaling::endpoint::{self, Accepted, Outcome};
 use signaling::negotiate::{Rules, negotiate};
 use signaling::sdp::Direction;
-use signaling::{Agreement, ETag, Extension, Link, Local, Problem, Reply, Request};
+use signaling::{Agreement, Extension, Link, Local, Problem, Request};
 
 pub use layer::{LAYER, Layer};
 
-/// What to do with a request.
-#[derive(Clone, Debug)]
-pub enum Outcome {
-    /// Send this.
-    Reply(Reply),
-    /// Start a session and reply 201 with this answer.
-    Watch {
-        /// SDP.
-        answer: String,
-        /// For the media side.
-        agreement: Box<Agreement>,
-    },
-    /// Choose what the viewer gets and reply 200.
-    Layer(Layer),
-    /// End the session and reply 200.
-    Delete,
-}
-
 /// A request to `/whep/{stream}`. `local` is asked for only when there is an offer to answer.
-pub fn endpoint(request: &Request<'_>, local: impl FnOnce() -> Local) -> Outcome {
-    match endpoint::entry(request) {
-        Entry::Reply(reply) => Outcome::Reply(reply),
-        Entry::Offer(offer) => match accept(offer, &local()) {
-            Ok((answer, agreement)) => Outcome::Watch { answer, agreement: Box::new(agreement) },
-            Err(problem) => Outcome::Reply(problem.to_reply()),
-        },
-    }
-}
-
-/// A request to an existing `/whep/{stream}/{session}` whose entity tag is `current`.
-pub fn session(request: &Request<'_>, current: &ETag) -> Outcome {
-    match endpoint::session(request, current) {
-        Action::Reply(reply) => Outcome::Reply(reply),
-        Action::Delete => Outcome::Delete,
-    }
+pub fn endpoint(request: &Request<'_>, local: impl FnOnce() -> Local) -> Outcome<Accepted> {
+    endpoint::entry(request, |offer| accept(offer, &local()))
 }
 
 /// A request to `/whep/{stream}/{session}/layer` of an existing session.
-pub fn layer(request: &Request<'_>) -> Outcome {
+pub fn layer(request: &Request<'_>) -> Outcome<Layer> {
     const METHODS: &str = "OPTIONS, POST";
     let layer = || {
         request.expect_type(layer::JSON)?;
@@ -59,7 +27,7 @@ pub fn layer(request: &Request<'_>) -> Outcome {
     };
     match request.method {
         "POST" => match layer() {
-            Ok(layer) => Outcome::Layer(layer),
+            Ok(layer) => Outcome::Do(layer),
             Err(problem) => Outcome::Reply(problem.to_reply()),
         },
         "OPTIONS" => Outcome::Reply(endpoint::options(METHODS).with("Accept-Post", layer::JSON)),

@@ -7,11 +7,11 @@ mod common;
 use common::{CHROMIUM_WATCH, local};
 use media::EncodingId;
 use proptest::prelude::*;
-use signaling::endpoint::created;
+use signaling::endpoint::{self, Accepted, Delete, Outcome, created};
 use signaling::{ETag, Reply, Request, SessionId};
-use whep::{Layer, Outcome};
+use whep::Layer;
 
-fn reply(outcome: Outcome) -> Reply {
+fn reply<T: std::fmt::Debug>(outcome: Outcome<T>) -> Reply {
     match outcome {
         Outcome::Reply(reply) => reply,
         other => panic!("not a reply: {other:?}"),
@@ -19,14 +19,14 @@ fn reply(outcome: Outcome) -> Reply {
 }
 
 #[test]
-fn endpoint() {
+fn the_endpoint() {
     let post = |content_type, body| {
         let request =
             Request { method: "POST", content_type: Some(content_type), if_match: None, body };
         whep::endpoint(&request, local)
     };
     match post("application/sdp", CHROMIUM_WATCH.as_bytes()) {
-        Outcome::Watch { answer, agreement } => {
+        Outcome::Do(Accepted { answer, agreement }) => {
             assert!(answer.starts_with("v=0\r\n") && agreement.media.len() == 2);
         }
         other => panic!("{other:?}"),
@@ -42,10 +42,10 @@ fn endpoint() {
 }
 
 #[test]
-fn session() {
+fn a_session() {
     let tag = ETag::new(SessionId::from_random(7), 0);
-    let ask = |method| whep::session(&Request { method, ..Request::default() }, &tag);
-    assert!(matches!(ask("DELETE"), Outcome::Delete));
+    let ask = |method| endpoint::session(&Request { method, ..Request::default() }, &tag);
+    assert!(matches!(ask("DELETE"), Outcome::Do(Delete)));
     assert_eq!(reply(ask("GET")).status, 405);
     // Nobody gets a counter-offer, so nobody has an answer to bring.
     let answer = Request {
@@ -54,7 +54,7 @@ fn session() {
         if_match: Some("*"),
         body: b"v=0",
     };
-    let refused = reply(whep::session(&answer, &tag));
+    let refused = reply(endpoint::session(&answer, &tag));
     assert_eq!(refused.status, 415);
     assert_eq!(refused.header("accept-patch"), Some("application/trickle-ice-sdpfrag"));
 }
@@ -70,14 +70,14 @@ fn the_201_announces_the_layer_extension() {
     );
 }
 
-fn post_layer(content_type: Option<&str>, body: &[u8]) -> Outcome {
+fn post_layer(content_type: Option<&str>, body: &[u8]) -> Outcome<Layer> {
     whep::layer(&Request { method: "POST", content_type, if_match: None, body })
 }
 
 #[test]
 fn layer() {
     let chosen = |body: &str| match post_layer(Some("application/json"), body.as_bytes()) {
-        Outcome::Layer(layer) => layer,
+        Outcome::Do(layer) => layer,
         other => panic!("{body}: {other:?}"),
     };
     let layer = chosen(r#"{"mediaId":"1","encodingId":"h"}"#);

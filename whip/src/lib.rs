@@ -1,46 +1,16 @@
 //! WHIP (RFC 9725): one HTTP request of a publisher in, one reply or command out.
 //!
 //! Pure. The shell owns routes, authorisation, rate limits and the sessions themselves; it turns
-//! [`Outcome::Publish`] into a running session and a [`signaling::endpoint::created`] reply.
+//! [`Accepted`] into a running session and a [`signaling::endpoint::created`] reply.
 
-use signaling::endpoint::{self, Action, Entry};
+use signaling::endpoint::{self, Accepted, Outcome};
 use signaling::negotiate::{Rules, negotiate};
 use signaling::sdp::Direction;
-use signaling::{Agreement, ETag, Extension, Local, Problem, Reply, Request};
-
-/// What to do with a request.
-#[derive(Clone, Debug)]
-pub enum Outcome {
-    /// Send this.
-    Reply(Reply),
-    /// Start a session and reply 201 with this answer.
-    Publish {
-        /// SDP.
-        answer: String,
-        /// For the media side.
-        agreement: Box<Agreement>,
-    },
-    /// End the session and reply 200.
-    Delete,
-}
+use signaling::{Agreement, Extension, Local, Problem, Request};
 
 /// A request to `/whip/{stream}`. `local` is asked for only when there is an offer to answer.
-pub fn endpoint(request: &Request<'_>, local: impl FnOnce() -> Local) -> Outcome {
-    match endpoint::entry(request) {
-        Entry::Reply(reply) => Outcome::Reply(reply),
-        Entry::Offer(offer) => match accept(offer, &local()) {
-            Ok((answer, agreement)) => Outcome::Publish { answer, agreement: Box::new(agreement) },
-            Err(problem) => Outcome::Reply(problem.to_reply()),
-        },
-    }
-}
-
-/// A request to an existing `/whip/{stream}/{session}` whose entity tag is `current`.
-pub fn session(request: &Request<'_>, current: &ETag) -> Outcome {
-    match endpoint::session(request, current) {
-        Action::Reply(reply) => Outcome::Reply(reply),
-        Action::Delete => Outcome::Delete,
-    }
+pub fn endpoint(request: &Request<'_>, local: impl FnOnce() -> Local) -> Outcome<Accepted> {
+    endpoint::entry(request, |offer| accept(offer, &local()))
 }
 
 /// Answers a publisher's offer, or says what is wrong with it.

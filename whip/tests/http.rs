@@ -5,16 +5,15 @@
 mod common;
 
 use common::{FFMPEG, local};
-use signaling::endpoint::{CORS, created, deleted};
+use signaling::endpoint::{self, Accepted, CORS, Delete, Outcome, created, deleted};
 use signaling::{ETag, Link, Reply, Request, SessionId};
-use whip::Outcome;
 
 const FRAGMENT: &str = "a=ice-ufrag:f1432010\r\na=ice-pwd:96d6df9109da5da123ea81d370a2cfec\r\n\
     m=audio 9 RTP/AVP 0\r\na=mid:0\r\n\
     a=candidate:1387637174 1 udp 2122260223 192.0.2.1 61764 typ host generation 0\r\n\
     a=end-of-candidates\r\n";
 
-fn reply(outcome: Outcome) -> Reply {
+fn reply<T: std::fmt::Debug>(outcome: Outcome<T>) -> Reply {
     match outcome {
         Outcome::Reply(reply) => reply,
         other => panic!("not a reply: {other:?}"),
@@ -38,7 +37,7 @@ fn patch<'a>(if_match: Option<&'a str>, body: &'a str) -> Request<'a> {
 fn post_of_an_offer() {
     for content_type in ["application/sdp", "Application/SDP ; charset=utf-8"] {
         match whip::endpoint(&post(Some(content_type), FFMPEG.as_bytes()), local) {
-            Outcome::Publish { answer, agreement } => {
+            Outcome::Do(Accepted { answer, agreement }) => {
                 assert!(answer.starts_with("v=0\r\n"));
                 assert_eq!(agreement.media.len(), 2);
             }
@@ -120,10 +119,10 @@ fn other_methods_of_the_endpoint() {
 
 #[test]
 fn methods_of_a_session() {
-    let ask = |method| whip::session(&Request { method, ..Request::default() }, &etag());
+    let ask = |method| endpoint::session(&Request { method, ..Request::default() }, &etag());
     // Whatever the entity tag.
     let delete = Request { method: "DELETE", if_match: Some("\"old\""), ..Request::default() };
-    assert!(matches!(whip::session(&delete, &etag()), Outcome::Delete));
+    assert!(matches!(endpoint::session(&delete, &etag()), Outcome::Do(Delete)));
     let got = reply(ask("OPTIONS"));
     assert_eq!(got.status, 204);
     assert!(got.header("access-control-allow-methods").unwrap().contains("PATCH"));
@@ -137,18 +136,18 @@ fn trickle_is_taken() {
     let tag = etag().to_string();
     let listed = format!("\"other\", {tag}");
     for if_match in [&tag, &listed] {
-        let got = reply(whip::session(&patch(Some(if_match), FRAGMENT), &etag()));
+        let got = reply(endpoint::session(&patch(Some(if_match), FRAGMENT), &etag()));
         assert_eq!(got, Reply::empty(204), "no body and no ETag");
     }
     // Candidates that no agent can use are dropped in silence.
     let odd = FRAGMENT.replace("192.0.2.1", "3f0b6f1e-3f9e.local").replace(" udp ", " tcp ");
-    assert_eq!(reply(whip::session(&patch(Some(&tag), &odd), &etag())).status, 204);
+    assert_eq!(reply(endpoint::session(&patch(Some(&tag), &odd), &etag())).status, 204);
 }
 
 #[test]
 fn patches_that_cannot_be_taken() {
     let tag = etag().to_string();
-    let status = |request: Request<'_>| reply(whip::session(&request, &etag())).status;
+    let status = |request: Request<'_>| reply(endpoint::session(&request, &etag())).status;
     let right = patch(Some(&tag), FRAGMENT);
     assert_eq!(status(Request { content_type: Some("application/sdp"), ..right }), 415);
     assert_eq!(status(Request { content_type: None, ..right }), 415);
@@ -158,7 +157,7 @@ fn patches_that_cannot_be_taken() {
     for bad in ["", "hello", "a=ice-ufrag:abcd\r\n", "a=mid:0\r\n", "m=audio\r\n"] {
         assert_eq!(status(Request { body: bad.as_bytes(), ..right }), 400, "{bad:?}");
     }
-    let restart = reply(whip::session(&Request { if_match: Some("*"), ..right }, &etag()));
+    let restart = reply(endpoint::session(&Request { if_match: Some("*"), ..right }, &etag()));
     assert_eq!(restart.status, 422);
     assert!(restart.body.contains("ICE restart is not supported"), "{}", restart.body);
 }

@@ -10,11 +10,11 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, Method, header};
 use axum::response::Response;
 use http_body_util::BodyExt as _;
-use signaling::endpoint::{created, deleted};
+use signaling::endpoint::{Accepted, Delete, Outcome, created, deleted};
 use signaling::{Agreement, ETag, Problem, SessionId};
 
 use super::caller::Client;
-use super::reply::{Failure, broken, not_found, reply};
+use super::reply::{Failure, not_found, reply};
 use super::{Shared, api};
 use crate::access::Action;
 use crate::hub::{Join, Role};
@@ -34,14 +34,13 @@ pub(super) async fn whip(
     let stream = name(&stream)?;
     let incoming = Incoming::to_endpoint(&context, &stream, Action::Publish, request).await?;
     match whip::endpoint(&incoming.request(), || incoming.local(&context)) {
-        whip::Outcome::Reply(it) => Ok(reply(it)),
-        whip::Outcome::Publish { answer, agreement } => {
+        Outcome::Reply(it) => Ok(reply(it)),
+        Outcome::Do(Accepted { answer, agreement }) => {
             let session = random_session();
             let location = incoming.location(&context, "whip", &stream, session)?;
             context.hub.publish(incoming.join(stream, session, *agreement)).await?;
             Ok(reply(created(answer, location, &ETag::new(session, 0), &[])))
         }
-        whip::Outcome::Delete => Ok(broken("WHIP wants to end what has not begun")),
     }
 }
 
@@ -54,16 +53,13 @@ pub(super) async fn whep(
     let stream = name(&stream)?;
     let incoming = Incoming::to_endpoint(&context, &stream, Action::Watch, request).await?;
     match whep::endpoint(&incoming.request(), || incoming.local(&context)) {
-        whep::Outcome::Reply(it) => Ok(reply(it)),
-        whep::Outcome::Watch { answer, agreement } => {
+        Outcome::Reply(it) => Ok(reply(it)),
+        Outcome::Do(Accepted { answer, agreement }) => {
             let session = random_session();
             let location = incoming.location(&context, "whep", &stream, session)?;
             context.hub.watch(incoming.join(stream, session, *agreement)).await?;
             let links = whep::links(&location);
             Ok(reply(created(answer, location, &ETag::new(session, 0), &links)))
-        }
-        whep::Outcome::Delete | whep::Outcome::Layer(_) => {
-            Ok(broken("WHEP wants to change what has not begun"))
         }
     }
 }
@@ -74,14 +70,7 @@ pub(super) async fn whip_session(
     Path((stream, session)): Path<(String, String)>,
     request: Request,
 ) -> Answer {
-    let (stream, session) =
-        existing(&context, Role::Publisher, &stream, &session, request.method()).await?;
-    let incoming = Incoming::read(&context, request).await?;
-    match whip::session(&incoming.request(), &ETag::new(session, 0)) {
-        whip::Outcome::Reply(it) => Ok(reply(it)),
-        whip::Outcome::Delete => leave(&context, &stream, Role::Publisher, session).await,
-        whip::Outcome::Publish { .. } => Ok(broken("WHIP wants to begin what is there")),
-    }
+    on_session(&context, Role::Publisher, (&stream, &session), request).await
 }
 
 /// `/whep/{stream}/{session}`
@@ -90,15 +79,20 @@ pub(super) async fn whep_session(
     Path((stream, session)): Path<(String, String)>,
     request: Request,
 ) -> Answer {
-    let (stream, session) =
-        existing(&context, Role::Viewer, &stream, &session, request.method()).await?;
-    let incoming = Incoming::read(&context, request).await?;
-    match whep::session(&incoming.request(), &ETag::new(session, 0)) {
-        whep::Outcome::Reply(it) => Ok(reply(it)),
-        whep::Outcome::Delete => leave(&context, &stream, Role::Viewer, session).await,
-        whep::Outcome::Watch { .. } | whep::Outcome::Layer(_) => {
-            Ok(broken("WHEP wants to begin what is there"))
-        }
+    on_session(&context, Role::Viewer, (&stream, &session), request).await
+}
+
+async fn on_session(
+    context: &Shared,
+    role: Role,
+    (stream, session): (&str, &str),
+    request: Request,
+) -> Answer {
+    let (stream, session) = existing(context, role, stream, session, request.method()).await?;
+    let incoming = Incoming::read(context, request).await?;
+    match signaling::endpoint::session(&incoming.request(), &ETag::new(session, 0)) {
+        Outcome::Reply(it) => Ok(reply(it)),
+        Outcome::Do(Delete) => leave(context, &stream, role, session).await,
     }
 }
 
@@ -111,21 +105,17 @@ pub(super) async fn whep_layer(
     let (stream, session) =
         existing(&context, Role::Viewer, &stream, &session, request.method()).await?;
     let incoming = Incoming::read(&context, request).await?;
-    match whep::layer(&incoming.request()) {
-        whep::Outcome::Reply(it) => Ok(reply(it)),
-        whep::Outcome::Layer(layer) => {
-            if layer.encoding.is_none() && !layer.is_automatic() {
-                let detail = "choose by encodingId; layers inside an encoding cannot be chosen yet";
-                let title = "This layer cannot be chosen";
-                return Err(Problem::new(422, "layer-unsupported", title, detail).into());
-            }
-            context.hub.set_layer(&stream, session, layer.encoding).await?;
-            Ok(Response::new(Body::empty()))
-        }
-        whep::Outcome::Delete | whep::Outcome::Watch { .. } => {
-            Ok(broken("WHEP wants more of a layer than it has"))
-        }
+    let layer = match whep::layer(&incoming.request()) {
+        Outcome::Reply(it) => return Ok(reply(it)),
+        Outcome::Do(layer) => layer,
+    };
+    if layer.encoding.is_none() && !layer.is_automatic() {
+        let detail = "choose by encodingId; layers inside an encoding cannot be chosen yet";
+        let title = "This layer cannot be chosen";
+        return Err(Problem::new(422, "layer-unsupported", title, detail).into());
     }
+    context.hub.set_layer(&stream, session, layer.encoding).await?;
+    Ok(Response::new(Body::empty()))
 }
 
 /// A stream's name out of a path.
