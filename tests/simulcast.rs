@@ -38,15 +38,14 @@ async fn shows(codec: Codec, publisher: &Publisher, viewer: &Viewer, encoding: u
 async fn chooses_each(codec: Codec) {
     let weir = Weir::start();
     let publisher = Publisher::showing(&weir, "show", Show::simulcast(codec)).await;
-    let all = weir
-        .until("show", |s| s["tracks"][0]["encodings"].as_array().is_some_and(|e| e.len() == 3));
-    let ids: Vec<_> = all["tracks"][0]["encodings"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|e| e["id"].as_str().unwrap_or_default().to_owned())
-        .collect();
-    assert_eq!(ids.len(), 3, "{all}");
+    let video = sdp::section(&publisher.session.sdp, "video").expect("video was offered");
+    assert_eq!(sdp::attributes(video, "rid"), ["q recv", "h recv", "f recv"]);
+    assert_eq!(sdp::attributes(video, "simulcast"), ["recv q;h;f"]);
+    let best_first = |s: &Value| {
+        let encodings = s["tracks"][0]["encodings"].as_array();
+        encodings.into_iter().flatten().map(|e| e["id"].clone()).eq(["f", "h", "q"])
+    };
+    weir.until("show", best_first);
 
     let viewer = Viewer::join(&weir, "show").await;
     shows(codec, &publisher, &viewer, 2).await;

@@ -1,10 +1,10 @@
 //! From RTP payloads to coded pictures (RFC 6184, RFC 7741, RFC 9628, the AV1 RTP format), by
-//! webrtc-rs' depacketizers; and the two picture id fields that a switch of layers rewrites.
+//! webrtc-rs' depacketizers (VP8 by hand); and the two picture id fields that a switch of layers
+//! rewrites.
 
 use bytes::Bytes;
 use rtc_rtp::codec::av1::Av1Depacketizer;
 use rtc_rtp::codec::h264::H264Packet;
-use rtc_rtp::codec::vp8::Vp8Packet;
 use rtc_rtp::codec::vp9::Vp9Packet;
 use rtc_rtp::packetizer::Depacketizer;
 
@@ -47,9 +47,12 @@ pub fn pictures(codec: Codec, packets: &[Packet]) -> Vec<Picture> {
 fn assemble(codec: Codec, group: &[Packet]) -> Bytes {
     let mut reader: Box<dyn Depacketizer> = match codec {
         Codec::H264 => Box::new(H264Packet::default()),
-        Codec::Vp8 => Box::new(Vp8Packet::default()),
         Codec::Vp9 => Box::new(Vp9Packet::default()),
         Codec::Av1 => Box::new(Av1Depacketizer::new()),
+        Codec::Vp8 => {
+            let parts = group.iter().map(|p| &p.payload[vp8_descriptor(&p.payload)..]);
+            return parts.collect::<Vec<_>>().concat().into();
+        }
     };
     let mut data = Vec::new();
     if codec == Codec::Av1 {
@@ -63,6 +66,18 @@ fn assemble(codec: Codec, group: &[Packet]) -> Bytes {
         data.extend_from_slice(&part);
     }
     data.into()
+}
+
+/// Length of a VP8 payload descriptor (RFC 7741 section 4.2). By hand: webrtc-rs refuses the last
+/// packet of a picture if it is shorter than four bytes.
+fn vp8_descriptor(payload: &[u8]) -> usize {
+    if payload[0] & 0x80 == 0 {
+        return 1;
+    }
+    let (id, level, temporal) =
+        (payload[1] & 0x80 != 0, payload[1] & 0x40 != 0, payload[1] & 0x30 != 0);
+    let id = if !id { 0 } else { 1 + usize::from(payload[2] >> 7) };
+    2 + id + usize::from(level) + usize::from(temporal)
 }
 
 /// Where the picture id stands in a payload, and how wide it is in bytes.
