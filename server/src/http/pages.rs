@@ -45,8 +45,18 @@ async fn embed(Path(name): Path<String>, headers: HeaderMap) -> Result<Response,
 }
 
 fn stream_page(file: &str, name: &str, headers: &HeaderMap) -> Result<Response, Failure> {
-    endpoint::name(name)?;
-    Ok(page(file, headers))
+    let Err(problem) = endpoint::name(name) else {
+        return Ok(page(file, headers));
+    };
+    // A person gets the page, which says in its own words that this is no name.
+    let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    if !accepts.is_some_and(|types| types.contains("text/html")) {
+        return Err(problem);
+    }
+    let mut response = page(file, &HeaderMap::new());
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response.headers_mut().remove(header::ETAG);
+    Ok(response)
 }
 
 /// What no route is there for: an asset, or 404.

@@ -260,6 +260,19 @@ async fn an_admin_listener_takes_the_api_away() {
 }
 
 #[tokio::test]
+async fn a_person_at_a_bad_address_gets_a_page_and_a_program_a_problem() {
+    let server = Server::new("");
+    let person = [("accept", "text/html,application/xhtml+xml,*/*;q=0.8")];
+    let answer = server.ask("GET", "/watch/two%20words", &person, "").await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.body.contains("<html"), "{}", answer.body);
+    assert!(!answer.headers.contains_key("etag"), "the next page at this address is another");
+    let answer = server.ask("GET", "/watch/two%20words", &[("accept", "*/*")], "").await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.body.contains("bad-stream-name"), "{}", answer.body);
+}
+
+#[tokio::test]
 async fn pages_are_kept_by_browsers_and_loaded_from_here_only() {
     let server = Server::new("");
     for (path, frames) in [("/", "'none'"), ("/publish/a", "'none'"), ("/embed/a", "*")] {

@@ -146,7 +146,9 @@ function wordsFor(player: Player, { why, interrupted }: StreamInfo): Pick<Proble
       return player.problem?.denied ? denied(player.problem) : player.problem;
     case "waiting":
       if (player.media === "undecodable") {
-        return { title: "Waiting for a whole picture", detail: why || "Media arrives. The next keyframe starts it." };
+        return why
+          ? { title: "This browser cannot play the stream", detail: why }
+          : { title: "Waiting for a whole picture", detail: "Media arrives. The next keyframe starts it." };
       }
       if (why) return { title: "No picture", detail: why };
       return {
