@@ -10,8 +10,10 @@
 pub(crate) mod client;
 mod config;
 mod convert;
+mod hello;
 mod nomination;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -19,11 +21,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use media::rtp::Extensions;
 use media::{EncodingId, Kind};
-use signaling::Agreement;
+use signaling::{Agreement, DtlsRole};
 use str0m::media::{KeyframeRequestKind, Mid, Rid};
 use str0m::net::{DatagramRecv, Protocol, Receive};
 use str0m::rtp::{RtpWrite, Ssrc};
 use str0m::{Event as RtcEvent, Input, Output as RtcOutput, Rtc};
+
+use self::hello::Hello;
 
 pub use config::Certificate;
 
@@ -161,6 +165,12 @@ pub struct Peer {
     password: String,
     /// str0m has seen a nominating check, real or made so.
     nominated: bool,
+    /// Our ClientHello, until the peer says something in DTLS.
+    hello: Option<Hello>,
+    /// Datagrams to send before str0m's.
+    repeated: VecDeque<Transmit>,
+    /// The time of the last input.
+    now: Instant,
     /// Our and the peer's address of the pair that the peer itself nominated last.
     selected: Option<(SocketAddr, SocketAddr)>,
     /// Local addresses on which datagrams landed; each is a host candidate for str0m.
@@ -194,6 +204,9 @@ impl Peer {
             lines,
             password: agreement.local_ice.pwd.clone(),
             nominated: false,
+            hello: (agreement.dtls == DtlsRole::Client).then(Hello::new),
+            repeated: VecDeque::new(),
+            now,
             selected: None,
             locals: Vec::new(),
             sources: Vec::new(),
@@ -213,6 +226,7 @@ impl Peer {
         destination: SocketAddr,
         bytes: &[u8],
     ) -> Result<Taken, Reject> {
+        self.now = now;
         if is_rtcp(bytes) && bytes.len() < MIN_SRTCP {
             return Err(Reject::Malformed);
         }
@@ -227,6 +241,9 @@ impl Peer {
             return Err(Reject::NotAuthentic);
         }
         self.learn_local(destination);
+        if hello::is_dtls(bytes) {
+            self.hello = None;
+        }
         let stun = matches!(bytes.first(), Some(0..=3));
         let made = if stun { self.nominate(source, destination, bytes) } else { None };
         let input = input(made.as_deref().unwrap_or(bytes))?;
@@ -258,12 +275,19 @@ impl Peer {
 
     /// Time passes.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
+        if let Some(hello) = &mut self.hello {
+            self.repeated.extend(hello.due(now).iter().cloned());
+        }
         // An error closes the peer, which `is_alive` then says.
         let _ = self.guarded(|rtc| rtc.handle_input(Input::Timeout(now)));
     }
 
     /// The next thing to do.
     pub fn poll(&mut self) -> Output {
+        if let Some(transmit) = self.repeated.pop_front() {
+            return Output::Transmit(transmit);
+        }
         loop {
             let output = match self.guarded(Rtc::poll_output) {
                 Some(Ok(output)) => output,
@@ -281,9 +305,16 @@ impl Peer {
                     // Answers to checks go where these came from, all else to the nominated pair.
                     let (source, destination) =
                         self.selected.filter(|_| !stun).unwrap_or((t.source, t.destination));
-                    return Output::Transmit(Transmit { source, destination, contents });
+                    let transmit = Transmit { source, destination, contents };
+                    if let Some(hello) = &mut self.hello {
+                        hello.sent(self.now, &transmit);
+                    }
+                    return Output::Transmit(transmit);
                 }
-                RtcOutput::Timeout(t) => return Output::Timeout(Some(t)),
+                RtcOutput::Timeout(t) => {
+                    let again = self.hello.as_ref().and_then(Hello::deadline);
+                    return Output::Timeout(Some(again.map_or(t, |again| t.min(again))));
+                }
                 RtcOutput::Event(event) => {
                     if let Some(event) = self.event(event) {
                         return Output::Event(event);
