@@ -98,11 +98,13 @@ async function publish({ id = 'p', url, token, codec = 'video/VP8', width = 640,
   maxBitrate, hue, left = 440, right = 880, video = true, sound = true }) {
   const pc = new RTCPeerConnection();
   const me = { pc, parts: [] };
+  // Of one stream, so that a viewer keeps lips and voice together.
+  const streams = [new MediaStream()];
   publishers[id] = me;
   if (sound) {
     const tone = tones({ left, right });
     me.parts.push(tone);
-    pc.addTransceiver(tone.track, { direction: 'sendonly' });
+    pc.addTransceiver(tone.track, { direction: 'sendonly', streams });
   }
   if (video) {
     const shown = picture({ width, height, fps, hue });
@@ -115,7 +117,7 @@ async function publish({ id = 'p', url, token, codec = 'video/VP8', width = 640,
       scaleResolutionDownBy,
       ...(maxBitrate && { maxBitrate: maxBitrate / scaleResolutionDownBy }),
     }));
-    const sender = pc.addTransceiver(shown.track, { direction: 'sendonly', sendEncodings });
+    const sender = pc.addTransceiver(shown.track, { direction: 'sendonly', streams, sendEncodings });
     prefer(sender, 'video', codec);
     me.video = sender.sender;
     const parameters = me.video.getParameters();
