@@ -12,7 +12,7 @@ const rig = await startRig();
 
 test('a bad stream name', async () => {
   const page = await rig.open(`${rig.weir.origin}/watch/two%20words`, { name: 'refused-name' });
-  await page.getByText(/stream name/i).first().waitFor();
+  await page.getByText('This address names no stream').waitFor();
   await page.shot();
   await page.done();
 });

@@ -15,6 +15,8 @@ use super::{Line, convert};
 
 /// Packets kept per viewer and video stream for retransmission: about one second of 6 Mbit/s.
 const SEND_BUFFER_VIDEO: usize = 600;
+/// Sender reports are what a viewer keeps lips and voice together by: it wants them soon.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// How often receiver reports of a viewer are summed up.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -64,6 +66,8 @@ pub(super) fn build(
             ufrag: agreement.local_ice.ufrag.clone(),
             pass: agreement.local_ice.pwd.clone(),
         })
+        .set_rtcp_report_interval_audio(REPORT_INTERVAL)
+        .set_rtcp_report_interval_video(REPORT_INTERVAL)
         .set_stats_interval(Some(STATS_INTERVAL))
         .set_send_buffer_video(SEND_BUFFER_VIDEO)
         .clear_codecs()
