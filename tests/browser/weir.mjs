@@ -52,7 +52,7 @@ export async function startWeir({ port = 0, env = {}, args = [] } = {}) {
     pid: child.pid,
     output: () => output,
     whip: (stream) => `${origin}/whip/${stream}`,
-    /// Where and with what a page of another origin may publish: from there even this machine needs the token.
+    /// Where to publish, and with what: the token counts wherever the request comes from.
     publish: (stream) => ({ url: `${origin}/whip/${stream}`, token }),
     whep: (stream) => `${origin}/whep/${stream}`,
     stop,

@@ -2,7 +2,7 @@
 //! (`Forwarded`: RFC 7239; `X-Forwarded-*`: by custom), and under which URL they know us.
 //!
 //! The privilege of programs on this machine must not leak: not to those whom a proxy on this
-//! machine lets through, and not to web pages of other origins in a browser here (cross-site
+//! machine lets through, and not to web pages of other machines in a browser here (cross-site
 //! requests, DNS rebinding).
 
 use std::collections::HashMap;
@@ -145,23 +145,32 @@ fn local(peer: IpAddr, parts: &Parts) -> Result<(), &'static str> {
     }
     let own = |origin: &str| {
         let rest = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-        rest.is_some_and(|rest| rest.eq_ignore_ascii_case(host.as_str()))
+        // A page that this machine serves is a program on this machine, on whatever port.
+        let here = |rest: &str| rest.parse().is_ok_and(|a: Authority| is_loopback(a.host()));
+        rest.is_some_and(|rest| rest.eq_ignore_ascii_case(host.as_str()) || here(rest))
     };
     let by_other_page = match headers.get(header::ORIGIN) {
         Some(origin) => !origin.to_str().is_ok_and(own),
-        None => headers
-            .get("sec-fetch-site")
-            .is_some_and(|site| !matches!(site.as_bytes(), b"same-origin" | b"none")),
+        None => headers.get("sec-fetch-site").is_some_and(|site| site.as_bytes() == b"cross-site"),
     };
     if by_other_page {
-        return Err("a web page of another origin sent the request");
+        return Err("a web page from another machine sent the request");
     }
     Ok(())
 }
 
 fn is_own_name(host: &str) -> bool {
-    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-    bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok()
+    is_loopback(host) || bare(host).parse::<IpAddr>().is_ok()
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = bare(host);
+    bare.eq_ignore_ascii_case("localhost") || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+/// Without the brackets of an IPv6 address.
+fn bare(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host)
 }
 
 /// `Authorization: Bearer`, else `?token=`.
@@ -249,13 +258,17 @@ mod tests {
             ("127.0.0.1:5", &[HOST, "x-real-ip: 127.0.0.1"], false),
             ("127.0.0.1:5", &[HOST, "via: 1.1 proxy"], false),
             ("127.0.0.1:5", &[HOST, "origin: http://localhost:8080"], true),
-            ("127.0.0.1:5", &[HOST, "origin: http://localhost:3000"], false),
+            ("127.0.0.1:5", &[HOST, "origin: http://localhost:3000"], true),
+            ("127.0.0.1:5", &[HOST, "origin: http://127.0.0.1:3000"], true),
+            ("127.0.0.1:5", &[HOST, "origin: http://[::1]:3000"], true),
+            ("127.0.0.1:5", &[HOST, "origin: http://192.0.2.9:8080"], false),
+            ("127.0.0.1:5", &[HOST, "origin: http://localhost.evil.example"], false),
             ("127.0.0.1:5", &[HOST, "origin: https://evil.example"], false),
             ("127.0.0.1:5", &[HOST, "origin: null"], false),
             ("127.0.0.1:5", &[HOST, "sec-fetch-site: same-origin"], true),
             ("127.0.0.1:5", &[HOST, "sec-fetch-site: none"], true),
             ("127.0.0.1:5", &[HOST, "sec-fetch-site: cross-site"], false),
-            ("127.0.0.1:5", &[HOST, "sec-fetch-site: same-site"], false),
+            ("127.0.0.1:5", &[HOST, "sec-fetch-site: same-site"], true),
         ] {
             let client = client(peer, &[], lines);
             assert_eq!(client.caller.local.is_ok(), expected, "{peer} {lines:?}");
