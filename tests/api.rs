@@ -148,6 +148,18 @@ async fn the_list_of_viewers_is_who_watches() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_delete_after_the_goodbye_of_dtls_is_no_mistake() {
+    let weir = Weir::start();
+    let _publisher = Publisher::start(&weir, "show", Clip::small(Codec::Vp8)).await;
+    let viewer = Viewer::join(&weir, "show").await;
+    weir.until("show", |s| s["viewers"]["whep"] == 1);
+    viewer.peer.connection.close().await.expect("webrtc-rs closes");
+    weir.until("show", |s| s["viewers"]["whep"] == 0);
+    assert_eq!(viewer.session.delete().await.status, 200);
+    assert_eq!(viewer.session.delete().await.status, 404, "a second DELETE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_operator_disconnects_the_publisher() {
     let weir = Weir::start();
     let mut publisher = Publisher::start(&weir, "show", Clip::small(Codec::Vp8)).await;

@@ -1,7 +1,7 @@
 //! The hub's task: it owns the streams, takes requests and events in turn, and passes on to the
 //! media thread what the streams want.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
@@ -14,12 +14,18 @@ use tokio::sync::mpsc;
 use super::{Config, Join, Request, Role, stopping};
 use crate::net::{self, Media};
 
+/// So many departed sessions are remembered; their DELETE comes within a second or never.
+const DEPARTED: usize = 256;
+
 /// Everything the hub knows.
 pub(super) struct Actor {
     config: Config,
     media: Media,
     streams: BTreeMap<stream::Name, Entry>,
     sessions: HashMap<SessionId, Session>,
+    /// Sessions that ended by DTLS: many clients close their transport first and send the DELETE
+    /// after it, which is then no mistake.
+    departed: VecDeque<(SessionId, stream::Name, Role)>,
     /// For the media thread, in order; sent after each request or event.
     outbox: Vec<sfu::Command>,
     draining: bool,
@@ -66,6 +72,7 @@ impl Actor {
             media,
             streams: BTreeMap::new(),
             sessions: HashMap::new(),
+            departed: VecDeque::new(),
             outbox: Vec::new(),
             draining: false,
         }
@@ -114,6 +121,10 @@ impl Actor {
     }
 
     pub(super) fn leave(&mut self, name: &stream::Name, role: Role, id: SessionId) -> bool {
+        if let Some(index) = self.departed(name, role, id) {
+            self.departed.remove(index);
+            return true;
+        }
         if !self.exists(name, role, id) {
             return false;
         }
@@ -124,7 +135,12 @@ impl Actor {
     }
 
     pub(super) fn exists(&self, name: &stream::Name, role: Role, id: SessionId) -> bool {
-        self.sessions.get(&id).is_some_and(|s| (&s.stream, s.role) == (name, role))
+        let here = self.sessions.get(&id).is_some_and(|s| (&s.stream, s.role) == (name, role));
+        here || self.departed(name, role, id).is_some()
+    }
+
+    fn departed(&self, name: &stream::Name, role: Role, id: SessionId) -> Option<usize> {
+        self.departed.iter().position(|(i, n, r)| (*i, n, *r) == (id, name, role))
     }
 
     pub(super) fn set_layer(
@@ -133,7 +149,7 @@ impl Actor {
         viewer: SessionId,
         layer: Option<EncodingId>,
     ) -> Result<(), Problem> {
-        if !self.exists(name, Role::Viewer, viewer) {
+        if !self.sessions.contains_key(&viewer) || !self.exists(name, Role::Viewer, viewer) {
             return Err(no_session());
         }
         self.outbox.push(sfu::Command::SetLayer { viewer, layer });
@@ -204,6 +220,10 @@ impl Actor {
             sfu::Event::Closed { session, reason } => {
                 let Some((stream, role)) = self.find(session) else { return };
                 tracing::info!(%stream, %session, ?role, reason = why(reason), "a session ended");
+                if reason == Closed::ByPeer {
+                    self.departed.truncate(DEPARTED - 1);
+                    self.departed.push_front((session, stream, role));
+                }
                 self.gone(session, why(reason));
             }
         }
