@@ -1,14 +1,15 @@
 // Other people's clients against the real server: they publish and watch, and none of them was written for Weir.
 
-import test from 'node:test';
+import test, { after } from 'node:test';
 import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { clip, publish as publishFfmpeg } from './ffmpeg.mjs';
-import { publish as publishLibdatachannel } from './libdatachannel.mjs';
+import { cleanup, publish as publishLibdatachannel } from './libdatachannel.mjs';
 import { clean, decodes, hears, inbound, startRig, until } from './rig.mjs';
 
 const rig = await startRig();
+after(cleanup);
 const { weir } = rig;
 
 /// What a web developer would do: import the packages and bundle them.

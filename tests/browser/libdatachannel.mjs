@@ -54,6 +54,9 @@ export async function publish(url, clip) {
   };
 }
 
+/// Ends the library's own threads, which otherwise may keep the process from ending.
+export const cleanup = () => nodeDataChannel.cleanup();
+
 /// Sends one frame at a time, stamped with its second.
 function sender(track, { payload, ssrc, clock }, packetizer) {
   const config = new RtpPacketizationConfig(ssrc, 'weir', payload, clock);

@@ -20,7 +20,11 @@ export async function startRig({ weir: options = {}, server = true, args = [] } 
   await mkdir(OUT, { recursive: true });
   const rig = { extra: new Map(), pages: [] };
   const closers = [];
-  after(async () => { for (const close of closers.reverse()) await close(); });
+  after(async () => {
+    for (const close of closers.reverse()) await close();
+    // A thread of a native library must not keep the process when all tests are done; results and exit code stay.
+    setTimeout(() => process.exit(), 5000).unref();
+  });
   if (server) {
     rig.weir = await startWeir(options);
     closers.push(() => rig.weir.stop());
