@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use crate::shard::Key;
+use crate::stun;
 
 /// Addresses one session may use at a time; the oldest route goes first.
 const MAX_ADDRESSES: usize = 8;
@@ -72,22 +73,13 @@ impl Demux {
 /// Our half of the USERNAME attribute of a STUN message (RFC 8489 section 14.3), read without a
 /// full parse: unknown senders cost little.
 pub fn local_ufrag(bytes: &[u8]) -> Option<&str> {
-    const HEADER: usize = 20;
     const USERNAME: u16 = 0x0006;
     const MAGIC: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
     if bytes.get(4..8)? != MAGIC {
         return None;
     }
-    let mut rest = bytes.get(HEADER..)?;
-    while let [t0, t1, l0, l1, tail @ ..] = rest {
-        let length = usize::from(u16::from_be_bytes([*l0, *l1]));
-        let value = tail.get(..length)?;
-        if u16::from_be_bytes([*t0, *t1]) == USERNAME {
-            return std::str::from_utf8(value).ok()?.split(':').next();
-        }
-        rest = tail.get(length.next_multiple_of(4)..)?;
-    }
-    None
+    let (_, _, name) = stun::attributes(bytes).find(|(_, kind, _)| *kind == USERNAME)?;
+    std::str::from_utf8(name).ok()?.split(':').next()
 }
 
 #[cfg(test)]

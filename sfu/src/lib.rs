@@ -9,6 +9,7 @@ pub mod demux;
 pub mod publisher;
 pub mod shard;
 pub mod stats;
+mod stun;
 pub mod transport;
 pub mod viewer;
 

@@ -8,6 +8,8 @@
 
 use aws_lc_rs::hmac;
 
+use crate::stun;
+
 const HEADER: usize = 20;
 const MESSAGE_INTEGRITY: u16 = 0x0008;
 const USE_CANDIDATE: u16 = 0x0025;
@@ -16,12 +18,12 @@ const INTEGRITY_LENGTH: usize = 4 + 20;
 
 /// True if the peer nominates with this message.
 pub(super) fn is_nominating(message: &[u8]) -> bool {
-    Attributes::of(message).any(|(_, kind)| kind == USE_CANDIDATE)
+    stun::attributes(message).any(|(_, kind, _)| kind == USE_CANDIDATE)
 }
 
 /// The same message with USE-CANDIDATE, sealed with our password; `None` if it has no integrity.
 pub(super) fn nominating(message: &[u8], password: &str) -> Option<Vec<u8>> {
-    let (end, _) = Attributes::of(message).find(|(_, kind)| *kind == MESSAGE_INTEGRITY)?;
+    let (end, ..) = stun::attributes(message).find(|(_, kind, _)| *kind == MESSAGE_INTEGRITY)?;
     let mut out = message.get(..end)?.to_vec();
     out.extend(USE_CANDIDATE.to_be_bytes());
     out.extend([0, 0]);
@@ -33,30 +35,6 @@ pub(super) fn nominating(message: &[u8], password: &str) -> Option<Vec<u8>> {
     out.extend([0, 20]);
     out.extend(digest.as_ref());
     Some(out)
-}
-
-/// Offsets and types of a message's attributes.
-struct Attributes<'a> {
-    message: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Attributes<'a> {
-    fn of(message: &'a [u8]) -> Self {
-        Self { message, at: HEADER }
-    }
-}
-
-impl Iterator for Attributes<'_> {
-    type Item = (usize, u16);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let [t0, t1, l0, l1] = *self.message.get(self.at..)?.first_chunk::<4>()?;
-        let at = self.at;
-        let length = usize::from(u16::from_be_bytes([l0, l1]));
-        self.at = at + 4 + length.next_multiple_of(4);
-        Some((at, u16::from_be_bytes([t0, t1])))
-    }
 }
 
 #[cfg(test)]
@@ -82,8 +60,8 @@ mod tests {
     fn the_digest_is_the_one_that_others_compute() {
         // Without the inserted attribute the function would write the sample's own digest.
         let message = sample();
-        let (end, _) = Attributes::of(&message)
-            .find(|(_, kind)| *kind == MESSAGE_INTEGRITY)
+        let (end, ..) = stun::attributes(&message)
+            .find(|(_, kind, _)| *kind == MESSAGE_INTEGRITY)
             .expect("the sample has integrity");
         let mut sealed = message[..end].to_vec();
         let length = (end - HEADER + INTEGRITY_LENGTH) as u16;
