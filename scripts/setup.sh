@@ -23,6 +23,8 @@ need() { # need <command> <package>
 need cc build-essential
 need node nodejs
 need npm npm
+# DTLS is by the system's libssl.
+pkg-config --exists openssl 2>/dev/null || missing+=(pkg-config libssl-dev)
 if [ "${1:-build}" = test ]; then
     need chromium chromium
     need ffmpeg ffmpeg

@@ -139,22 +139,19 @@ fn only_the_transport_names_str0m() {
     }
     for (name, _) in FLOORS {
         for file in product_sources(&format!("{name}/src")) {
-            if shown(&file).starts_with("sfu/src/transport/") {
+            if shown(&file).starts_with("sfu/src/rtc/") {
                 continue;
             }
             broken.extend(
                 product_lines(&file).into_iter().filter(|(_, line)| says(line, "str0m")).map(
                     |(number, _)| {
-                        format!(
-                            "{}:{number} names str0m: keep it behind sfu/src/transport",
-                            shown(&file)
-                        )
+                        format!("{}:{number} names str0m: keep it behind sfu/src/rtc", shown(&file))
                     },
                 ),
             );
         }
     }
-    hold("only sfu/src/transport names str0m", broken);
+    hold("only sfu/src/rtc names str0m", broken);
 }
 
 #[test]

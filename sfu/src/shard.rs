@@ -21,8 +21,8 @@ use slab::Slab;
 use self::session::{Role, Session};
 use crate::demux::Demux;
 use crate::publisher::Publisher;
+use crate::rtc::{Event as PeerEvent, Output, Packet, Peer, Reject, Taken, Transmit};
 use crate::stats::{Drop, EncodingSnapshot, Totals, ViewerSnapshot};
-use crate::transport::{Event as PeerEvent, Output, Packet, Peer, Reject, Taken, Transmit};
 use crate::viewer::Viewer;
 
 /// A session's place in its shard.

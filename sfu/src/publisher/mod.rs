@@ -11,9 +11,9 @@ use signaling::{Agreement, Payload};
 
 use self::clock::WallClock;
 use self::encoding::Encoding;
+use crate::rtc::Packet;
 use crate::shard::Key;
 use crate::stats::Drop;
-use crate::transport::Packet;
 
 /// An encoding is silent when the newest packet of its siblings is this much newer than its own.
 /// Compared with its siblings, not with the clock: a still screen makes all of them pause.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::session::{Role, Session};
 use super::{Add, Closed, Event, Key, Shard};
-use crate::transport::Output;
+use crate::rtc::Output;
 
 /// How often silent layers, unserved keyframe requests and dead sessions are looked for.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(50);

@@ -6,7 +6,7 @@ use signaling::SessionId;
 
 use super::Closed;
 use crate::publisher::Publisher;
-use crate::transport::Peer;
+use crate::rtc::Peer;
 use crate::viewer::Viewer;
 
 /// One session.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use media::{Codec, EncodingId};
 
 use super::{Closed, Command, Event};
+use crate::rtc::client::Received;
 use crate::stats::Drop;
 use crate::test::world::{Camera, Weather, World};
-use crate::transport::client::Received;
 
 const PUBLISHER: u32 = 1;
 const VIEWER: u32 = 100;

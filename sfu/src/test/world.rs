@@ -9,9 +9,9 @@ use media::{Codec, EncodingId};
 use signaling::SessionId;
 
 use super::epoch;
+use crate::rtc::client::{Client, agreement};
+use crate::rtc::{Certificate, Peer, Transmit};
 use crate::shard::{Add, Command, Config, Event, Shard};
-use crate::transport::client::{Client, agreement};
-use crate::transport::{Certificate, Peer, Transmit};
 
 const STEP: Duration = Duration::from_millis(1);
 

@@ -13,9 +13,9 @@ use self::rewriter::Rewriter;
 use self::selector::{Candidate, Selector, Verdict};
 use crate::publisher::encoding::Encoding;
 use crate::publisher::{Outgoing, Publisher};
+use crate::rtc::{Peer, Send};
 use crate::shard::Key;
 use crate::stats::{Drop, Rate, Sent, ViewerSnapshot};
-use crate::transport::{Peer, Send};
 
 /// A viewer plays if something was forwarded this short a time ago.
 const PLAYING: Duration = Duration::from_secs(1);
