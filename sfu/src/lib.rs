@@ -9,6 +9,7 @@ pub mod demux;
 pub mod egress;
 pub mod publisher;
 pub mod rtc;
+pub mod rtcp;
 pub mod shard;
 pub mod stats;
 mod stun;
