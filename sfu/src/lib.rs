@@ -13,6 +13,7 @@ pub mod rtcp;
 pub mod shard;
 pub mod stats;
 mod stun;
+pub mod transport;
 pub mod viewer;
 
 #[cfg(test)]

@@ -50,6 +50,11 @@ impl Certificate {
     pub fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
     }
+
+    /// The certificate and its private key (PKCS #8), both DER.
+    pub(crate) fn der(&self) -> (&[u8], &[u8]) {
+        (&self.cert.certificate, &self.cert.private_key)
+    }
 }
 
 /// Builds the transport of one session.

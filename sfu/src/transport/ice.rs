@@ -1,0 +1,155 @@
+//! ICE-lite (RFC 8445 section 2.5): answers binding requests, sends none of its own, and so knows
+//! where the peer is. Without right integrity there is no reply and no change.
+//!
+//! **Generations.** A restart adds credentials and takes none away: after `restartIce()` Chromium may
+//! check from new ports under the *old* user name, and never use the new one. So every generation
+//! since the last one that nominated may move the path, and no timer ends one.
+
+use std::net::SocketAddr;
+
+use aws_lc_rs::hmac;
+use is::stun::StunMessage;
+use signaling::IceCredentials;
+
+use super::Reject;
+use crate::egress::Egress;
+
+/// Far above any check; a browser's is about 100 bytes.
+const MAX_MESSAGE: usize = 1280;
+const HEADER: usize = 20;
+/// Enough for an answer: header, XOR-MAPPED-ADDRESS of IPv6 or an error, integrity, fingerprint.
+const MAX_ANSWER: usize = 128;
+/// How many restarts may be under way at a time.
+const MAX_GENERATIONS: usize = 4;
+
+/// The way of a session's datagrams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// Our address.
+    pub local: SocketAddr,
+    /// The peer's.
+    pub remote: SocketAddr,
+}
+
+/// An authentic binding request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// The peer wants media here (USE-CANDIDATE).
+    pub nominates: bool,
+}
+
+/// What an authentic request did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Answered {
+    pub(super) moved: bool,
+    pub(super) nominated: bool,
+}
+
+/// For who does not know the session yet: is this a binding request made with these credentials
+/// (ours), and does it nominate? A request that claims our role does not.
+pub fn authentic(bytes: &[u8], ice: &IceCredentials) -> Option<Check> {
+    let request = parse(bytes)?;
+    if request.split_username()?.0 != ice.ufrag || !request.verify(ice.pwd.as_bytes(), sha1) {
+        return None;
+    }
+    let nominates = request.use_candidate() && request.ice_controlled().is_none();
+    Some(Check { nominates })
+}
+
+/// One session's side of ICE.
+#[derive(Debug)]
+pub(super) struct Responder {
+    /// Oldest first.
+    generations: Vec<IceCredentials>,
+    /// Index of the newest generation that nominated: older ones are answered, but move nothing.
+    current: usize,
+    path: Option<Path>,
+    nominated: bool,
+}
+
+impl Responder {
+    pub(super) fn new(ice: IceCredentials) -> Self {
+        Self { generations: vec![ice], current: 0, path: None, nominated: false }
+    }
+
+    /// New credentials; those that a nomination has made obsolete go.
+    pub(super) fn restart(&mut self, ice: IceCredentials) {
+        self.generations.drain(..self.current);
+        self.current = 0;
+        if self.generations.len() == MAX_GENERATIONS {
+            // The first is the one in use.
+            self.generations.remove(1);
+        }
+        self.generations.push(ice);
+    }
+
+    pub(super) fn ufrags(&self) -> impl Iterator<Item = &str> {
+        self.generations.iter().map(|g| g.ufrag.as_str())
+    }
+
+    pub(super) fn path(&self) -> Option<Path> {
+        self.path
+    }
+
+    /// Answers a request from `path.remote`.
+    pub(super) fn receive(
+        &mut self,
+        path: Path,
+        bytes: &[u8],
+        egress: &mut Egress,
+    ) -> Result<Answered, Reject> {
+        let request = parse(bytes).ok_or(Reject::Malformed)?;
+        let ufrag = request.split_username().ok_or(Reject::Malformed)?.0;
+        let of = self.generations.iter().position(|g| g.ufrag == ufrag);
+        let of = of.ok_or(Reject::NotAuthentic)?;
+        let password = self.generations[of].pwd.as_bytes();
+        if !request.verify(password, sha1) {
+            return Err(Reject::NotAuthentic);
+        }
+        // We are always controlled (RFC 8445 section 6.1.1): who claims to be that too is told so.
+        let conflict = request.ice_controlled().is_some();
+        let answer = if conflict {
+            StunMessage::binding_role_conflict_reply(request.trans_id())
+        } else {
+            StunMessage::binding_reply(request.trans_id(), path.remote)
+        };
+        let mut buffer = [0; MAX_ANSWER];
+        let len =
+            answer.to_bytes(Some(password), &mut buffer, sha1).map_err(|_| Reject::Malformed)?;
+        egress.push(path.local, path.remote, &buffer[..len]);
+        if conflict {
+            return Ok(Answered { moved: false, nominated: false });
+        }
+        Ok(self.choose(of, path, request.use_candidate()))
+    }
+
+    /// The first authentic address will do until one is nominated: DTLS can be done by then.
+    fn choose(&mut self, generation: usize, path: Path, nominates: bool) -> Answered {
+        let nominated = nominates && generation >= self.current;
+        if nominated {
+            (self.current, self.nominated) = (generation, true);
+        }
+        let moved = (nominated || self.path.is_none()) && self.path != Some(path);
+        if moved {
+            self.path = Some(path);
+        }
+        Answered { moved, nominated }
+    }
+}
+
+/// Only what the parser is made for reaches it: a whole binding request of sane length.
+fn parse(bytes: &[u8]) -> Option<StunMessage<'_>> {
+    if !bytes.starts_with(&[0, 1]) || !(HEADER..=MAX_MESSAGE).contains(&bytes.len()) {
+        return None;
+    }
+    StunMessage::parse(bytes).ok().filter(StunMessage::is_binding_request)
+}
+
+fn sha1(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
+    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key);
+    let mut context = hmac::Context::with_key(&key);
+    parts.iter().for_each(|p| context.update(p));
+    let mut digest = [0; 20];
+    digest.copy_from_slice(context.sign().as_ref());
+    digest
+}
