@@ -1,5 +1,6 @@
 //! One viewer: an audio and a video leg, each with its choice of encoding and its rewriting.
 
+pub mod catch_up;
 pub mod rewriter;
 pub mod selector;
 
