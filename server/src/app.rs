@@ -15,7 +15,7 @@ use crate::config::{self, Config, Sources};
 use crate::greeting::Facts;
 use crate::http::{Context, Info, Limits, Listener, Routes, router};
 use crate::hub::{self, Hub};
-use crate::net::Socket;
+use crate::net::{MAX_SHARDS, Socket};
 use crate::{listen, serve, token};
 
 /// Running requests may take so long after the sessions are closed.
@@ -46,10 +46,19 @@ pub async fn run(config: Config, sources: Sources) -> Result<(), Error> {
     let mut signals = Signals::new()?;
     let http = listen::tcp("http.listen", config.http.listen)?;
     let admin = listen::tcp("admin.listen", config.admin.listen)?;
-    let media = listen::udp("webrtc.listen", config.webrtc.listen)?;
+    let shards = shards(config.webrtc.shards);
+    let media = listen::udp("webrtc.listen", config.webrtc.listen, shards)?;
     let http = http.map(TcpListener::from_std).transpose()?;
     let admin = admin.map(TcpListener::from_std).transpose()?;
-    let webrtc = media.as_ref().map(UdpSocket::local_addr).transpose()?;
+    let webrtc =
+        media.as_ref().and_then(|all| all.first()).map(UdpSocket::local_addr).transpose()?;
+    // Without `webrtc.listen` the routes turn everybody away, and the hub gets a socket that the
+    // network does not reach.
+    let media = match media {
+        Some(media) => media,
+        None => vec![UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?],
+    };
+    let shards = media.len();
 
     let made = token::obtain(&config.data.dir(|name| std::env::var_os(name)));
     if let Some(warning) = &made.warning {
@@ -65,7 +74,7 @@ pub async fn run(config: Config, sources: Sources) -> Result<(), Error> {
     let address =
         |listener: &Option<TcpListener>| listener.as_ref().map(TcpListener::local_addr).transpose();
     let (http_address, admin_address) = (address(&http)?, address(&admin)?);
-    let info = info(&config, http_address, admin_address, webrtc);
+    let info = info(&config, http_address, admin_address, webrtc, shards);
     let context = Arc::new(Context::new(hub.clone(), access, &config, info));
 
     let (stop, stopped) = watch::channel(false);
@@ -108,17 +117,20 @@ pub async fn run(config: Config, sources: Sources) -> Result<(), Error> {
     Ok(())
 }
 
-/// Sockets and settings go in, the hub comes out. Without `webrtc.listen` the routes turn everybody
-/// away, and the hub gets a socket that the network does not reach.
+/// How many media threads: one per core that this process may use, or as many as are asked for.
+fn shards(wanted: u16) -> usize {
+    match wanted {
+        0 => std::thread::available_parallelism().map_or(1, usize::from).min(MAX_SHARDS),
+        wanted => usize::from(wanted).min(MAX_SHARDS),
+    }
+}
+
+/// Sockets and settings go in, the hub comes out.
 fn start_hub(
     config: &Config,
-    socket: Option<UdpSocket>,
+    sockets: Vec<UdpSocket>,
     advertise: Vec<SocketAddr>,
 ) -> std::io::Result<Hub> {
-    let socket = match socket {
-        Some(socket) => socket,
-        None => UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?,
-    };
     let settings = hub::Config {
         max_publishers: config.webrtc.max_publishers,
         max_viewers: config.webrtc.max_viewers,
@@ -126,7 +138,8 @@ fn start_hub(
         advertise,
         sfu: sfu::Config::default(),
     };
-    hub::start(settings, Socket::new(socket)?)
+    let sockets = sockets.into_iter().map(Socket::new).collect::<Result<_, _>>()?;
+    hub::start(settings, sockets)
 }
 
 /// The addresses behind `webrtc.advertise`; entries without a port get the one of `webrtc.listen`.
@@ -147,6 +160,7 @@ fn info(
     http: Option<SocketAddr>,
     admin: Option<SocketAddr>,
     webrtc: Option<SocketAddr>,
+    shards: usize,
 ) -> Info {
     let listener = |key, transport, address: Option<SocketAddr>| {
         address.map(|address| Listener { key, transport, address })
@@ -158,7 +172,7 @@ fn info(
     ];
     Info {
         listeners: all.into_iter().flatten().collect(),
-        shards: 1,
+        shards,
         limits: Limits {
             publishers: config.webrtc.max_publishers,
             viewers: config.webrtc.max_viewers,

@@ -89,9 +89,6 @@ impl Facts<'_> {
             ),
             Some(_) => {}
         }
-        if self.config.webrtc.shards > 1 {
-            warnings.push("webrtc.shards: this version runs one media thread".to_owned());
-        }
         warnings
     }
 }

@@ -32,12 +32,29 @@ pub(crate) fn tcp(key: &'static str, listen: Listen) -> Result<Option<TcpListene
     })
 }
 
-/// UDP for `key`; `None` if it is turned off. Non-blocking, and never shared with another server.
-pub(crate) fn udp(key: &'static str, listen: Listen) -> Result<Option<UdpSocket>, Error> {
+/// UDP for `key`, so many sockets on one port; `None` if it is turned off. Non-blocking, and never
+/// shared with another server.
+pub(crate) fn udp(
+    key: &'static str,
+    listen: Listen,
+    count: usize,
+) -> Result<Option<Vec<UdpSocket>>, Error> {
     open(key, listen, |address| {
-        let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
-        socket.bind(&address.into())?;
-        Ok(socket.into())
+        // The first takes the port for itself, as no second server can, and only then lets others
+        // in. Port 0 has become a real one by then.
+        let first = socket(address, Type::DGRAM, Protocol::UDP)?;
+        first.bind(&address.into())?;
+        first.set_reuse_port(true)?;
+        let first: UdpSocket = first.into();
+        let address = first.local_addr()?;
+        let mut all = vec![first];
+        while all.len() < count {
+            let next = socket(address, Type::DGRAM, Protocol::UDP)?;
+            next.set_reuse_port(true)?;
+            next.bind(&address.into())?;
+            all.push(next.into());
+        }
+        Ok(all)
     })
 }
 
@@ -99,9 +116,40 @@ mod tests {
         let listen = Listen(Some(first.local_addr().unwrap()));
         let error = tcp("http.listen", listen).unwrap_err().to_string();
         assert!(error.contains("taken") && error.contains("--http-listen"), "{error}");
-        let first = udp("webrtc.listen", "127.0.0.1:0".parse().unwrap()).unwrap().unwrap();
-        let listen = Listen(Some(first.local_addr().unwrap()));
-        let error = udp("webrtc.listen", listen).unwrap_err().to_string();
-        assert!(error.contains("taken") && error.contains("--webrtc-listen"), "{error}");
+        for count in [1, 3] {
+            let first = udp("webrtc.listen", "127.0.0.1:0".parse().unwrap(), count);
+            let first = first.unwrap().unwrap();
+            let listen = Listen(Some(first[0].local_addr().unwrap()));
+            let error = udp("webrtc.listen", listen, count).unwrap_err().to_string();
+            assert!(error.contains("taken") && error.contains("--webrtc-listen"), "{error}");
+        }
+    }
+
+    /// Each of many clients is heard by one of the sockets, and always by the same.
+    #[test]
+    fn udp_sockets_share_a_port_and_its_datagrams() {
+        for address in ["127.0.0.1:0", "[::]:0"] {
+            let sockets = udp("webrtc.listen", address.parse().unwrap(), 4).unwrap().unwrap();
+            let port = sockets[0].local_addr().unwrap().port();
+            assert!(sockets.iter().all(|s| s.local_addr().unwrap().port() == port));
+            let clients: Vec<UdpSocket> =
+                (0..64).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+            for _ in 0..2 {
+                for client in &clients {
+                    client.send_to(b"x", ("127.0.0.1", port)).unwrap();
+                }
+            }
+            let heard: Vec<Vec<SocketAddr>> = sockets.iter().map(clients_of).collect();
+            assert_eq!(heard.iter().map(Vec::len).sum::<usize>(), 2 * clients.len());
+            for mut heard in heard {
+                assert!(!heard.is_empty(), "a socket that nobody reaches");
+                heard.sort();
+                assert!(heard.chunks(2).all(|pair| pair[0] == pair[1]));
+            }
+        }
+    }
+
+    fn clients_of(socket: &UdpSocket) -> Vec<SocketAddr> {
+        std::iter::from_fn(|| socket.recv_from(&mut [0; 8]).ok()).map(|(_, from)| from).collect()
     }
 }

@@ -16,7 +16,7 @@ pub const KEYS: &[(&str, &str)] = &[
     ("http.max_connections", "TCP connections at once"),
     ("webrtc.listen", "UDP address of all media; empty: off"),
     ("webrtc.advertise", "more addresses for clients: host, host:port or udp/host:port"),
-    ("webrtc.shards", "media threads, 0: one per core (this version always runs one)"),
+    ("webrtc.shards", "media threads, 0: one per core; at most 256"),
     ("webrtc.max_publishers", "publishers at once"),
     ("webrtc.max_viewers", "viewers at once"),
     ("webrtc.wait_for_publisher", "viewers without a publisher wait (else: 409)"),

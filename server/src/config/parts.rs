@@ -49,7 +49,7 @@ pub struct Webrtc {
     pub listen: Listen,
     /// More addresses for candidates.
     pub advertise: Vec<Advertise>,
-    /// Media threads, 0: one per core. This version always runs one.
+    /// Media threads, 0: one per core; at most 256.
     pub shards: u16,
     /// WHIP sessions at once.
     pub max_publishers: usize,

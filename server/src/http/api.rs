@@ -21,7 +21,7 @@ pub struct Info {
     /// Open sockets.
     pub listeners: Vec<Listener>,
     /// Media threads.
-    pub shards: u16,
+    pub shards: usize,
     /// Caps.
     pub limits: Limits,
 }
@@ -60,7 +60,7 @@ struct Server {
     uptime_seconds: u64,
     listeners: Vec<Listener>,
     /// Media threads.
-    shards: u16,
+    shards: usize,
     /// Encoders found; none are used yet.
     encoders: Vec<String>,
     limits: Limits,

@@ -36,7 +36,7 @@ impl Server {
             advertise: Vec::new(),
             sfu: sfu::Config::default(),
         };
-        let hub = hub::start(settings, net::Socket::new(socket).unwrap()).unwrap();
+        let hub = hub::start(settings, vec![net::Socket::new(socket).unwrap()]).unwrap();
         let limits = Limits {
             publishers: 1,
             viewers: 1,

@@ -1,5 +1,5 @@
 //! The hub's task: it owns the streams, takes requests and events in turn, and passes on to the
-//! media thread what the streams want.
+//! media threads what the streams want.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -26,7 +26,7 @@ pub(super) struct Actor {
     /// Sessions that ended by DTLS: many clients close their transport first and send the DELETE
     /// after it, which is then no mistake.
     departed: VecDeque<(SessionId, stream::Name, Role)>,
-    /// For the media thread, in order; sent after each request or event.
+    /// For the media threads, in order; sent after each request or event.
     outbox: Vec<sfu::Command>,
     draining: bool,
 }
@@ -90,7 +90,7 @@ impl Actor {
                 else => return,
             }
             for command in std::mem::take(&mut self.outbox) {
-                if self.media.send(net::Command::Shard(Box::new(command))).await.is_err() {
+                if self.media.send(command).await.is_err() {
                     return;
                 }
             }

@@ -1,4 +1,4 @@
-//! Which stream lives where. The HTTP side asks here, the media thread reports here; between them
+//! Which stream lives where. The HTTP side asks here, the media threads report here; between them
 //! one task owns every [`stream::Stream`] and carries out what it wants.
 
 mod actor;
@@ -35,7 +35,7 @@ pub struct Config {
     pub sfu: sfu::Config,
 }
 
-/// One accepted offer on its way to the media thread.
+/// One accepted offer on its way to a media thread.
 #[derive(Debug)]
 pub struct Join {
     /// Which stream.
@@ -77,15 +77,16 @@ struct Shared {
     advertised: Vec<SocketAddr>,
 }
 
-/// Starts the media thread on `socket` and the hub's task on the current tokio runtime.
+/// Starts a media thread on each of `sockets`, which share a port, and the hub's task on the current
+/// tokio runtime.
 ///
 /// # Errors
-/// If the kernel gives no thread, or the crypto library no certificate.
-pub fn start(config: Config, socket: Socket) -> io::Result<Hub> {
-    let bound = socket.local();
+/// If there is no socket, the kernel gives no thread, or the crypto library no certificate.
+pub fn start(config: Config, sockets: Vec<Socket>) -> io::Result<Hub> {
+    let bound = sockets.first().map(Socket::local).ok_or(io::ErrorKind::InvalidInput)?;
     let certificate = Certificate::generate(net::now()).map_err(io::Error::other)?;
     let advertised = config.advertise.clone();
-    let (media, events) = net::start(socket, config.sfu)?;
+    let (media, events) = net::start(sockets, config.sfu)?;
     let (requests, inbox) = mpsc::channel(REQUESTS);
     tokio::spawn(Actor::new(config, media.clone()).run(inbox, events));
     let shared = Arc::new(Shared { certificate, bound, advertised });
@@ -181,20 +182,19 @@ impl Hub {
 
     /// No new sessions from now on; closes every session and returns when the goodbyes are sent.
     pub async fn drain(&self) {
-        // If the hub or the media thread is gone already, so are all sessions.
+        // If the hub or a media thread is gone already, so are all sessions.
         let _ = self.ask(Actor::drain).await;
-        let (done, stopped) = oneshot::channel();
-        if self.barrier().await && self.media.send(net::Command::Stop(done)).await.is_ok() {
-            let _ = stopped.await;
+        if self.barrier().await {
+            self.media.stop().await;
         }
     }
 
-    /// Waits until the hub has passed on all that it wanted from the media thread so far.
+    /// Waits until the hub has passed on all that it wanted from the media threads so far.
     async fn barrier(&self) -> bool {
         self.ask(|_| ()).await.is_ok()
     }
 
-    /// Built here, on the caller's thread, so that its cost is not the media thread's.
+    /// Built here, on the caller's thread, so that its cost is not a media thread's.
     fn peer(&self, join: &Join) -> Box<Peer> {
         Box::new(Peer::new(&join.agreement, &self.shared.certificate, net::now()))
     }

@@ -1,4 +1,4 @@
-//! What the hub knows and what the media thread counts, put together for the API.
+//! What the hub knows and what the media threads count, put together for the API.
 
 use std::time::SystemTime;
 
@@ -7,7 +7,7 @@ use sfu::stats::{EncodingSnapshot, Totals, ViewerSnapshot};
 use signaling::SessionId;
 
 use super::actor::{Counts, Facts, Session};
-use crate::net::Media;
+use crate::net::{Counters, Media};
 use crate::status::{
     self, Encoding, Publisher, State, Stream, Track, Viewer, ViewerCounts, Warning,
 };
@@ -19,21 +19,25 @@ const BLIND_PACKETS: u64 = 300;
 pub(super) async fn streams(media: &Media, facts: Vec<Facts>) -> Vec<Stream> {
     let ids: Vec<Option<SessionId>> =
         facts.iter().map(|f| f.publisher.as_ref().map(|(id, _)| *id)).collect();
-    let read = move |shard: &sfu::Shard, _, _| -> Vec<Vec<EncodingSnapshot>> {
-        ids.iter().map(|id| id.map_or_else(Vec::new, |id| shard.publisher(id))).collect()
+    let count = ids.len();
+    let read = move |shard: &sfu::Shard, _, _| -> Vec<Option<Vec<EncodingSnapshot>>> {
+        let of = |id| Some(shard.publisher(id)).filter(|encodings| !encodings.is_empty());
+        ids.iter().map(|id| id.and_then(of)).collect()
     };
-    // Without a media thread there is nothing to show; the server is ending.
-    let snapshots = media.look(read).await.unwrap_or_default();
-    facts.into_iter().zip(snapshots).map(|(f, encodings)| stream(f, encodings)).collect()
+    // Without media threads there is nothing to show; the server is ending.
+    let snapshots = first_of_each(media.look_all(read).await.unwrap_or_default(), count);
+    let both = facts.into_iter().zip(snapshots);
+    both.map(|(f, encodings)| stream(f, encodings.unwrap_or_default())).collect()
 }
 
 /// Every viewer of one stream.
 pub(super) async fn viewers(media: &Media, facts: Facts) -> Vec<Viewer> {
     let ids: Vec<SessionId> = facts.viewers.iter().map(|(id, ..)| *id).collect();
+    let count = ids.len();
     let read = move |shard: &sfu::Shard, _, now| -> Vec<Option<ViewerSnapshot>> {
         ids.iter().map(|id| shard.viewer(*id, now)).collect()
     };
-    let snapshots = media.look(read).await.unwrap_or_default();
+    let snapshots = first_of_each(media.look_all(read).await.unwrap_or_default(), count);
     let viewers = facts.viewers.into_iter().zip(snapshots);
     viewers
         .filter_map(|((id, session, missing), s)| Some(viewer(id, session, &missing, s?)))
@@ -42,24 +46,37 @@ pub(super) async fn viewers(media: &Media, facts: Facts) -> Vec<Viewer> {
 
 /// Sums over everything.
 pub(super) async fn totals(media: &Media, counts: Counts) -> status::Totals {
-    let (sums, socket) = media
-        .look(|shard: &sfu::Shard, counters, _| (shard.totals(), counters))
-        .await
-        .unwrap_or((Totals::default(), crate::net::Counters::default()));
-    let mut drops: Vec<(&'static str, u64)> = sums.drops.iter().collect();
+    let read = |shard: &sfu::Shard, counters, _| (shard.totals(), counters);
+    let shards: Vec<(Totals, Counters)> = media.look_all(read).await.unwrap_or_default();
+    let sum = |read: fn(&Totals) -> u64| shards.iter().map(|(sums, _)| read(sums)).sum::<u64>();
+    let mut socket = Counters::default();
+    let mut drops: Vec<(&'static str, u64)> = Totals::default().drops.iter().collect();
+    for (sums, counters) in &shards {
+        socket += *counters;
+        drops.iter_mut().zip(sums.drops.iter()).for_each(|(sum, (_, more))| sum.1 += more);
+    }
     drops.push(("send_blocked", socket.send_blocked));
     drops.push(("send_failed", socket.send_failed));
     status::Totals {
         live_streams: counts.live,
         publishers: counts.publishers,
         viewers: counts.viewers,
-        packets_in: sums.packets_in,
-        bytes_in: sums.bytes_in,
-        packets_out: sums.sent.packets,
-        bytes_out: sums.sent.bytes,
+        packets_in: sum(|s| s.packets_in),
+        bytes_in: sum(|s| s.bytes_in),
+        packets_out: sum(|s| s.sent.packets),
+        bytes_out: sum(|s| s.sent.bytes),
         drops,
-        keyframe_requests: sums.keyframe_requests,
+        keyframe_requests: sum(|s| s.keyframe_requests),
     }
+}
+
+/// A session is on one shard, and the others do not know it.
+fn first_of_each<T>(shards: Vec<Vec<Option<T>>>, count: usize) -> Vec<Option<T>> {
+    let mut all: Vec<Option<T>> = std::iter::repeat_with(|| None).take(count).collect();
+    for shard in shards {
+        all.iter_mut().zip(shard).for_each(|(known, here)| *known = known.take().or(here));
+    }
+    all
 }
 
 fn stream(facts: Facts, mut encodings: Vec<EncodingSnapshot>) -> Stream {

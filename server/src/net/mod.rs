@@ -1,7 +1,11 @@
-//! The media thread: one UDP socket, one [`sfu::Shard`], and the bounded lanes to and from the hub.
+//! The media threads: one per core, each with a UDP socket of its own on the port of all
+//! (SO_REUSEPORT) and one [`sfu::Shard`], and the bounded lanes between them and to the hub.
 
 pub mod addresses;
-mod runs;
+mod engine;
+mod lanes;
+mod out;
+mod send;
 mod thread;
 pub mod udp;
 
@@ -11,69 +15,107 @@ use std::time::Instant;
 use sfu::{Event, Shard};
 use tokio::sync::{mpsc, oneshot};
 
+use self::engine::Directory;
+pub(crate) use self::engine::MAX_SHARDS;
+use self::lanes::{Bell, Lanes};
+pub use out::Counters;
 pub use udp::Socket;
 
-/// Commands that may wait for the media thread; a sender beyond that waits.
+/// Commands that may wait for a media thread; a sender beyond that waits.
 const COMMANDS: usize = 1024;
-/// Events that may wait for the hub; more of them wait in the media thread, which has at most a few
-/// per session.
+/// Events that may wait for the hub; more of them wait in the media threads, which have at most a
+/// few per session.
 const EVENTS: usize = 4096;
 
-/// Reads something off the shard.
+/// Reads something off a shard.
 type Look = Box<dyn FnOnce(&Shard, Counters, Instant) + Send>;
 
-/// What the media thread is asked to do.
-pub(crate) enum Command {
+/// What a media thread is asked to do.
+enum Command {
     /// For the shard.
     Shard(Box<sfu::Command>),
     /// A look at the shard from inside its thread.
     Look(Look),
-    /// Say goodbye to everybody and end.
+    /// Say so when everything before this is done and passed on to the other shards.
+    Settle(oneshot::Sender<()>),
+    /// Do what the other shards have said, and end.
     Stop(oneshot::Sender<()>),
 }
 
-/// What the socket itself counted.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Counters {
-    /// Datagrams dropped because the kernel's send buffer was full.
-    pub send_blocked: u64,
-    /// Datagrams that the kernel refused to send (no route, too large).
-    pub send_failed: u64,
-}
-
-/// Handle on the media thread. Cheap to clone.
+/// Handle on the media threads. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Media {
-    commands: mpsc::Sender<Command>,
-    waker: Arc<mio::Waker>,
+    threads: Arc<[Lane]>,
+    directory: Directory,
 }
 
-/// The media thread is gone.
+/// To one media thread.
+struct Lane {
+    commands: mpsc::Sender<Command>,
+    bell: Arc<Bell>,
+}
+
+/// A media thread is gone.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the media thread has ended")]
+#[error("the media threads have ended")]
 pub(crate) struct Ended;
 
 impl Media {
-    /// Waits for room, then hands the command over.
-    pub(crate) async fn send(&self, command: Command) -> Result<(), Ended> {
-        self.commands.send(command).await.map_err(|_| Ended)?;
-        // Fails only if the poll is gone, and then so is the receiver.
-        let _ = self.waker.wake();
-        Ok(())
+    /// Waits for room, then hands the command to the thread where its session is at home.
+    pub(crate) async fn send(&self, command: sfu::Command) -> Result<(), Ended> {
+        let home = self.directory.home_of(&command);
+        let lane = self.threads.get(home).or(self.threads.first()).ok_or(Ended)?;
+        lane.send(Command::Shard(Box::new(command))).await
     }
 
-    /// Reads something off the shard.
-    pub(crate) async fn look<T: Send + 'static>(
+    /// Reads something off every shard, in their order.
+    pub(crate) async fn look_all<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Shard, Counters, Instant) -> T + Send + 'static,
-    ) -> Result<T, Ended> {
-        let (reply, answer) = oneshot::channel();
-        let look = move |shard: &Shard, counters: Counters, now: Instant| {
-            // Whoever asked may have gone away.
-            let _ = reply.send(read(shard, counters, now));
-        };
-        self.send(Command::Look(Box::new(look))).await?;
-        answer.await.map_err(|_| Ended)
+        read: impl FnOnce(&Shard, Counters, Instant) -> T + Clone + Send + 'static,
+    ) -> Result<Vec<T>, Ended> {
+        self.ask_all(|reply| {
+            let read = read.clone();
+            Command::Look(Box::new(move |shard, counters, now| {
+                // Whoever asked may have gone away.
+                let _ = reply.send(read(shard, counters, now));
+            }))
+        })
+        .await
+    }
+
+    /// Ends all threads, when everything sent before is done wherever it had to go.
+    pub(crate) async fn stop(&self) {
+        // They may be gone already. A command that came to a shard where its session is no more has
+        // been passed on when all have settled, and is done before they end.
+        if self.ask_all(Command::Settle).await.is_ok() {
+            let _ = self.ask_all(Command::Stop).await;
+        }
+    }
+
+    /// Asks every thread before it waits for the first answer.
+    async fn ask_all<T>(
+        &self,
+        question: impl Fn(oneshot::Sender<T>) -> Command,
+    ) -> Result<Vec<T>, Ended> {
+        let mut answers = Vec::with_capacity(self.threads.len());
+        for lane in self.threads.iter() {
+            let (reply, answer) = oneshot::channel();
+            lane.send(question(reply)).await?;
+            answers.push(answer);
+        }
+        let mut all = Vec::with_capacity(answers.len());
+        for answer in answers {
+            all.push(answer.await.map_err(|_| Ended)?);
+        }
+        Ok(all)
+    }
+}
+
+impl Lane {
+    async fn send(&self, command: Command) -> Result<(), Ended> {
+        self.commands.send(command).await.map_err(|_| Ended)?;
+        self.bell.ring();
+        Ok(())
     }
 }
 
@@ -83,22 +125,34 @@ impl std::fmt::Debug for Media {
     }
 }
 
-/// Starts the media thread on `socket`.
+/// Starts a media thread on each of `sockets`, which share a port.
 ///
 /// # Errors
 /// If the kernel gives no poll or no thread.
 pub(crate) fn start(
-    socket: Socket,
+    mut sockets: Vec<Socket>,
     config: sfu::Config,
 ) -> std::io::Result<(Media, mpsc::Receiver<Event>)> {
-    let (commands, inbox) = mpsc::channel(COMMANDS);
+    if let Some(text) = sockets.first().and_then(udp::small_buffers) {
+        tracing::warn!("{text}");
+    }
+    let directory = Directory;
     let (outbox, events) = mpsc::channel(EVENTS);
-    let (thread, waker) = thread::Thread::new(socket, config, inbox, outbox)?;
-    std::thread::Builder::new().name("media-0".into()).spawn(move || thread.run())?;
-    Ok((Media { commands, waker }, events))
+    let polls = sockets.iter_mut().map(thread::poll).collect::<Result<Vec<_>, _>>()?;
+    let bells: Vec<Arc<Bell>> = polls.iter().map(|(_, bell)| bell.clone()).collect();
+    let mut threads = Vec::with_capacity(sockets.len());
+    let parts = sockets.into_iter().zip(polls).zip(Lanes::between(&bells));
+    for (index, ((socket, poll), lanes)) in parts.enumerate() {
+        let (commands, inbox) = mpsc::channel(COMMANDS);
+        let shard = engine::Shard::new(config, index, directory.clone(), now());
+        let thread = thread::Thread::new(poll, socket, shard, inbox, lanes, outbox.clone());
+        std::thread::Builder::new().name(format!("media-{index}")).spawn(move || thread.run())?;
+        threads.push(Lane { commands, bell: bells[index].clone() });
+    }
+    Ok((Media { threads: threads.into(), directory }, events))
 }
 
-/// The clock of the media thread.
+/// The clock of the media threads.
 #[expect(clippy::disallowed_methods, reason = "this is the shell whose clock the sfu gets passed")]
 pub(crate) fn now() -> Instant {
     Instant::now()

@@ -1,16 +1,20 @@
-//! The loop of the media thread: wait, receive, forward, send. No locks, no awaits.
+//! The loop of a media thread: wait, receive, forward, send. No locks, no awaits.
+//!
+//! It is not pinned to a core: in a container the cores that it may use are the scheduler's to
+//! know, and two servers on one machine would pin themselves to the same ones.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sfu::{Event, Shard};
-use tokio::sync::mpsc;
+use sfu::Event;
+use tokio::sync::{mpsc, oneshot};
 
-use super::runs::Runs;
+use super::Command;
+use super::engine::{Message, Shard};
+use super::lanes::{self, Bell, Lanes};
 use super::udp::{Batch, Socket};
-use super::{Command, Counters};
 
 const SOCKET: mio::Token = mio::Token(0);
 const WAKER: mio::Token = mio::Token(1);
@@ -18,85 +22,118 @@ const WAKER: mio::Token = mio::Token(1);
 const BATCHES_PER_TURN: usize = 16;
 /// Commands done before datagrams get their turn.
 const COMMANDS_PER_TURN: usize = 64;
-/// While events wait for the hub, it is tried again this often.
-const EVENT_RETRY: Duration = Duration::from_millis(5);
+/// While events wait for the hub or messages for room, it is tried again this often.
+const RETRY: Duration = Duration::from_millis(5);
 
-/// Everything the media thread owns.
+/// Everything one media thread owns.
 pub(super) struct Thread {
     poll: mio::Poll,
+    bell: Arc<Bell>,
     socket: Socket,
     batch: Batch,
     shard: Shard,
-    runs: Runs,
-    counters: Counters,
     commands: mpsc::Receiver<Command>,
+    lanes: Lanes<Message>,
     events: mpsc::Sender<Event>,
     waiting: VecDeque<Event>,
+    /// Who is told at the end of this turn.
+    settled: Vec<oneshot::Sender<()>>,
+    ending: bool,
+}
+
+/// A poll that watches the socket, and the bell that ends its wait.
+pub(super) fn poll(socket: &mut Socket) -> io::Result<(mio::Poll, Arc<Bell>)> {
+    let poll = mio::Poll::new()?;
+    socket.register(poll.registry(), SOCKET)?;
+    let bell = Bell::new(mio::Waker::new(poll.registry(), WAKER)?);
+    Ok((poll, bell))
 }
 
 impl Thread {
     pub(super) fn new(
-        mut socket: Socket,
-        config: sfu::Config,
+        (poll, bell): (mio::Poll, Arc<Bell>),
+        socket: Socket,
+        shard: Shard,
         commands: mpsc::Receiver<Command>,
+        lanes: Lanes<Message>,
         events: mpsc::Sender<Event>,
-    ) -> io::Result<(Self, Arc<mio::Waker>)> {
-        let poll = mio::Poll::new()?;
-        socket.register(poll.registry(), SOCKET)?;
-        let waker = Arc::new(mio::Waker::new(poll.registry(), WAKER)?);
-        let thread = Self {
-            batch: Batch::new(&socket),
-            runs: Runs::new(socket.max_segments()),
+    ) -> Self {
+        Self {
             poll,
+            bell,
+            batch: Batch::new(&socket),
             socket,
-            shard: Shard::new(config, super::now()),
-            counters: Counters::default(),
+            shard,
             commands,
+            lanes,
             events,
             waiting: VecDeque::new(),
-        };
-        Ok((thread, waker))
+            settled: Vec::new(),
+            ending: false,
+        }
     }
 
     pub(super) fn run(mut self) {
         let _guard = AbortOnPanic;
         let mut ready = mio::Events::with_capacity(8);
         let mut more = false;
-        loop {
-            let timeout = if more { Some(Duration::ZERO) } else { self.timeout() };
-            match self.poll.poll(&mut ready, timeout) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                    tracing::error!(%error, "the media thread cannot wait for its socket; weir ends");
-                    std::process::abort();
-                }
-                _ => {}
+        while !self.ending {
+            if let Err(error) = self.wait(&mut ready, more) {
+                tracing::error!(%error, "a media thread cannot wait for its socket; weir ends");
+                std::process::abort();
             }
-            more = match self.turn() {
-                Turn::Idle => false,
-                Turn::More => true,
-                Turn::End => return,
-            };
+            more = self.turn();
         }
     }
 
-    /// One turn of everything, each bounded so that none starves the others.
-    fn turn(&mut self) -> Turn {
-        let received = self.receive();
-        let commanded = match self.obey() {
-            Some(more) => more,
-            None => return Turn::End,
-        };
-        let now = super::now();
-        if self.shard.poll_timeout().is_some_and(|due| due <= now) {
-            self.shard.handle_timeout(now);
+    /// Sleeps until there is something to do.
+    fn wait(&mut self, ready: &mut mio::Events, more: bool) -> io::Result<()> {
+        let mut timeout = if more { Some(Duration::ZERO) } else { self.timeout() };
+        if timeout != Some(Duration::ZERO) {
+            self.bell.rest();
+            if !self.lanes.is_empty() || !self.commands.is_empty() {
+                timeout = Some(Duration::ZERO);
+            }
         }
-        self.send();
+        let waited = self.poll.poll(ready, timeout);
+        self.bell.rise();
+        match waited {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// One turn of everything, each bounded so that none starves the others; true if there may be
+    /// more to do already.
+    fn turn(&mut self) -> bool {
+        let received = self.receive();
+        let commanded = self.obey();
+        let heard = self.hear();
+        for _ in 0..lanes::TURNS {
+            // The last goodbyes may come by way of another shard.
+            if !self.ending || !self.hear() {
+                break;
+            }
+        }
+        let now = super::now();
+        self.flush(now);
+        if self.shard.poll_timeout().is_some_and(|due| due <= now) {
+            self.shard.handle_timeout(now, &mut self.socket);
+            self.pass_on();
+        }
         self.report();
-        if received || commanded { Turn::More } else { Turn::Idle }
+        if !self.lanes.holds() || self.ending {
+            for done in self.settled.drain(..) {
+                // Whoever asked may have gone away.
+                let _ = done.send(());
+            }
+        }
+        received || commanded || heard
     }
 
     /// True if there may be more to receive.
     fn receive(&mut self) -> bool {
+        let local = self.socket.local();
         for _ in 0..BATCHES_PER_TURN {
             match self.batch.receive(&self.socket) {
                 Ok(()) => {}
@@ -105,45 +142,63 @@ impl Thread {
                 Err(_) => continue,
             }
             let now = super::now();
-            for (source, destination, bytes) in self.batch.datagrams(&self.socket) {
+            for (source, destination, bytes) in self.batch.datagrams(local) {
                 self.shard.receive(now, source, destination, bytes);
             }
-            self.shard.flush(now);
-            self.send();
+            self.flush(now);
         }
         true
     }
 
-    /// True if there may be more commands; `None` if it is time to end.
-    fn obey(&mut self) -> Option<bool> {
+    /// True if there may be more commands.
+    fn obey(&mut self) -> bool {
         for _ in 0..COMMANDS_PER_TURN {
             match self.commands.try_recv() {
                 Ok(Command::Shard(command)) => self.shard.command(super::now(), *command),
-                Ok(Command::Look(look)) => look(&self.shard, self.counters, super::now()),
-                Ok(Command::Stop(done)) => {
-                    self.send();
-                    // Whoever asked may have gone away.
-                    let _ = done.send(());
-                    return None;
+                Ok(Command::Look(look)) => {
+                    look(&self.shard.inner, self.socket.counters(), super::now());
                 }
-                Err(mpsc::error::TryRecvError::Empty) => return Some(false),
-                Err(mpsc::error::TryRecvError::Disconnected) => return None,
+                Ok(Command::Settle(done)) => self.settled.push(done),
+                Ok(Command::Stop(done)) => {
+                    self.settled.push(done);
+                    self.ending = true;
+                    return false;
+                }
+                Err(mpsc::error::TryRecvError::Empty) => return false,
+                Err(mpsc::error::TryRecvError::Disconnected) => {
+                    self.ending = true;
+                    return false;
+                }
             }
         }
-        Some(true)
+        true
     }
 
-    fn send(&mut self) {
-        while let Some(transmit) = self.shard.poll_transmit() {
-            if let Some(run) = self.runs.push(transmit) {
-                self.counters.send(&self.socket, &run);
+    /// What other shards say; true if there may be more of it.
+    fn hear(&mut self) -> bool {
+        let now = super::now();
+        let shard = &mut self.shard;
+        self.lanes.receive(|message| shard.message(now, message))
+    }
+
+    /// Everything that came so far goes out.
+    fn flush(&mut self, now: Instant) {
+        self.shard.flush(now, &mut self.socket);
+        self.pass_on();
+    }
+
+    /// To the other shards.
+    fn pass_on(&mut self) {
+        while let Some((to, message)) = self.shard.poll_message() {
+            let may_be_lost = message.is_media();
+            if let Some(lost) = self.lanes.send(to, message, may_be_lost) {
+                self.shard.dropped(&lost);
             }
         }
-        if let Some(run) = self.runs.finish() {
-            self.counters.send(&self.socket, &run);
-        }
+        self.lanes.ring();
     }
 
+    /// To the hub.
     fn report(&mut self) {
         while let Some(event) = self.shard.poll_event() {
             self.waiting.push_back(event);
@@ -162,7 +217,7 @@ impl Thread {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        let retry = (!self.waiting.is_empty()).then_some(EVENT_RETRY);
+        let retry = (!self.waiting.is_empty() || self.lanes.holds()).then_some(RETRY);
         let due = self.shard.poll_timeout().map(|due| until(due, super::now()));
         match (retry, due) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -171,26 +226,20 @@ impl Thread {
     }
 }
 
-enum Turn {
-    Idle,
-    More,
-    End,
-}
-
 /// The kernel's timers count in milliseconds here: rounding up keeps a near deadline from spinning.
 fn until(due: Instant, now: Instant) -> Duration {
     let left = due.saturating_duration_since(now);
     Duration::from_millis(left.as_micros().div_ceil(1000) as u64)
 }
 
-/// Without its media thread the server is a web page that does nothing: better to end, loudly, and
-/// be started again.
+/// Without one of its media threads the server loses the datagrams of many: better to end, loudly,
+/// and be started again.
 struct AbortOnPanic;
 
 impl Drop for AbortOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            tracing::error!("the media thread panicked; weir ends so that it can be restarted");
+            tracing::error!("a media thread panicked; weir ends so that it can be restarted");
             std::process::abort();
         }
     }

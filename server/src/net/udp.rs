@@ -1,18 +1,23 @@
-//! The UDP socket: dual-stack, GRO and recvmmsg in, GSO out, and the local address of every
-//! datagram known (IP_PKTINFO), so that an answer leaves from where the question came to.
+//! The UDP socket of one shard: dual-stack, GRO and recvmmsg in, GSO runs by sendmmsg out, and the
+//! local address of every datagram known (IP_PKTINFO), so that an answer leaves from where the
+//! question came to.
 
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
 
 use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
+use sfu::{SendRun, Sink};
 
-use super::Counters;
-use super::runs::Run;
+use super::out::{Counters, Out};
+use super::send::Kernel;
 
 /// What the kernel should hold for us; it gives less where `net.core.[rw]mem_max` says so.
 const BUFFER: usize = 4 << 20;
 /// Larger than any datagram WebRTC sends.
 const DATAGRAM: usize = 2048;
+/// What GRO joins is one IP packet, which cannot be larger.
+const JOINED: usize = 65_536;
 
 /// A bound socket.
 #[derive(Debug)]
@@ -20,6 +25,8 @@ pub struct Socket {
     socket: mio::net::UdpSocket,
     state: UdpSocketState,
     local: SocketAddr,
+    kernel: Kernel,
+    out: Out,
 }
 
 impl Socket {
@@ -31,15 +38,30 @@ impl Socket {
         socket.set_nonblocking(true)?;
         let local = socket.local_addr()?;
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
-        // Smaller buffers work too, with more loss in bursts.
+        // Smaller buffers work too, with more loss in bursts; `buffers` says what came of it.
         let _ = state.set_recv_buffer_size(UdpSockRef::from(&socket), BUFFER);
         let _ = state.set_send_buffer_size(UdpSockRef::from(&socket), BUFFER);
-        Ok(Self { socket: mio::net::UdpSocket::from_std(socket), state, local })
+        let kernel = Kernel::new(local);
+        let out = Out::new(state.max_gso_segments() > 1);
+        Ok(Self { socket: mio::net::UdpSocket::from_std(socket), state, local, kernel, out })
     }
 
     /// The address it is bound to, with the real port.
     pub fn local(&self) -> SocketAddr {
         self.local
+    }
+
+    /// What it counted.
+    pub fn counters(&self) -> Counters {
+        self.out.counters
+    }
+
+    /// Bytes that the kernel holds for us, in and out. It says twice what it was asked for, to
+    /// account for its own.
+    fn buffers(&self) -> io::Result<(usize, usize)> {
+        let receive = self.state.recv_buffer_size(UdpSockRef::from(&self.socket))?;
+        let send = self.state.send_buffer_size(UdpSockRef::from(&self.socket))?;
+        Ok((receive / 2, send / 2))
     }
 
     pub(super) fn register(
@@ -49,67 +71,34 @@ impl Socket {
     ) -> io::Result<()> {
         registry.register(&mut self.socket, token, mio::Interest::READABLE)
     }
+}
 
-    pub(super) fn max_segments(&self) -> usize {
-        self.state.max_gso_segments()
-    }
-
-    fn send(&self, run: &Run) -> io::Result<()> {
-        self.state.try_send(
-            UdpSockRef::from(&self.socket),
-            &quinn_udp::Transmit {
-                destination: self.to_wire(run.destination),
-                ecn: None,
-                contents: &run.bytes,
-                segment_size: (run.segments > 1).then_some(run.segment),
-                src_ip: self.source_ip(run.source.ip()),
-            },
-        )
-    }
-
-    /// A dual-stack socket speaks IPv4 by mapped addresses.
-    fn to_wire(&self, address: SocketAddr) -> SocketAddr {
-        match (self.local, address.ip()) {
-            (SocketAddr::V6(_), IpAddr::V4(v4)) => {
-                SocketAddr::new(v4.to_ipv6_mapped().into(), address.port())
-            }
-            _ => address,
-        }
-    }
-
-    fn source_ip(&self, ip: IpAddr) -> Option<IpAddr> {
-        let wildcard = self.local.ip().is_unspecified() && !ip.is_unspecified();
-        wildcard.then_some(ip)
+impl Sink for Socket {
+    fn send(&mut self, bytes: &[u8], runs: &[SendRun]) {
+        let Self { socket, kernel, out, .. } = self;
+        out.send(bytes, runs, |bytes, runs| kernel.send(socket.as_fd(), bytes, runs));
     }
 }
 
-impl Counters {
-    /// Sends a run; what the kernel does not take is lost and counted. A run that is refused as a
-    /// whole (a device without GSO) goes out one by one.
-    pub(super) fn send(&mut self, socket: &Socket, run: &Run) {
-        match socket.send(run) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.send_blocked += run.segments as u64;
-            }
-            Err(_) if run.segments > 1 => {
-                for segment in run.bytes.chunks(run.segment) {
-                    let single = Run {
-                        source: run.source,
-                        destination: run.destination,
-                        segment: segment.len(),
-                        segments: 1,
-                        bytes: segment.to_vec(),
-                    };
-                    self.send(socket, &single);
-                }
-            }
-            Err(error) => {
-                self.send_failed += 1;
-                tracing::debug!(%error, to = %run.destination, "a datagram was not sent");
-            }
+/// What to tell the operator if the kernel holds less for us than we asked for.
+pub(super) fn small_buffers(socket: &Socket) -> Option<String> {
+    let (receive, send) = socket.buffers().ok()?;
+    let mut small = Vec::new();
+    let mut lines = Vec::new();
+    for (granted, what, key) in [(receive, "in", "rmem_max"), (send, "out", "wmem_max")] {
+        if granted < BUFFER {
+            small.push(format!("{} KiB {what}", granted >> 10));
+            lines.push(format!("net.core.{key}={BUFFER}"));
         }
     }
+    let (small, lines) = (small.join(" and "), lines.join(" "));
+    (!lines.is_empty()).then(|| {
+        format!(
+            "the kernel holds only {small} for each media socket, of {} KiB wanted, and loses \
+             packets in bursts; this mends it until the next boot: sudo sysctl -w {lines}",
+            BUFFER >> 10
+        )
+    })
 }
 
 /// Buffers for one recvmmsg.
@@ -121,9 +110,9 @@ pub(super) struct Batch {
 
 impl Batch {
     pub(super) fn new(socket: &Socket) -> Self {
-        let size = DATAGRAM * socket.state.gro_segments();
+        let size = (DATAGRAM * socket.state.gro_segments()).clamp(DATAGRAM, JOINED);
         Self {
-            buffers: vec![vec![0; size.max(DATAGRAM)]; quinn_udp::BATCH_SIZE],
+            buffers: vec![vec![0; size]; quinn_udp::BATCH_SIZE],
             meta: [RecvMeta::default(); quinn_udp::BATCH_SIZE],
             received: 0,
         }
@@ -139,24 +128,196 @@ impl Batch {
         Ok(())
     }
 
-    /// Source, local address and bytes of each datagram.
+    /// Source, local address and bytes of each datagram; they may be decrypted in place.
     pub(super) fn datagrams(
-        &self,
-        socket: &Socket,
-    ) -> impl Iterator<Item = (SocketAddr, SocketAddr, &[u8])> {
-        let local = socket.local;
-        let batch = self.meta.iter().zip(&self.buffers).take(self.received);
+        &mut self,
+        local: SocketAddr,
+    ) -> impl Iterator<Item = (SocketAddr, SocketAddr, &mut [u8])> {
+        let batch = self.meta.iter().zip(&mut self.buffers).take(self.received);
         batch.flat_map(move |(meta, buffer)| {
             let source = canonical(meta.addr);
             let ip = meta.dst_ip.map_or(local.ip(), |ip| ip.to_canonical());
             let destination = SocketAddr::new(ip, local.port());
-            let bytes = buffer.get(..meta.len).unwrap_or_default();
-            bytes.chunks(meta.stride.max(1)).map(move |bytes| (source, destination, bytes))
+            let bytes = buffer.get_mut(..meta.len).unwrap_or_default();
+            bytes.chunks_mut(meta.stride.max(1)).map(move |bytes| (source, destination, bytes))
         })
     }
 }
 
 /// IPv4 that came in as a mapped IPv6 address is IPv4 to everybody above.
 fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
+    match address.ip().to_canonical() {
+        // Keeps the scope of a link-local one.
+        ip if ip == address.ip() => address,
+        ip => SocketAddr::new(ip, address.port()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::os::fd::AsFd as _;
+    use std::time::Duration;
+
+    use sfu::Egress;
+
+    use super::*;
+    use crate::net::send;
+
+    /// A wildcard is reached at loopback; `0` becomes a real port.
+    fn bound(address: &str) -> Socket {
+        let address: SocketAddr = address.parse().unwrap();
+        Socket::new(UdpSocket::bind(address).unwrap()).unwrap()
+    }
+
+    fn receiver(address: &str) -> (UdpSocket, SocketAddr) {
+        let socket = UdpSocket::bind(address).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let local = socket.local_addr().unwrap();
+        (socket, local)
+    }
+
+    fn next(socket: &UdpSocket) -> (SocketAddr, Vec<u8>) {
+        let mut buffer = vec![0; 65_536];
+        let (len, from) = socket.recv_from(&mut buffer).unwrap();
+        buffer.truncate(len);
+        (from, buffer)
+    }
+
+    /// Datagrams that say their number in every byte.
+    fn push(egress: &mut Egress, source: SocketAddr, to: SocketAddr, sizes: &[usize]) {
+        for (i, size) in sizes.iter().enumerate() {
+            egress.push(source, to, &vec![i as u8; *size]);
+        }
+    }
+
+    fn expect(socket: &UdpSocket, from: SocketAddr, sizes: &[usize]) {
+        for (i, size) in sizes.iter().enumerate() {
+            assert_eq!(next(socket), (from, vec![i as u8; *size]), "datagram {i}");
+        }
+    }
+
+    const SIZES: [usize; 9] = [1200, 1200, 1200, 1201, 1201, 300, 1200, 1, 1200];
+
+    #[test]
+    fn datagrams_arrive_one_by_one_in_order_from_the_address_they_are_to_come_from() {
+        for (bind, source, to) in [
+            ("127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"),
+            ("0.0.0.0:0", "127.0.0.2:0", "127.0.0.1:0"),
+            ("0.0.0.0:0", "0.0.0.0:0", "127.0.0.1:0"),
+            ("[::]:0", "127.0.0.3:0", "127.0.0.1:0"),
+            ("[::]:0", "[::1]:0", "[::1]:0"),
+            ("[::1]:0", "[::1]:0", "[::1]:0"),
+        ] {
+            let mut socket = bound(bind);
+            let (receiver, to) = receiver(to);
+            let mut source: SocketAddr = source.parse().unwrap();
+            source.set_port(socket.local().port());
+            let mut egress = Egress::default();
+            push(&mut egress, source, to, &SIZES);
+            egress.drain(&mut socket);
+            if source.ip().is_unspecified() {
+                source.set_ip([127, 0, 0, 1].into());
+            }
+            expect(&receiver, source, &SIZES);
+            assert_eq!(socket.counters(), Counters::default(), "{bind}");
+        }
+    }
+
+    #[test]
+    fn eighty_runs_to_both_families_in_one_call() {
+        let mut socket = bound("[::]:0");
+        let (v4, to_v4) = receiver("127.0.0.1:0");
+        let (v6, to_v6) = receiver("[::1]:0");
+        let source = |ip: &str| SocketAddr::new(ip.parse().unwrap(), 0);
+        let mut egress = Egress::default();
+        let sizes = [40, 40, 30];
+        for _ in 0..40 {
+            push(&mut egress, source("127.0.0.9"), to_v4, &sizes);
+            push(&mut egress, source("::1"), to_v6, &sizes);
+        }
+        egress.drain(&mut socket);
+        let port = socket.local().port();
+        for _ in 0..40 {
+            expect(&v4, SocketAddr::new("127.0.0.9".parse().unwrap(), port), &sizes);
+            expect(&v6, SocketAddr::new("::1".parse().unwrap(), port), &sizes);
+        }
+        assert_eq!(socket.counters(), Counters::default());
+    }
+
+    #[test]
+    fn what_the_kernel_joined_is_split_again_and_may_be_changed_in_place() {
+        for (from, to) in [("127.0.0.1:0", "0.0.0.0:0"), ("[::1]:0", "[::]:0")] {
+            let (mut sender, mut socket) = (bound(from), bound(to));
+            let to = SocketAddr::new(sender.local().ip(), socket.local().port());
+            let mut egress = Egress::default();
+            push(&mut egress, sender.local(), to, &SIZES);
+            let mut poll = mio::Poll::new().unwrap();
+            socket.register(poll.registry(), mio::Token(0)).unwrap();
+            egress.drain(&mut sender);
+            let mut batch = Batch::new(&socket);
+            let mut sizes = Vec::new();
+            while sizes.len() < SIZES.len() {
+                let mut events = mio::Events::with_capacity(1);
+                if sizes.is_empty() {
+                    poll.poll(&mut events, Some(Duration::from_secs(10))).unwrap();
+                }
+                batch.receive(&socket).unwrap();
+                for (source, destination, bytes) in batch.datagrams(socket.local()) {
+                    assert_eq!((source, destination), (sender.local(), to));
+                    assert!(bytes.iter().all(|byte| usize::from(*byte) == sizes.len()));
+                    bytes.fill(255);
+                    sizes.push(bytes.len());
+                }
+            }
+            assert_eq!(sizes, SIZES);
+        }
+    }
+
+    #[test]
+    fn where_runs_are_refused_their_datagrams_go_one_by_one() {
+        let mut socket = bound("127.0.0.1:0");
+        send::refuse_segmentation(socket.socket.as_fd());
+        let (receiver, to) = receiver("127.0.0.1:0");
+        for _ in 0..2 {
+            let mut egress = Egress::default();
+            push(&mut egress, socket.local(), to, &SIZES);
+            egress.drain(&mut socket);
+            expect(&receiver, socket.local(), &SIZES);
+        }
+        assert_eq!(socket.counters(), Counters::default());
+    }
+
+    #[test]
+    fn what_can_never_be_sent_is_counted_and_the_rest_goes() {
+        let mut socket = bound("0.0.0.0:0");
+        let (receiver, to) = receiver("127.0.0.1:0");
+        let not_ours: SocketAddr = "192.0.2.1:9".parse().unwrap();
+        let ours: SocketAddr = "127.0.0.1:9".parse().unwrap();
+        let mut egress = Egress::default();
+        push(&mut egress, ours, to, &[10, 10]);
+        push(&mut egress, ours, to, &[65_520]);
+        push(&mut egress, not_ours, to, &[20, 20, 20]);
+        push(&mut egress, ours, to, &[30, 30]);
+        egress.drain(&mut socket);
+        let from = SocketAddr::new(ours.ip(), socket.local().port());
+        expect(&receiver, from, &[10, 10]);
+        expect(&receiver, from, &[30, 30]);
+        assert_eq!(socket.counters(), Counters { send_blocked: 0, send_failed: 4 });
+    }
+
+    #[test]
+    fn small_buffers_are_named_with_the_line_that_mends_them() {
+        let mut socket = bound("127.0.0.1:0");
+        let sized = |socket: &Socket, bytes| {
+            let sock = UdpSockRef::from(&socket.socket);
+            socket.state.set_recv_buffer_size(sock, bytes).unwrap();
+            socket.state.set_send_buffer_size(UdpSockRef::from(&socket.socket), bytes).unwrap();
+        };
+        sized(&mut socket, 128 << 10);
+        let text = small_buffers(&socket).unwrap();
+        for part in ["128 KiB in and 128 KiB out", "net.core.rmem_max=4194304 net.core.wmem_max="] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
 }
