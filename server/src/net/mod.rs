@@ -157,3 +157,43 @@ pub(crate) fn start(
 pub(crate) fn now() -> Instant {
     Instant::now()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::listen;
+
+    #[tokio::test]
+    async fn every_thread_hears_its_clients_answers_and_ends() {
+        let bound = listen::udp("webrtc.listen", "127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        let sockets: Vec<Socket> =
+            bound.unwrap().into_iter().map(|socket| Socket::new(socket).unwrap()).collect();
+        let to = sockets[0].local();
+        let (media, mut events) = start(sockets, sfu::Config::default()).unwrap();
+        let strangers: Vec<UdpSocket> =
+            (0..60).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+        for stranger in &strangers {
+            stranger.send_to(&[0x80; 40], to).unwrap();
+        }
+        let heard = async {
+            loop {
+                let dropped = |shard: &Shard, _, _| shard.totals().drops.iter().map(|d| d.1).sum();
+                let heard: Vec<u64> = media.look_all(dropped).await.unwrap();
+                if heard.iter().sum::<u64>() >= 60 {
+                    return heard;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let heard = tokio::time::timeout(Duration::from_secs(10), heard).await.unwrap();
+        assert_eq!((heard.len(), heard.iter().sum::<u64>()), (3, 60));
+        assert!(heard.iter().all(|one| *one > 0), "{heard:?}");
+        media.stop().await;
+        assert!(media.look_all(|_, _, _| ()).await.is_err());
+        let ended = tokio::time::timeout(Duration::from_secs(10), events.recv()).await;
+        assert_eq!(ended.unwrap(), None, "all threads have let go of the hub");
+    }
+}

@@ -91,9 +91,10 @@ impl Out {
             self.failed(run, error);
             return Ok(());
         }
-        // Where the first segment, which is a full one, goes, its size was not the reason: a device
-        // or a kernel cannot cut runs up.
-        if self.one_by_one(bytes, run, kernel)? && self.segmentation {
+        // Where the first segment, which is a full one, goes, a device or a kernel cannot cut runs
+        // up; but a narrow path (EMSGSIZE) is one destination's matter.
+        let sent = self.one_by_one(bytes, run, kernel)?;
+        if sent && self.segmentation && code != Some(libc::EMSGSIZE) {
             self.segmentation = false;
             say_once(error);
         }
