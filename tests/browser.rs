@@ -61,4 +61,4 @@ macro_rules! files {
     };
 }
 
-files!(audio clients counters pages refusals simulcast smooth switch);
+files!(audio clients counters instant pages refusals simulcast smooth switch);

@@ -26,8 +26,12 @@ const H264 = (fps) => ['-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zero
 
 /// Publishes by WHIP until `stop`.
 export function publish(url, { size = '640x360', fps = 30, left = 440, right = 880 } = {}) {
-  const child = spawn(ffmpeg(), ['-hide_banner', '-nostdin', '-loglevel', 'info', '-re', ...SOURCE({ size, fps, left, right }),
-    ...H264(fps), ...OPUS, '-f', 'whip', url], { stdio: ['ignore', 'ignore', 'pipe'] });
+  return start(['-re', ...SOURCE({ size, fps, left, right }), ...H264(fps), ...OPUS, '-f', 'whip', url]);
+}
+
+/// Runs FFmpeg with these arguments until `stop`.
+export function start(args) {
+  const child = spawn(ffmpeg(), ['-hide_banner', '-nostdin', '-loglevel', 'info', ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
   let log = '';
   child.stderr.on('data', (chunk) => { log = (log + chunk).slice(-20000); });
   const ended = new Promise((done) => child.once('exit', (code, signal) => done(code ?? signal)));
