@@ -11,7 +11,7 @@ import assert from 'node:assert/strict';
 import { crowd } from './crowd.mjs';
 import { enter, join, median, regular, seat, stats } from './join.mjs';
 import { startLink } from './link.mjs';
-import { reel, show } from './reel.mjs';
+import { GOP, reel, show } from './reel.mjs';
 import { startRig, until } from './rig.mjs';
 
 const LONG = process.env.WEIR_INSTANT === 'long';
@@ -47,6 +47,8 @@ const slow = await seat(rig, 'steady-slow');
 const slowLink = await link();
 await enter(slow, { url, port: slowLink.port });
 const since = Date.now();
+/// Their statistics when they had become steady.
+let settled;
 const rows = [];
 
 for (const age of AGES) {
@@ -86,14 +88,17 @@ test('50 joins in one second disturb nobody', async () => {
 });
 
 test('whoever was there saw nothing of it', async () => {
-  const old = { loopback: await regular(steady), 'thin link': await regular(slow) };
+  const old = { loopback: await regular(steady, settled.steady), 'thin link': await regular(slow, settled.slow) };
   console.log(table(old));
   for (const [way, one] of Object.entries(old)) assert.equal(one.lost, 0, `${way}: packets lost`);
+  const { frames, keyframes } = old.loopback;
+  assert.ok(keyframes <= Math.ceil(frames / GOP) + 1, `${keyframes} keyframes in ${frames} frames: the publisher makes some when asked, so that this file proves nothing`);
 });
 
 /// Joins as often as this run wants, once the old viewers are old enough; all of them go into the table.
 async function several(way, age, once) {
   await new Promise((done) => setTimeout(done, Math.max(0, since + STEADY - Date.now())));
+  settled ??= { steady: await stats(steady), slow: await stats(slow) };
   const joins = [];
   rows.push({ way, age, joins });
   for (let i = 0; i < JOINS; i++) joins.push(await once());

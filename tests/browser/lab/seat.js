@@ -9,7 +9,7 @@ window.seat = (() => {
   const LOUD = 0.1; // The beeps have 0.5.
   const QUIET = 200; // Milliseconds without a loud sample before a beep.
 
-  /// `[when, number]` of each frame shown; when each flash was shown; when the first sample of each beep was taken from the jitter buffer;
+  /// `[when, number]` of each frame shown; when each flash reaches the eye; when the first sample of each beep was taken from the jitter buffer;
   /// how many frames were not of the film.
   const notes = { frames: [], flashes: [], beeps: [], unread: 0, stalls: [] };
   let pc;
@@ -34,12 +34,12 @@ window.seat = (() => {
   }
 
   let dark = true;
-  function look(_, { presentationTime }) {
+  function look(_, { presentationTime, expectedDisplayTime }) {
     video.requestVideoFrameCallback(look);
     const seen = read();
     if (!seen) return void notes.unread++;
     notes.frames.push([epoch + presentationTime, seen.number]);
-    if (seen.flash && dark) notes.flashes.push(epoch + presentationTime);
+    if (seen.flash && dark) notes.flashes.push(epoch + expectedDisplayTime);
     dark = !seen.flash;
   }
 
