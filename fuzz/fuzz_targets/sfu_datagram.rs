@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
-use sfu::{Add, Certificate, Command, Config, Peer, Shard};
+use sfu::{Add, Certificate, Command, Config, Directory, Link, Peer, SendRun, Shard, Sink};
 use signaling::{Agreement, DtlsRole, IceCredentials, SessionId};
 
 static CERTIFICATE: LazyLock<(Certificate, Instant)> = LazyLock::new(|| {
@@ -27,11 +27,22 @@ fn shard(now: Instant) -> Shard {
         dtls: DtlsRole::Server,
         media: Vec::new(),
     };
-    let peer = Box::new(Peer::new(&agreement, &CERTIFICATE.0, now));
-    let mut shard = Shard::new(Config::default(), now);
+    let link = Link::Publisher(Box::new(Peer::new(&agreement, &CERTIFICATE.0, now)));
+    let mut shard = Shard::new(Config::default(), 0, Directory::default(), now);
     let session = SessionId::from_random(1);
-    shard.command(now, Command::AddPublisher(Add { session, agreement, peer }));
+    shard.command(now, Command::Add(Box::new(Add { session, agreement, link })));
     shard
+}
+
+/// Every run lies in its buffer and is of some size.
+struct Check;
+
+impl Sink for Check {
+    fn send(&mut self, bytes: &[u8], runs: &[SendRun]) {
+        for run in runs {
+            assert!(run.segments() > 0 && bytes.get(run.range.clone()).is_some());
+        }
+    }
 }
 
 // The input is a row of datagrams, each behind one byte of length.
@@ -43,12 +54,12 @@ fuzz_target!(|data: &[u8]| {
     let mut rest = data;
     while let Some((length, tail)) = rest.split_first() {
         let (datagram, tail) = tail.split_at(usize::from(*length).min(tail.len()));
-        shard.receive(now, source, local, datagram);
-        shard.flush(now);
-        while shard.poll_transmit().is_some() {}
+        shard.receive(now, source, local, &mut datagram.to_vec());
+        shard.flush(now, &mut Check);
         while shard.poll_event().is_some() {}
+        while shard.poll_message().is_some() {}
         now += Duration::from_millis(20);
-        shard.handle_timeout(now);
+        shard.handle_timeout(now, &mut Check);
         rest = tail;
     }
 });

@@ -15,7 +15,7 @@ use crate::config::{self, Config, Sources};
 use crate::greeting::Facts;
 use crate::http::{Context, Info, Limits, Listener, Routes, router};
 use crate::hub::{self, Hub};
-use crate::net::{MAX_SHARDS, Socket};
+use crate::net::Socket;
 use crate::{listen, serve, token};
 
 /// Running requests may take so long after the sessions are closed.
@@ -117,12 +117,16 @@ pub async fn run(config: Config, sources: Sources) -> Result<(), Error> {
     Ok(())
 }
 
+/// There is a lane between every two of them.
+const MAX_SHARDS: usize = 256;
+
 /// How many media threads: one per core that this process may use, or as many as are asked for.
 fn shards(wanted: u16) -> usize {
     match wanted {
-        0 => std::thread::available_parallelism().map_or(1, usize::from).min(MAX_SHARDS),
-        wanted => usize::from(wanted).min(MAX_SHARDS),
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        wanted => usize::from(wanted),
     }
+    .min(MAX_SHARDS)
 }
 
 /// Sockets and settings go in, the hub comes out.
@@ -136,7 +140,7 @@ fn start_hub(
         max_viewers: config.webrtc.max_viewers,
         wait_for_publisher: config.webrtc.wait_for_publisher,
         advertise,
-        sfu: sfu::Config::default(),
+        sfu: sfu::Config { wall_clock: crate::clock::since_epoch(), ..sfu::Config::default() },
     };
     let sockets = sockets.into_iter().map(Socket::new).collect::<Result<_, _>>()?;
     hub::start(settings, sockets)

@@ -1,12 +1,15 @@
 //! The selective forwarding unit, sans-IO: peers, publishers, viewers, and a shard of them.
 //!
 //! A datagram enters at [`shard::Shard::receive`], finds its session in [`demux`], is opened by
-//! [`rtc`], becomes a packet of an encoding in [`publisher`], is judged and rewritten for each
-//! viewer in [`viewer`], sealed by that viewer's transport, and leaves at
-//! [`shard::Shard::poll_transmit`]. No sockets, clocks or threads enter here.
+//! [`rtc`], becomes a packet of an encoding in [`publisher`], goes into the rings of its [`feed`] on
+//! every shard with viewers, is judged, rewritten and sealed for each viewer in [`viewer`] and
+//! [`transport`], and leaves in runs through [`egress`]. No sockets, clocks or threads enter here.
 
 pub mod demux;
+pub mod directory;
 pub mod egress;
+pub mod feed;
+pub mod history;
 pub mod publisher;
 pub mod rtc;
 pub mod rtcp;
@@ -19,6 +22,8 @@ pub mod viewer;
 #[cfg(test)]
 mod test;
 
+pub use directory::Directory;
 pub use egress::{Egress, SendRun, Sink};
 pub use rtc::{Certificate, Peer, Transmit};
-pub use shard::{Add, Closed, Command, Config, Event, Shard};
+pub use shard::{Add, Closed, Command, Config, Event, Link, Message, Shard};
+pub use transport::Transport;

@@ -1,10 +1,11 @@
-//! One shard: all sessions of one thread, sans-IO. Datagrams, commands and the time go in;
-//! datagrams, events and the next deadline come out.
+//! One shard: all sessions of one thread, sans-IO. Datagrams, commands, messages of other shards and
+//! the time go in; runs of datagrams, events, messages and the next deadline come out.
 //!
-//! The contract: after a batch of [`Shard::receive`] or [`Shard::command`] calls, call
-//! [`Shard::flush`] once, then drain [`Shard::poll_transmit`] and [`Shard::poll_event`], then wait
+//! The contract: after a batch of [`Shard::receive`], [`Shard::command`] or [`Shard::message`] calls,
+//! call [`Shard::flush`] once, then drain [`Shard::poll_event`] and [`Shard::poll_message`], then wait
 //! for input or until [`Shard::poll_timeout`], and call [`Shard::handle_timeout`] when it has come.
 
+mod exchange;
 mod life;
 mod session;
 #[cfg(test)]
@@ -12,23 +13,30 @@ mod tests;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use media::{Codec, EncodingId};
 use signaling::{Agreement, SessionId};
 use slab::Slab;
 
+pub use self::exchange::Message;
+use self::exchange::{Datagram, Kind};
 use self::session::{Role, Session};
-use crate::demux::Demux;
-use crate::publisher::Publisher;
-use crate::rtc::{Event as PeerEvent, Output, Packet, Peer, Reject, Taken, Transmit};
+use crate::demux::{Demux, local_ufrag};
+use crate::directory::{Directory, Found};
+use crate::egress::{Egress, Sink};
+use crate::feed::{Batch, Feed};
+use crate::history;
+use crate::rtc::{Event as PeerEvent, Output, Packet, Peer, Reject, Taken};
+use crate::rtcp;
 use crate::stats::{Drop, EncodingSnapshot, Totals, ViewerSnapshot};
-use crate::viewer::Viewer;
+use crate::transport::{self, Transport, ice};
 
 /// A session's place in its shard.
 pub type Key = usize;
 
-/// Time limits.
+/// Time limits and bounds.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
     /// A session whose DTLS is not up by then is closed.
@@ -37,6 +45,10 @@ pub struct Config {
     pub publisher_timeout: Duration,
     /// See `publisher_timeout`.
     pub viewer_timeout: Duration,
+    /// What each video encoding keeps for retransmissions and for viewers that join.
+    pub history: history::Limits,
+    /// The wall clock when the shard begins, since the Unix epoch: sender reports carry it.
+    pub wall_clock: Duration,
 }
 
 impl Default for Config {
@@ -45,6 +57,8 @@ impl Default for Config {
             connect_timeout: Duration::from_secs(15),
             publisher_timeout: Duration::from_secs(10),
             viewer_timeout: Duration::from_secs(15),
+            history: history::Limits::default(),
+            wall_clock: Duration::ZERO,
         }
     }
 }
@@ -52,10 +66,8 @@ impl Default for Config {
 /// What the server wants.
 #[derive(Debug)]
 pub enum Command {
-    /// A publisher's session begins.
-    AddPublisher(Add),
-    /// A viewer's session begins.
-    AddViewer(Add),
+    /// A session begins. It lives on the shard to which its first check comes.
+    Add(Box<Add>),
     /// A viewer watches this publisher from now on; `None`: nobody.
     Attach {
         /// Who watches.
@@ -74,7 +86,18 @@ pub enum Command {
     Remove(SessionId),
 }
 
-/// A new session. The peer is built by the caller, so that its cost is not the shard's.
+impl Command {
+    /// The session that it is about.
+    pub fn session(&self) -> SessionId {
+        match self {
+            Self::Add(add) => add.session,
+            Self::Attach { viewer, .. } | Self::SetLayer { viewer, .. } => *viewer,
+            Self::Remove(session) => *session,
+        }
+    }
+}
+
+/// A new session.
 #[derive(Debug)]
 pub struct Add {
     /// Its name.
@@ -82,7 +105,16 @@ pub struct Add {
     /// What was negotiated.
     pub agreement: Agreement,
     /// Built from that.
-    pub peer: Box<Peer>,
+    pub link: Link,
+}
+
+/// Publisher or viewer. Built by the caller, so that its cost is not the shard's.
+#[derive(Debug)]
+pub enum Link {
+    /// Comes by WHIP.
+    Publisher(Box<Peer>),
+    /// Comes by WHEP.
+    Viewer(Box<Transport>),
 }
 
 /// What happened.
@@ -123,13 +155,26 @@ pub enum Closed {
 #[derive(Debug)]
 pub struct Shard {
     config: Config,
+    /// Which of the server's shards this is.
+    index: usize,
+    directory: Directory,
+    began: Instant,
     sessions: Slab<Session>,
     by_id: HashMap<SessionId, Key>,
     demux: Demux,
+    /// Publishers that are watched here, and those that live here.
+    feeds: HashMap<SessionId, Feed>,
     timers: BTreeSet<(Instant, Key)>,
-    transmits: VecDeque<Transmit>,
+    egress: Egress,
     events: VecDeque<Event>,
-    /// Publishers with packets in their outbox.
+    messages: VecDeque<(usize, Message)>,
+    /// Batches of publishers on other shards that wait for the flush.
+    arrived: Vec<Arc<Batch>>,
+    /// Datagrams for other shards that wait for the flush.
+    strays: Vec<(usize, Vec<Datagram>)>,
+    /// Addresses whose sessions live on other shards.
+    foreign: HashMap<SocketAddr, usize>,
+    /// Publishers with something to say.
     dirty: Vec<Key>,
     totals: Totals,
     next_look: Instant,
@@ -137,16 +182,24 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// An empty shard.
-    pub fn new(config: Config, now: Instant) -> Self {
+    /// An empty shard, the `index`-th of those that share `directory`.
+    pub fn new(config: Config, index: usize, directory: Directory, now: Instant) -> Self {
         Self {
             config,
+            index,
+            directory,
+            began: now,
             sessions: Slab::new(),
             by_id: HashMap::new(),
             demux: Demux::default(),
+            feeds: HashMap::new(),
             timers: BTreeSet::new(),
-            transmits: VecDeque::new(),
+            egress: Egress::default(),
             events: VecDeque::new(),
+            messages: VecDeque::new(),
+            arrived: Vec::new(),
+            strays: Vec::new(),
+            foreign: HashMap::new(),
             dirty: Vec::new(),
             totals: Totals::default(),
             next_look: now,
@@ -154,57 +207,80 @@ impl Shard {
         }
     }
 
-    /// Does what the server wants.
-    pub fn command(&mut self, now: Instant, command: Command) {
-        match command {
-            Command::AddPublisher(add) => {
-                let role = Role::Publisher(Publisher::new(&add.agreement));
-                self.add(now, add, role);
-            }
-            Command::AddViewer(add) => {
-                let role = Role::Viewer(Viewer::new(&add.agreement));
-                self.add(now, add, role);
-            }
-            Command::Attach { viewer, publisher } => {
-                let publisher = publisher.and_then(|id| self.by_id.get(&id).copied());
-                if let Some(viewer) = self.by_id.get(&viewer).copied() {
-                    self.attach(now, viewer, publisher);
-                }
-            }
-            Command::SetLayer { viewer, layer } => {
-                if let Some(key) = self.by_id.get(&viewer).copied() {
-                    if let Some(viewer) = self.sessions[key].viewer_mut() {
-                        viewer.want(layer);
-                    }
-                    self.choose(now, key);
-                }
-            }
-            Command::Remove(id) => {
-                if let Some(key) = self.by_id.get(&id).copied() {
-                    self.remove(key);
-                }
-            }
-        }
-    }
-
-    /// A datagram from `source` that arrived at our address `destination`.
+    /// A datagram from `source` that arrived at our address `destination`; decrypted in place.
     pub fn receive(
         &mut self,
         now: Instant,
         source: SocketAddr,
         destination: SocketAddr,
-        bytes: &[u8],
+        bytes: &mut [u8],
     ) {
-        let Some(key) = self.demux.find(source, bytes) else {
-            return self.totals.drops.count(Drop::UnknownSource);
-        };
-        let session = &mut self.sessions[key];
-        match session.peer.receive(now, source, destination, bytes) {
-            Ok(Taken::Stun) => {
-                session.last_heard = now;
-                self.demux.route(&session.ufrag, source);
+        match self.demux.find(source, bytes) {
+            Some(key) => {
+                self.deliver(now, key, source, destination, bytes);
             }
-            Ok(Taken::Other) => {}
+            None => self.stranger(now, source, destination, bytes),
+        }
+    }
+
+    /// A datagram of nobody that is known here.
+    fn stranger(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        destination: SocketAddr,
+        bytes: &mut [u8],
+    ) {
+        if let Some(shard) = self.foreign.get(&source).copied() {
+            return self.hand_over(shard, source, destination, bytes);
+        }
+        let authentic = |add: &Add| ice::authentic(bytes, &add.agreement.local_ice).is_some();
+        let ufrag = if matches!(bytes.first(), Some(0..=3)) { local_ufrag(bytes) } else { None };
+        match ufrag.and_then(|ufrag| self.directory.find(self.index, ufrag, authentic)) {
+            Some(Found::Claimed(add, since, commands)) => {
+                let key = self.add(now, *add, since);
+                commands.into_iter().for_each(|command| self.obey(now, command));
+                self.deliver(now, key, source, destination, bytes);
+            }
+            Some(Found::Elsewhere(shard)) if shard != self.index => {
+                self.hand_over(shard, source, destination, bytes);
+            }
+            _ => self.totals.drops.count(Drop::UnknownSource),
+        }
+    }
+
+    /// A datagram for one of our sessions; true if it was an authentic check.
+    fn deliver(
+        &mut self,
+        now: Instant,
+        key: Key,
+        source: SocketAddr,
+        destination: SocketAddr,
+        bytes: &mut [u8],
+    ) -> bool {
+        let proven = match &self.sessions[key].role {
+            Role::Publisher(..) => self.from_publisher(now, key, source, destination, bytes),
+            Role::Viewer(..) => self.from_viewer(now, key, source, destination, bytes),
+        };
+        if proven && let Some(session) = self.sessions.get_mut(key) {
+            session.last_heard = now;
+            self.demux.route(&session.ufrag, source);
+        }
+        proven
+    }
+
+    fn from_publisher(
+        &mut self,
+        now: Instant,
+        key: Key,
+        source: SocketAddr,
+        destination: SocketAddr,
+        bytes: &[u8],
+    ) -> bool {
+        let Role::Publisher(peer, _) = &mut self.sessions[key].role else { return false };
+        let taken = peer.receive(now, source, destination, bytes);
+        match taken {
+            Ok(_) => {}
             Err(Reject::Malformed) => self.totals.drops.count(Drop::Malformed),
             Err(Reject::NotAuthentic) => self.totals.drops.count(Drop::NotAuthentic),
             Err(Reject::Transport) => self.totals.drops.count(Drop::Transport),
@@ -213,23 +289,80 @@ impl Shard {
         if packets == 0 && is_rtp(bytes) {
             self.totals.drops.count(Drop::RtpUnusable);
         }
+        taken == Ok(Taken::Stun)
     }
 
-    /// Ends a batch: what publishers sent goes out to their viewers.
-    pub fn flush(&mut self, now: Instant) {
-        for key in std::mem::take(&mut self.dirty) {
-            self.fan_out(now, key);
+    fn from_viewer(
+        &mut self,
+        now: Instant,
+        key: Key,
+        source: SocketAddr,
+        destination: SocketAddr,
+        bytes: &mut [u8],
+    ) -> bool {
+        let ntp = self.ntp(now);
+        let Self { sessions, egress, totals, feeds, .. } = self;
+        let session = &mut sessions[key];
+        let Role::Viewer(transport, viewer) = &mut session.role else { return false };
+        let mut keyframe = None;
+        // Plain SRTP of somebody who has nothing to send is taken for what it is.
+        let media = is_rtp(bytes);
+        let mut proven = false;
+        match transport.receive(now, source, destination, bytes, egress) {
+            Ok(transport::Taken::Stun { .. }) => proven = true,
+            Ok(transport::Taken::Rtcp(compound)) => {
+                // Shortens the borrow of the transport, which repairs go out by.
+                let compound = compound.len();
+                session.last_heard = now;
+                let feed = viewer.publisher.and_then(|id| feeds.get(&id));
+                let plain = &bytes[..compound];
+                let asked =
+                    viewer.listen((now, ntp), plain, feed, transport, egress, &mut totals.drops);
+                totals.repaired += asked.repaired;
+                keyframe = viewer.publisher.zip(asked.keyframe);
+            }
+            Ok(transport::Taken::Dtls) => {}
+            Ok(transport::Taken::Ignored) if media => totals.drops.count(Drop::UnknownPayload),
+            Ok(transport::Taken::Ignored) => {}
+            Err(transport::Reject::Malformed) => totals.drops.count(Drop::Malformed),
+            Err(transport::Reject::NotAuthentic) => totals.drops.count(Drop::NotAuthentic),
+            Err(transport::Reject::Replayed) => totals.drops.count(Drop::Replayed),
+            Err(transport::Reject::Dtls) => totals.drops.count(Drop::Transport),
         }
+        if let Some((publisher, encoding)) = keyframe {
+            self.want_keyframe(now, publisher, encoding);
+        }
+        self.drain(now, key);
+        proven
+    }
+
+    /// Ends a batch: what publishers sent goes out to their viewers, and everything to `sink`.
+    pub fn flush(&mut self, now: Instant, sink: &mut dyn Sink) {
+        for key in std::mem::take(&mut self.dirty) {
+            let Some(session) = self.sessions.get_mut(key) else { continue };
+            let id = session.id;
+            let Some(publisher) = session.publisher_mut() else { continue };
+            let Some(batch) = publisher.batch(id).map(Arc::new) else { continue };
+            for shard in &publisher.subscribers {
+                self.messages.push_back((*shard, Message(Kind::Batch(Arc::clone(&batch)))));
+            }
+            self.fan_out(now, &batch, sink);
+        }
+        for batch in std::mem::take(&mut self.arrived) {
+            self.fan_out(now, &batch, sink);
+        }
+        self.send_strays();
+        self.egress.drain(sink);
     }
 
     /// The time has come.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    pub fn handle_timeout(&mut self, now: Instant, sink: &mut dyn Sink) {
         while let Some((due, key)) = self.timers.first().copied().filter(|(due, _)| *due <= now) {
             self.timers.remove(&(due, key));
-            let session = &mut self.sessions[key];
-            session.deadline = None;
-            session.peer.handle_timeout(now);
-            self.drain(now, key);
+            self.wake(now, key);
+            if self.egress.is_full() {
+                self.egress.drain(sink);
+            }
         }
         if self.next_look <= now {
             self.next_look = now + life::LOOK_INTERVAL;
@@ -239,21 +372,18 @@ impl Shard {
             self.next_rates = now + life::RATES_INTERVAL;
             self.update_rates(now);
         }
-        self.flush(now);
+        self.flush(now, sink);
     }
 
     /// When to call [`Shard::handle_timeout`] next; `None` while there is nobody.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if self.sessions.is_empty() {
+        // The first shard looks after those whom nobody has heard of yet.
+        let waiting = self.index == 0 && self.directory.waiting() > 0;
+        if self.sessions.is_empty() && !waiting {
             return None;
         }
         let look = self.next_look.min(self.next_rates);
         Some(self.timers.first().map_or(look, |(due, _)| look.min(*due)))
-    }
-
-    /// The next datagram to send.
-    pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.transmits.pop_front()
     }
 
     /// The next event.
@@ -269,130 +399,176 @@ impl Shard {
     /// How many sessions, routes by name and by address there are.
     pub fn len(&self) -> (usize, usize, usize) {
         let (ufrags, addresses) = self.demux.len();
-        (self.sessions.len(), ufrags, addresses)
+        (self.sessions.len(), ufrags, addresses + self.foreign.len())
     }
 
-    /// What a publisher sends; empty for unknown sessions.
-    pub fn publisher(&self, id: SessionId) -> Vec<EncodingSnapshot> {
-        let publisher = self.by_id.get(&id).and_then(|key| self.sessions[*key].publisher());
-        publisher.map_or_else(Vec::new, |p| p.encodings.iter().map(|e| e.snapshot()).collect())
+    /// What a publisher sends; `None` if it does not live here.
+    pub fn publisher(&self, id: SessionId) -> Option<Vec<EncodingSnapshot>> {
+        let publisher = self.sessions[*self.by_id.get(&id)?].publisher()?;
+        Some(publisher.encodings.iter().map(|e| e.snapshot()).collect())
     }
 
-    /// What a viewer gets.
+    /// What a viewer gets; `None` if it does not live here.
     pub fn viewer(&self, id: SessionId, now: Instant) -> Option<ViewerSnapshot> {
         let viewer = self.sessions[*self.by_id.get(&id)?].viewer()?;
-        let publisher = viewer.publisher.and_then(|key| self.sessions[key].publisher());
-        Some(viewer.snapshot(publisher, now))
+        let feed = viewer.publisher.and_then(|id| self.feeds.get(&id));
+        Some(viewer.snapshot(feed, now))
     }
 
-    /// Polls a peer until it has nothing more to say; returns how many media packets came.
+    /// Asks a peer until it has nothing more to say; returns how many media packets came.
     fn drain(&mut self, now: Instant, key: Key) -> usize {
+        match &self.sessions[key].role {
+            Role::Publisher(..) => self.drain_publisher(now, key),
+            Role::Viewer(..) => {
+                self.drain_viewer(now, key);
+                0
+            }
+        }
+    }
+
+    fn drain_publisher(&mut self, now: Instant, key: Key) -> usize {
         let mut packets = 0;
         loop {
-            match self.sessions[key].peer.poll() {
-                Output::Transmit(transmit) => self.transmits.push_back(transmit),
+            let session = &mut self.sessions[key];
+            let Role::Publisher(peer, _) = &mut session.role else { return packets };
+            match peer.poll() {
+                Output::Transmit(t) => self.egress.push(t.source, t.destination, &t.contents),
                 Output::Timeout(deadline) => {
                     self.schedule(key, deadline);
-                    break;
+                    return packets;
                 }
                 Output::Event(PeerEvent::Packet(packet)) => {
                     packets += 1;
-                    self.sessions[key].last_heard = now;
-                    self.media(now, key, packet);
+                    session.last_heard = now;
+                    self.media(key, packet);
                 }
                 Output::Event(event) => {
                     if event.proves_life() {
-                        self.sessions[key].last_heard = now;
+                        session.last_heard = now;
                     }
-                    self.peer_event(now, key, event);
+                    match event {
+                        PeerEvent::Connected => {
+                            session.connected = true;
+                            self.events.push_back(Event::Connected(session.id));
+                        }
+                        PeerEvent::Closed => session.closed = Some(Closed::ByPeer),
+                        // Nobody asks a publisher for what it receives: it receives nothing.
+                        _ => {}
+                    }
                 }
             }
         }
-        packets
     }
 
-    fn peer_event(&mut self, now: Instant, key: Key, event: PeerEvent) {
-        let session = &mut self.sessions[key];
-        match event {
-            PeerEvent::Connected => {
-                session.connected = true;
-                self.events.push_back(Event::Connected(session.id));
-                if let Some(viewer) = session.viewer_mut() {
+    fn drain_viewer(&mut self, now: Instant, key: Key) {
+        loop {
+            let session = &mut self.sessions[key];
+            let Role::Viewer(transport, viewer) = &mut session.role else { return };
+            match transport.poll_event() {
+                Some(transport::Event::Connected { profile }) => {
+                    tracing::debug!(session = %session.id, ?profile, "DTLS is up");
+                    session.connected = true;
+                    session.last_heard = now;
                     viewer.connected = true;
+                    self.events.push_back(Event::Connected(session.id));
                     self.choose(now, key);
                 }
-            }
-            PeerEvent::Closed => session.closed = Some(Closed::ByPeer),
-            PeerEvent::KeyframeRequest => {
-                let Some(viewer) = session.viewer() else { return };
-                if let Some((publisher, encoding)) = viewer.publisher.zip(viewer.shown()) {
-                    self.want_keyframe(now, publisher, encoding);
+                Some(transport::Event::Ready) => {}
+                Some(transport::Event::Closed) => session.closed = Some(Closed::ByPeer),
+                Some(transport::Event::Failed(failure)) => {
+                    tracing::debug!(session = %session.id, ?failure, "DTLS failed");
+                    session.closed = Some(Closed::Failed);
                 }
+                None => break,
             }
-            PeerEvent::Feedback { kind, loss, rtt } => {
-                if let Some(viewer) = session.viewer_mut() {
-                    viewer.feedback(kind, loss, rtt);
-                }
-            }
-            PeerEvent::Packet(_) => unreachable!("packets are taken by drain"),
         }
+        self.schedule_viewer(key);
     }
 
-    fn media(&mut self, now: Instant, key: Key, packet: Packet) {
+    /// A session's timer has come.
+    fn wake(&mut self, now: Instant, key: Key) {
+        let ntp = self.ntp(now);
+        let session = &mut self.sessions[key];
+        session.deadline = None;
+        match &mut session.role {
+            Role::Publisher(peer, _) => peer.handle_timeout(now),
+            Role::Viewer(transport, viewer) => {
+                if transport.deadline().is_some_and(|due| due <= now) {
+                    transport.handle_timeout(now, &mut self.egress);
+                }
+                viewer.report(now, ntp, transport, &mut self.egress);
+                self.pump(now, key);
+            }
+        }
+        self.drain(now, key);
+    }
+
+    /// Sends what may go out of a viewer's backlog.
+    fn pump(&mut self, now: Instant, key: Key) {
+        let Self { sessions, feeds, egress, totals, .. } = self;
+        let Some((transport, viewer)) = sessions[key].viewing() else { return };
+        let Some(feed) = viewer.publisher.and_then(|id| feeds.get(&id)) else { return };
+        totals.sent += viewer.pump(now, feed, transport, egress);
+        self.schedule_viewer(key);
+    }
+
+    fn media(&mut self, key: Key, packet: Packet) {
         let session = &mut self.sessions[key];
         let id = session.id;
         let bytes = packet.payload.len() as u64;
-        // A viewer has no business sending media.
-        let Some(publisher) = session.publisher_mut() else {
-            return self.totals.drops.count(Drop::UnknownPayload);
-        };
+        let Some(publisher) = session.publisher_mut() else { return };
         match publisher.receive(packet) {
             Ok(change) => {
                 self.totals.packets_in += 1;
                 self.totals.bytes_in += bytes;
-                if publisher.outbox.len() == 1 {
-                    self.dirty.push(key);
+                if change.first {
+                    self.mark(key);
                 }
                 if let Some(codec) = change.codec {
                     self.events.push_back(Event::MediaStarted { session: id, codec });
-                }
-                if change.encodings {
-                    self.choose_all(now, key);
                 }
             }
             Err(reason) => self.totals.drops.count(reason),
         }
     }
 
-    /// One run per viewer: everything that came for it since the last flush.
-    fn fan_out(&mut self, now: Instant, key: Key) {
-        let Some(publisher) = self.sessions.get_mut(key).and_then(Session::publisher_mut) else {
-            return;
-        };
-        // Taken out and put back, so that the viewers can be changed meanwhile.
-        let mut outbox = std::mem::take(&mut publisher.outbox);
-        let viewers = std::mem::take(&mut publisher.viewers);
-        let encodings = std::mem::take(&mut publisher.encodings);
-        for viewer in viewers.iter().copied() {
-            let Some((viewer, peer)) = self.sessions[viewer].viewer_and_peer() else { continue };
-            for outgoing in &outbox {
-                match viewer.forward(outgoing, &encodings, peer) {
-                    Ok(sent) => self.totals.sent += sent,
-                    Err(reason) => self.totals.drops.count(reason),
-                }
+    /// The publisher has something to say at the next flush.
+    fn mark(&mut self, publisher: Key) {
+        if !self.dirty.contains(&publisher) {
+            self.dirty.push(publisher);
+        }
+    }
+
+    /// Into the rings, then one run per viewer: everything that came for it in this batch.
+    fn fan_out(&mut self, now: Instant, batch: &Batch, sink: &mut dyn Sink) {
+        let Some(feed) = self.feeds.get_mut(&batch.publisher) else { return };
+        if feed.learn(batch) {
+            self.choose_all(now, batch.publisher);
+        }
+        let Some(feed) = self.feeds.get_mut(&batch.publisher) else { return };
+        feed.insert(batch);
+        // Taken out and put back, so that timers can be set meanwhile.
+        let viewers = std::mem::take(&mut feed.viewers);
+        for key in &viewers {
+            let Self { sessions, feeds, egress, totals, .. } = self;
+            let Some(feed) = feeds.get(&batch.publisher) else { break };
+            let Some((transport, viewer)) = sessions[*key].viewing() else { continue };
+            totals.sent += viewer.forward(now, batch, feed, transport, egress, &mut totals.drops);
+            self.schedule_viewer(*key);
+            if self.egress.is_full() {
+                self.egress.drain(sink);
             }
         }
-        outbox.clear();
-        if let Some(publisher) = self.sessions[key].publisher_mut() {
-            publisher.outbox = outbox;
-            publisher.encodings = encodings;
+        if let Some(feed) = self.feeds.get_mut(&batch.publisher) {
+            feed.viewers = viewers;
         }
-        for viewer in viewers.iter().copied() {
-            self.drain(now, viewer);
-        }
-        if let Some(publisher) = self.sessions[key].publisher_mut() {
-            publisher.viewers = viewers;
-        }
+    }
+
+    fn schedule_viewer(&mut self, key: Key) {
+        let session = &mut self.sessions[key];
+        let Some((transport, viewer)) = session.viewing() else { return };
+        let deadline = [transport.deadline(), viewer.deadline()].into_iter().flatten().min();
+        self.schedule(key, deadline);
     }
 
     /// Keeps the earlier of two deadlines: a peer that is woken too early only says so.
@@ -406,6 +582,11 @@ impl Shard {
             self.timers.remove(&(known, key));
         }
         self.timers.insert((deadline, key));
+    }
+
+    /// The wall clock, as RTCP writes it.
+    fn ntp(&self, now: Instant) -> u64 {
+        rtcp::ntp(self.config.wall_clock + now.saturating_duration_since(self.began))
     }
 }
 

@@ -30,12 +30,24 @@ pub enum Drop {
     Late,
     /// The viewer's transport is not up yet.
     NotConnected,
+    /// A viewer's RTCP beyond what one may send in a second.
+    RtcpFlood,
+    /// A viewer's RTCP that is none, from the first broken packet of a compound on.
+    RtcpMalformed,
+    /// SRTCP that was there before.
+    Replayed,
+    /// A retransmission beyond what a viewer may cost.
+    RepairLimit,
+    /// A retransmission of a packet that never went out or is not kept any more.
+    RepairUnknown,
+    /// Media for another shard whose lane was full.
+    LaneFull,
 }
 
 impl Drop {
     /// How many reasons there are.
     pub const COUNT: usize = Self::NAMES.len();
-    const NAMES: [&'static str; 11] = [
+    const NAMES: [&'static str; 17] = [
         "unknown_source",
         "malformed",
         "not_authentic",
@@ -47,6 +59,12 @@ impl Drop {
         "no_common_codec",
         "late",
         "not_connected",
+        "rtcp_flood",
+        "rtcp_malformed",
+        "replayed",
+        "repair_limit",
+        "repair_unknown",
+        "lane_full",
     ];
 
     /// The label in `/metrics`.
@@ -62,7 +80,17 @@ pub struct Drops([u64; Drop::COUNT]);
 impl Drops {
     /// Counts one.
     pub fn count(&mut self, reason: Drop) {
-        self.0[reason as usize] += 1;
+        self.add(reason, 1);
+    }
+
+    /// Counts many.
+    pub fn add(&mut self, reason: Drop, many: u64) {
+        self.0[reason as usize] += many;
+    }
+
+    /// Takes another shard's into the sum.
+    pub fn merge(&mut self, other: &Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(sum, more)| *sum += more);
     }
 
     /// How many for this reason.
@@ -122,6 +150,15 @@ impl std::ops::AddAssign for Sent {
     }
 }
 
+impl std::ops::Add for Sent {
+    type Output = Self;
+
+    fn add(mut self, other: Self) -> Self {
+        self += other;
+        self
+    }
+}
+
 /// Sums over the life of a shard.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Totals {
@@ -131,10 +168,24 @@ pub struct Totals {
     pub bytes_in: u64,
     /// Media out.
     pub sent: Sent,
+    /// Packets sent again because a viewer asked.
+    pub repaired: u64,
     /// Keyframe requests sent to publishers.
     pub keyframe_requests: u64,
     /// Everything that went nowhere.
     pub drops: Drops,
+}
+
+impl Totals {
+    /// Takes another shard's into the sum.
+    pub fn merge(&mut self, other: &Self) {
+        self.packets_in += other.packets_in;
+        self.bytes_in += other.bytes_in;
+        self.sent += other.sent;
+        self.repaired += other.repaired;
+        self.keyframe_requests += other.keyframe_requests;
+        self.drops.merge(&other.drops);
+    }
 }
 
 /// One encoding as it is now.

@@ -15,5 +15,5 @@ pub use agreement::{
 };
 pub use endpoint::Request;
 pub use http::{ETag, Link, Problem, Reply};
-pub use sdp::{Offer, SdpFragment};
+pub use sdp::{CNAME, Offer, SdpFragment};
 pub use session::SessionId;

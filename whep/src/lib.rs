@@ -48,8 +48,12 @@ pub fn accept(offer: &str, local: &Local) -> Result<(String, Agreement), Problem
 const RULES: Rules = Rules {
     protocol: "WHEP",
     answer: Direction::SendOnly,
-    // No transport-cc until there is an estimator that reads its feedback.
-    extensions: &[Extension::Mid, Extension::AudioLevel, Extension::PlayoutDelay],
+    extensions: &[
+        Extension::Mid,
+        Extension::TransportCc,
+        Extension::AudioLevel,
+        Extension::PlayoutDelay,
+    ],
     // We send fragmentation units. GStreamer names no mode and takes them; who says 0 does not.
     h264_without_mode_1: |mode| mode.is_none(),
     // An echo: who asked for stereo gets it.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use media::{Codec, EncodingId, Kind};
-use sfu::{Add, Closed, Peer};
+use sfu::{Add, Closed, Link};
 use signaling::{Agreement, Problem, SessionId};
 use stream::{Command, Event, Stream};
 use tokio::sync::mpsc;
@@ -97,25 +97,25 @@ impl Actor {
         }
     }
 
-    pub(super) fn publish(&mut self, join: Join, peer: Box<Peer>) -> Result<(), Problem> {
+    pub(super) fn publish(&mut self, join: Join, link: Link) -> Result<(), Problem> {
         self.admit(Role::Publisher)?;
         let codecs = codecs(&join.agreement);
         let (stream, session) = (join.stream.clone(), join.session);
         tracing::info!(%stream, %session, from = %join.address, "a publisher joins");
-        let add = self.register(Role::Publisher, join, peer);
-        self.outbox.push(sfu::Command::AddPublisher(add));
+        let add = self.register(Role::Publisher, join, link);
+        self.outbox.push(sfu::Command::Add(Box::new(add)));
         self.apply(&stream, Event::PublisherJoined { session, codecs });
         Ok(())
     }
 
-    pub(super) fn watch(&mut self, join: Join, peer: Box<Peer>) -> Result<(), Problem> {
+    pub(super) fn watch(&mut self, join: Join, link: Link) -> Result<(), Problem> {
         self.admit(Role::Viewer)?;
         let codecs = codecs(&join.agreement);
         self.can_show(&join.stream, &join.agreement, &codecs)?;
         let (stream, session) = (join.stream.clone(), join.session);
         tracing::info!(%stream, %session, from = %join.address, "a viewer joins");
-        let add = self.register(Role::Viewer, join, peer);
-        self.outbox.push(sfu::Command::AddViewer(add));
+        let add = self.register(Role::Viewer, join, link);
+        self.outbox.push(sfu::Command::Add(Box::new(add)));
         self.apply(&stream, Event::ViewerJoined { session, codecs });
         Ok(())
     }
@@ -233,11 +233,11 @@ impl Actor {
         self.sessions.get(&session).map(|s| (s.stream.clone(), s.role))
     }
 
-    fn register(&mut self, role: Role, join: Join, peer: Box<Peer>) -> Add {
+    fn register(&mut self, role: Role, join: Join, link: Link) -> Add {
         let Join { stream, session, agreement, address, user_agent } = join;
         let since = wall_clock();
         self.sessions.insert(session, Session { stream, role, since, address, user_agent });
-        Add { session, agreement, peer }
+        Add { session, agreement, link }
     }
 
     /// A session is over: forget it and tell its stream.

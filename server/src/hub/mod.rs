@@ -9,7 +9,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use sfu::{Certificate, Peer};
+use sfu::transport::Context;
+use sfu::{Certificate, Link, Peer, Transport};
 use signaling::{Agreement, Local, Problem, SessionId};
 use tokio::sync::{mpsc, oneshot};
 
@@ -73,6 +74,8 @@ type Request = Box<dyn FnOnce(&mut Actor) + Send>;
 #[derive(Debug)]
 struct Shared {
     certificate: Certificate,
+    /// What every viewer's DTLS has in common.
+    context: Context,
     bound: SocketAddr,
     advertised: Vec<SocketAddr>,
 }
@@ -85,11 +88,12 @@ struct Shared {
 pub fn start(config: Config, sockets: Vec<Socket>) -> io::Result<Hub> {
     let bound = sockets.first().map(Socket::local).ok_or(io::ErrorKind::InvalidInput)?;
     let certificate = Certificate::generate(net::now()).map_err(io::Error::other)?;
+    let context = Context::new(&certificate).map_err(io::Error::other)?;
     let advertised = config.advertise.clone();
     let (media, events) = net::start(sockets, config.sfu)?;
     let (requests, inbox) = mpsc::channel(REQUESTS);
     tokio::spawn(Actor::new(config, media.clone()).run(inbox, events));
-    let shared = Arc::new(Shared { certificate, bound, advertised });
+    let shared = Arc::new(Shared { certificate, context, bound, advertised });
     Ok(Hub { requests, media, shared })
 }
 
@@ -108,8 +112,9 @@ impl Hub {
     /// # Errors
     /// 503 if there are too many publishers, or the server stops.
     pub async fn publish(&self, join: Join) -> Result<(), Problem> {
-        let peer = self.peer(&join);
-        self.ask(move |actor| actor.publish(join, peer)).await?
+        // Built here, on the caller's thread, so that its cost is not a media thread's.
+        let link = Peer::new(&join.agreement, &self.shared.certificate, net::now());
+        self.ask(move |actor| actor.publish(join, Link::Publisher(Box::new(link)))).await?
     }
 
     /// A viewer comes. Waits without a publisher.
@@ -118,8 +123,9 @@ impl Hub {
     /// 503 if there are too many viewers or the server stops, 422 if this viewer cannot show what
     /// is published, 409 if there is no publisher and viewers are not to wait.
     pub async fn watch(&self, join: Join) -> Result<(), Problem> {
-        let peer = self.peer(&join);
-        self.ask(move |actor| actor.watch(join, peer)).await?
+        let link = Transport::new(&self.shared.context, &join.agreement, net::now())
+            .map_err(|error| unusable(&error.to_string()))?;
+        self.ask(move |actor| actor.watch(join, Link::Viewer(Box::new(link)))).await?
     }
 
     /// Ends a session; false if there is none of that stream, role and id.
@@ -194,11 +200,6 @@ impl Hub {
         self.ask(|_| ()).await.is_ok()
     }
 
-    /// Built here, on the caller's thread, so that its cost is not a media thread's.
-    fn peer(&self, join: &Join) -> Box<Peer> {
-        Box::new(Peer::new(&join.agreement, &self.shared.certificate, net::now()))
-    }
-
     async fn ask<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Actor) -> T + Send + 'static,
@@ -211,6 +212,10 @@ impl Hub {
         self.requests.send(Box::new(request)).await.map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())
     }
+}
+
+fn unusable(detail: &str) -> Problem {
+    Problem::new(422, "unusable-offer", "The offer's DTLS cannot be used", detail)
 }
 
 fn stopping() -> Problem {

@@ -21,7 +21,7 @@ pub(super) async fn streams(media: &Media, facts: Vec<Facts>) -> Vec<Stream> {
         facts.iter().map(|f| f.publisher.as_ref().map(|(id, _)| *id)).collect();
     let count = ids.len();
     let read = move |shard: &sfu::Shard, _, _| -> Vec<Option<Vec<EncodingSnapshot>>> {
-        let of = |id| Some(shard.publisher(id)).filter(|encodings| !encodings.is_empty());
+        let of = |id| shard.publisher(id);
         ids.iter().map(|id| id.and_then(of)).collect()
     };
     // Without media threads there is nothing to show; the server is ending.

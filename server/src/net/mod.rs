@@ -2,7 +2,6 @@
 //! (SO_REUSEPORT) and one [`sfu::Shard`], and the bounded lanes between them and to the hub.
 
 pub mod addresses;
-mod engine;
 mod lanes;
 mod out;
 mod send;
@@ -12,11 +11,9 @@ pub mod udp;
 use std::sync::Arc;
 use std::time::Instant;
 
-use sfu::{Event, Shard};
+use sfu::{Directory, Event, Shard};
 use tokio::sync::{mpsc, oneshot};
 
-use self::engine::Directory;
-pub(crate) use self::engine::MAX_SHARDS;
 use self::lanes::{Bell, Lanes};
 pub use out::Counters;
 pub use udp::Socket;
@@ -63,6 +60,16 @@ pub(crate) struct Ended;
 impl Media {
     /// Waits for room, then hands the command to the thread where its session is at home.
     pub(crate) async fn send(&self, command: sfu::Command) -> Result<(), Ended> {
+        let command = match command {
+            // Its client may be quicker than the lane: the directory has it before the answer is out.
+            sfu::Command::Add(add) => {
+                self.directory.wait(now(), *add);
+                // The first thread looks after those who never come.
+                self.threads.first().ok_or(Ended)?.bell.ring();
+                return Ok(());
+            }
+            command => command,
+        };
         let home = self.directory.home_of(&command);
         let lane = self.threads.get(home).or(self.threads.first()).ok_or(Ended)?;
         lane.send(Command::Shard(Box::new(command))).await
@@ -136,7 +143,7 @@ pub(crate) fn start(
     if let Some(text) = sockets.first().and_then(udp::small_buffers) {
         tracing::warn!("{text}");
     }
-    let directory = Directory;
+    let directory = Directory::default();
     let (outbox, events) = mpsc::channel(EVENTS);
     let polls = sockets.iter_mut().map(thread::poll).collect::<Result<Vec<_>, _>>()?;
     let bells: Vec<Arc<Bell>> = polls.iter().map(|(_, bell)| bell.clone()).collect();
@@ -144,7 +151,7 @@ pub(crate) fn start(
     let parts = sockets.into_iter().zip(polls).zip(Lanes::between(&bells));
     for (index, ((socket, poll), lanes)) in parts.enumerate() {
         let (commands, inbox) = mpsc::channel(COMMANDS);
-        let shard = engine::Shard::new(config, index, directory.clone(), now());
+        let shard = Shard::new(config, index, directory.clone(), now());
         let thread = thread::Thread::new(poll, socket, shard, inbox, lanes, outbox.clone());
         std::thread::Builder::new().name(format!("media-{index}")).spawn(move || thread.run())?;
         threads.push(Lane { commands, bell: bells[index].clone() });

@@ -8,11 +8,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sfu::Event;
+use sfu::{Event, Message, Shard};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Command;
-use super::engine::{Message, Shard};
 use super::lanes::{self, Bell, Lanes};
 use super::udp::{Batch, Socket};
 
@@ -156,7 +155,7 @@ impl Thread {
             match self.commands.try_recv() {
                 Ok(Command::Shard(command)) => self.shard.command(super::now(), *command),
                 Ok(Command::Look(look)) => {
-                    look(&self.shard.inner, self.socket.counters(), super::now());
+                    look(&self.shard, self.socket.counters(), super::now());
                 }
                 Ok(Command::Settle(done)) => self.settled.push(done),
                 Ok(Command::Stop(done)) => {

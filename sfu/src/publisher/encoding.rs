@@ -1,17 +1,20 @@
-//! One encoding of a publisher: what arrives, how fast, and whether it arrives at all.
+//! One encoding of a publisher: what arrives, how fast, and whether it arrives at all. What it sent
+//! lately is in the ring of its feed, `history.rs`.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use media::{Codec, EncodingId, Kind, RtpPacket};
 use signaling::Payload;
 
 use super::keyframes::Requests;
+use super::parameter_sets::ParameterSets;
+use crate::feed::Info;
 use crate::stats::{EncodingSnapshot, Rate};
 
-/// Packets kept to start a viewer when a keyframe's first packet comes after later ones: the size
-/// of a large keyframe.
-const RECENT: usize = 256;
+/// Packets whose picture is remembered: reordering beyond that is loss.
+const RECENT: usize = 64;
 
 /// One simulcast layer, the only video, or the audio.
 #[derive(Debug)]
@@ -30,8 +33,9 @@ pub struct Encoding {
     pub keyframes: Requests,
     /// When the last packet arrived.
     pub last_arrival: Instant,
-    /// The last video packets, in the order of their arrival.
-    recent: VecDeque<RtpPacket>,
+    /// Sequence numbers and timestamps of the last video packets, in the order of their arrival.
+    recent: VecDeque<(u64, u32)>,
+    sets: ParameterSets,
     counters: Counters,
     bitrate: Rate,
     fps: Rate,
@@ -58,6 +62,7 @@ impl Encoding {
         Self {
             id,
             kind,
+            sets: ParameterSets::new(&payload),
             payload,
             dimensions: None,
             active: true,
@@ -76,10 +81,11 @@ impl Encoding {
         self.last_arrival = packet.arrival;
         let start = self.starts_picture(packet);
         if self.kind == Kind::Video {
-            if self.recent.len() == RECENT {
-                self.recent.pop_front();
-            }
-            self.recent.push_back(packet.clone());
+            self.recent.truncate(RECENT - 1);
+            self.recent.push_front((packet.seq, packet.timestamp));
+        }
+        if self.payload.codec == Codec::H264 {
+            self.sets.learn(&packet.payload);
         }
         self.counters.count(packet);
         if packet.info.keyframe_start {
@@ -91,12 +97,15 @@ impl Encoding {
         start
     }
 
-    /// Packets that arrived before the `arrived`-th one of this encoding but follow `seq`: they
-    /// overtook it.
-    pub fn overtakers(&self, arrived: u64, seq: u64) -> impl Iterator<Item = &RtpPacket> {
-        let newer = (self.counters.packets - arrived + 1) as usize;
-        let before = self.recent.len().saturating_sub(newer);
-        self.recent.iter().take(before).filter(move |p| p.seq > seq)
+    /// Another payload type, with parameter sets of its own.
+    pub fn change_payload(&mut self, payload: &Payload) {
+        self.sets = ParameterSets::new(payload);
+        self.payload = payload.clone();
+    }
+
+    /// What a viewer that starts at `packet` has to get before it.
+    pub fn prefix(&self, packet: &RtpPacket) -> Option<Arc<[u8]>> {
+        if packet.info.parameter_sets { None } else { self.sets.packet() }
     }
 
     /// How many packets have arrived.
@@ -113,14 +122,26 @@ impl Encoding {
         if !separate_sets || info.parameter_sets {
             return info.keyframe_start;
         }
-        let before = self.recent.iter().rev().find(|p| p.seq + 1 == packet.seq);
-        info.keyframe_start && before.is_some_and(|p| p.timestamp != packet.timestamp)
+        let before = self.recent.iter().find(|(seq, _)| seq + 1 == packet.seq);
+        info.keyframe_start && before.is_some_and(|(_, t)| *t != packet.timestamp)
     }
 
     /// Pixels first, then bitrate: what makes one encoding better than another.
     pub fn rank(&self) -> (u32, u64) {
         let pixels = self.dimensions.map_or(0, |(w, h)| u32::from(w) * u32::from(h));
         (pixels, self.bitrate_bps())
+    }
+
+    /// What viewers choose by.
+    pub fn info(&self) -> Info {
+        Info {
+            id: self.id,
+            kind: self.kind,
+            payload: self.payload.clone(),
+            active: self.active,
+            rank: self.rank(),
+            bitrate_bps: self.bitrate_bps(),
+        }
     }
 
     /// To be called about once a second.

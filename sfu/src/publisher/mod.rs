@@ -1,18 +1,21 @@
-//! One publisher: which SSRC is which encoding, which of them are alive, and who watches.
+//! One publisher: which SSRC is which encoding, which of them are alive, and which shards watch.
 
 pub mod clock;
 pub mod encoding;
 pub mod keyframes;
+pub mod parameter_sets;
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use media::{Codec, Kind, RtpPacket, payload};
-use signaling::{Agreement, Payload};
+use signaling::{Agreement, Payload, SessionId};
 
 use self::clock::WallClock;
 use self::encoding::Encoding;
+use crate::feed::{self, Batch};
 use crate::rtc::Packet;
-use crate::shard::Key;
 use crate::stats::Drop;
 
 /// An encoding is silent when the newest packet of its siblings is this much newer than its own.
@@ -26,29 +29,16 @@ const MAX_ENCODINGS: usize = 16;
 pub struct Publisher {
     /// Audio and video, in the order of their first packets; an index stays valid.
     pub encodings: Vec<Encoding>,
-    /// Who watches.
-    pub viewers: Vec<Key>,
+    /// Other shards with viewers of it.
+    pub subscribers: BTreeSet<usize>,
     /// Packets that wait for the end of the batch.
-    pub outbox: Vec<Outgoing>,
+    outbox: Vec<feed::Packet>,
+    /// Viewers do not know yet what the encodings are like now.
+    changed: bool,
     payloads: Vec<Payload>,
     wall_clock: WallClock,
     /// Encodings that looked silent at the last look: one look may be unlucky.
     suspects: Vec<usize>,
-}
-
-/// A packet on its way to the viewers.
-#[derive(Debug)]
-pub struct Outgoing {
-    /// Index of its encoding.
-    pub encoding: usize,
-    /// Audio or video.
-    pub kind: Kind,
-    /// A decoder can start here.
-    pub start: bool,
-    /// It was the so-many-th of its encoding to arrive.
-    pub arrived: u64,
-    /// Shared by all who get it.
-    pub packet: RtpPacket,
 }
 
 /// What a packet changed besides being forwarded.
@@ -56,8 +46,8 @@ pub struct Outgoing {
 pub struct Change {
     /// The first packet of this codec, at the start or after another one of its kind.
     pub codec: Option<Codec>,
-    /// An encoding appeared, came back, or changed codec or size: viewers choose anew.
-    pub encodings: bool,
+    /// The first packet since the last batch.
+    pub first: bool,
 }
 
 impl Publisher {
@@ -65,8 +55,9 @@ impl Publisher {
     pub fn new(agreement: &Agreement) -> Self {
         Self {
             encodings: Vec::new(),
-            viewers: Vec::new(),
+            subscribers: BTreeSet::new(),
             outbox: Vec::new(),
+            changed: false,
             payloads: agreement.media.iter().flat_map(|m| m.payloads.iter().cloned()).collect(),
             wall_clock: WallClock::default(),
             suspects: Vec::new(),
@@ -82,7 +73,7 @@ impl Publisher {
             self.payloads.iter().find(|p| p.pt == packet.pt).ok_or(Drop::UnknownPayload)?;
         let known = self.payload(packet.kind).map(|p| p.codec);
         let codec = Some(payload.codec).filter(|codec| Some(*codec) != known);
-        let mut change = Change { codec, encodings: false };
+        let change = Change { codec, first: self.outbox.is_empty() && !self.changed };
         let found =
             self.encodings.iter().position(|e| (e.kind, e.id) == (packet.kind, packet.encoding));
         let index = match found {
@@ -91,29 +82,58 @@ impl Publisher {
             None => {
                 let (id, kind) = (packet.encoding, packet.kind);
                 self.encodings.push(Encoding::new(id, kind, payload.clone(), packet.arrival));
-                change.encodings = true;
+                self.changed = true;
                 self.encodings.len() - 1
             }
         };
         let encoding = &mut self.encodings[index];
         if encoding.payload.pt != packet.pt {
-            encoding.payload = payload.clone();
-            change.encodings = true;
+            encoding.change_payload(payload);
+            self.changed = true;
         }
         if !encoding.active {
             encoding.active = true;
-            change.encodings = true;
+            self.changed = true;
         }
         let before = encoding.dimensions;
         let packet = read(packet, encoding.payload.codec, &mut self.wall_clock);
         let start = encoding.received(&packet);
-        change.encodings |= encoding.dimensions != before;
-        let (kind, arrived) = (encoding.kind, encoding.arrived());
-        self.outbox.push(Outgoing { encoding: index, kind, start, arrived, packet });
+        self.changed |= encoding.dimensions != before;
+        self.outbox.push(feed::Packet {
+            encoding: index,
+            kind: encoding.kind,
+            start,
+            position: encoding.arrived(),
+            pad: 0,
+            prefix: if start { encoding.prefix(&packet) } else { None },
+            rtp: packet,
+        });
         Ok(change)
     }
 
-    /// Looks for encodings that have fallen silent; true if viewers must choose anew.
+    /// Takes what came since the last batch; `None` if there is nothing to say.
+    pub fn batch(&mut self, publisher: SessionId) -> Option<Batch> {
+        if self.outbox.is_empty() && !self.changed {
+            return None;
+        }
+        // Stable: in the order of arrival within an encoding.
+        self.outbox.sort_by_key(|p| p.encoding);
+        self.outbox.chunk_by_mut(|a, b| a.encoding == b.encoding).for_each(feed::level);
+        let changed = std::mem::take(&mut self.changed);
+        Some(Batch {
+            publisher,
+            encodings: changed.then(|| self.encodings.iter().map(Encoding::info).collect()),
+            packets: self.outbox.drain(..).map(Arc::new).collect(),
+        })
+    }
+
+    /// To be called about once a second.
+    pub fn update_rates(&mut self, now: std::time::Instant) {
+        self.encodings.iter_mut().for_each(|e| e.update_rates(now));
+        self.changed = true;
+    }
+
+    /// Looks for encodings that have fallen silent; true if the next batch says so.
     pub fn look_for_silence(&mut self) -> bool {
         let video = || self.encodings.iter().filter(|e| e.kind == Kind::Video);
         let Some(newest) = video().map(|e| e.last_arrival).max() else { return false };
@@ -129,6 +149,7 @@ impl Publisher {
             self.encodings[*index].active = false;
             changed = true;
         }
+        self.changed |= changed;
         self.suspects = now_silent;
         changed
     }

@@ -3,9 +3,16 @@
 
 use std::time::{Duration, Instant};
 
+use signaling::SessionId;
+
+use super::exchange::Kind;
 use super::session::{Role, Session};
-use super::{Add, Closed, Event, Key, Shard};
+use super::{Add, Closed, Command, Event, Key, Link, Shard};
+use crate::directory::Routed;
+use crate::feed::Feed;
+use crate::publisher::Publisher;
 use crate::rtc::Output;
+use crate::viewer::Viewer;
 
 /// How often silent layers, unserved keyframe requests and dead sessions are looked for.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(50);
@@ -13,98 +20,165 @@ pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 pub(super) const RATES_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Shard {
-    pub(super) fn add(&mut self, now: Instant, add: Add, role: Role) {
-        let ufrag = add.agreement.local_ice.ufrag;
+    /// Does what the server wants, or has the session's own shard do it.
+    pub fn command(&mut self, now: Instant, command: Command) {
+        if let Command::Add(add) = command {
+            return self.directory.wait(now, *add);
+        }
+        match self.directory.route(command) {
+            Routed::To(shard, command) if shard == self.index => self.obey(now, command),
+            Routed::To(shard, command) => self.tell(shard, Kind::Command(command)),
+            Routed::Kept | Routed::Done => {}
+        }
+    }
+
+    pub(super) fn obey(&mut self, now: Instant, command: Command) {
+        let Some(key) = self.by_id.get(&command.session()).copied() else { return };
+        match command {
+            Command::Add(_) => {}
+            Command::Attach { publisher, .. } => self.attach(now, key, publisher),
+            Command::SetLayer { layer, .. } => {
+                if let Some(viewer) = self.sessions[key].viewer_mut() {
+                    viewer.want(layer);
+                }
+                self.choose(now, key);
+            }
+            Command::Remove(_) => self.remove(key),
+        }
+    }
+
+    /// A session begins: its first check has come to this shard.
+    pub(super) fn add(&mut self, now: Instant, add: Add, created: Instant) -> Key {
+        let ufrag = add.agreement.local_ice.ufrag.clone();
+        let role = match add.link {
+            Link::Publisher(peer) => {
+                self.feeds.insert(add.session, Feed::new(self.index, self.config.history));
+                Role::Publisher(peer, Publisher::new(&add.agreement))
+            }
+            Link::Viewer(transport) => {
+                Role::Viewer(transport, Box::new(Viewer::new(&add.agreement)))
+            }
+        };
         let key = self.sessions.insert(Session {
             id: add.session,
             ufrag: ufrag.clone(),
-            peer: add.peer,
             role,
-            created: now,
+            created,
             connected: false,
             last_heard: now,
             deadline: None,
             closed: None,
+            foreign: Vec::new(),
         });
         self.by_id.insert(add.session, key);
         self.demux.insert(&ufrag, key);
         self.drain(now, key);
+        key
     }
 
     /// Says goodbye and forgets the session.
     pub(super) fn remove(&mut self, key: Key) {
-        self.sessions[key].peer.close();
-        // The goodbye goes out; events of a session that ends are nobody's any more.
-        loop {
-            match self.sessions[key].peer.poll() {
-                Output::Transmit(transmit) => self.transmits.push_back(transmit),
-                Output::Event(_) => {}
-                Output::Timeout(_) => break,
+        match &mut self.sessions[key].role {
+            Role::Viewer(transport, _) => transport.close(&mut self.egress),
+            Role::Publisher(peer, _) => {
+                peer.close();
+                // The goodbye goes out; events of a session that ends are nobody's any more.
+                loop {
+                    match peer.poll() {
+                        Output::Transmit(t) => {
+                            self.egress.push(t.source, t.destination, &t.contents);
+                        }
+                        Output::Event(_) => {}
+                        Output::Timeout(_) => break,
+                    }
+                }
             }
         }
         let session = self.sessions.remove(key);
         self.by_id.remove(&session.id);
+        self.directory.remove(session.id);
         self.demux.remove(&session.ufrag);
         self.dirty.retain(|dirty| *dirty != key);
         if let Some(deadline) = session.deadline {
             self.timers.remove(&(deadline, key));
         }
+        for (shard, address) in session.foreign {
+            self.tell(shard, Kind::Unroute(address));
+        }
         match session.role {
-            Role::Publisher(publisher) => {
-                for viewer in publisher.viewers {
-                    if let Some(viewer) = self.sessions[viewer].viewer_mut() {
-                        viewer.attach(None);
-                    }
+            Role::Publisher(_, publisher) => {
+                for shard in publisher.subscribers {
+                    self.tell(shard, Kind::Gone(session.id));
                 }
+                self.lose(session.id);
             }
-            Role::Viewer(viewer) => self.unlist(viewer.publisher, key),
+            Role::Viewer(_, viewer) => self.unlist(viewer.publisher, key),
         }
     }
 
-    fn unlist(&mut self, publisher: Option<Key>, viewer: Key) {
-        if let Some(publisher) = publisher.and_then(|key| self.sessions[key].publisher_mut()) {
-            publisher.viewers.retain(|known| *known != viewer);
+    fn unlist(&mut self, publisher: Option<SessionId>, viewer: Key) {
+        let Some(publisher) = publisher else { return };
+        if let Some(feed) = self.feeds.get_mut(&publisher) {
+            feed.viewers.retain(|known| *known != viewer);
+            self.release(publisher);
         }
     }
 
-    pub(super) fn attach(&mut self, now: Instant, key: Key, publisher: Option<Key>) {
+    fn attach(&mut self, now: Instant, key: Key, publisher: Option<SessionId>) {
         let Some(viewer) = self.sessions[key].viewer_mut() else { return };
         let before = viewer.publisher;
         viewer.attach(publisher);
-        self.unlist(before, key);
-        if let Some(publisher) = publisher.and_then(|key| self.sessions[key].publisher_mut()) {
-            publisher.viewers.push(key);
+        if before != publisher {
+            self.unlist(before, key);
+        }
+        let feed = publisher.and_then(|id| self.feed_for(id));
+        match feed {
+            Some(feed) if !feed.viewers.contains(&key) => feed.viewers.push(key),
+            Some(_) => {}
+            None => {
+                if let Some(viewer) = self.sessions[key].viewer_mut() {
+                    viewer.attach(None);
+                }
+            }
         }
         self.choose(now, key);
     }
 
     /// The viewer chooses anew, and the keyframe that it then needs is asked for.
     pub(super) fn choose(&mut self, now: Instant, key: Key) {
-        let Some(from) = self.sessions[key].viewer().and_then(|v| v.publisher) else { return };
-        let Some((Role::Publisher(publisher), Role::Viewer(viewer))) = self
-            .sessions
-            .get2_mut(from, key)
-            .map(|(from, viewer)| (&mut from.role, &mut viewer.role))
-        else {
-            return;
-        };
-        let awaited: Vec<usize> = viewer.choose(publisher).collect();
+        let Self { sessions, feeds, .. } = self;
+        let Some(viewer) = sessions[key].viewer_mut() else { return };
+        let Some(publisher) = viewer.publisher else { return };
+        let Some(feed) = feeds.get(&publisher) else { return };
+        viewer.choose(now, feed);
         // Before DTLS is up a keyframe would only be lost; then this runs again.
-        if viewer.connected {
-            for encoding in awaited {
-                self.want_keyframe(now, from, encoding);
-            }
+        let connected = viewer.connected;
+        let awaited: Vec<usize> = viewer.awaited().filter(|_| connected).collect();
+        for encoding in awaited {
+            self.want_keyframe(now, publisher, encoding);
         }
+        self.pump(now, key);
     }
 
-    pub(super) fn choose_all(&mut self, now: Instant, publisher: Key) {
-        let viewers = self.sessions[publisher].publisher().map(|p| p.viewers.clone());
+    pub(super) fn choose_all(&mut self, now: Instant, publisher: SessionId) {
+        let viewers = self.feeds.get(&publisher).map(|feed| feed.viewers.clone());
         for viewer in viewers.unwrap_or_default() {
             self.choose(now, viewer);
         }
     }
 
-    pub(super) fn want_keyframe(&mut self, now: Instant, publisher: Key, encoding: usize) {
+    pub(super) fn want_keyframe(&mut self, now: Instant, publisher: SessionId, encoding: usize) {
+        if let Some(key) = self.by_id.get(&publisher).copied() {
+            return self.want_local_keyframe(now, key, encoding);
+        }
+        let Some(feed) = self.feeds.get_mut(&publisher) else { return };
+        let home = feed.home;
+        if feed.asks(now, encoding) {
+            self.tell(home, Kind::Keyframe { publisher, encoding });
+        }
+    }
+
+    pub(super) fn want_local_keyframe(&mut self, now: Instant, publisher: Key, encoding: usize) {
         let session = &mut self.sessions[publisher];
         let wanted = session.publisher_mut().and_then(|p| p.encodings.get_mut(encoding));
         if let Some(encoding) = wanted {
@@ -115,11 +189,10 @@ impl Shard {
 
     /// Sends the keyframe requests that are due.
     fn request_keyframes(&mut self, now: Instant, key: Key) {
-        let session = &mut self.sessions[key];
-        let Role::Publisher(publisher) = &mut session.role else { return };
+        let Role::Publisher(peer, publisher) = &mut self.sessions[key].role else { return };
         let mut sent = false;
         for encoding in &mut publisher.encodings {
-            if encoding.keyframes.due(now) && session.peer.request_keyframe(encoding.id) {
+            if encoding.keyframes.due(now) && peer.request_keyframe(encoding.id) {
                 self.totals.keyframe_requests += 1;
                 sent = true;
             }
@@ -140,18 +213,24 @@ impl Shard {
                 self.events.push_back(Event::Closed { session, reason });
                 continue;
             }
-            if self.sessions[key].publisher_mut().is_some_and(|p| p.look_for_silence()) {
-                self.choose_all(now, key);
+            let publisher = self.sessions[key].publisher_mut();
+            if publisher.is_some_and(Publisher::look_for_silence) {
+                self.mark(key);
             }
             self.repeat_wants(now, key);
+        }
+        if self.index == 0 {
+            for session in self.directory.expire(now, self.config.connect_timeout) {
+                self.events.push_back(Event::Closed { session, reason: Closed::NeverConnected });
+            }
         }
     }
 
     /// A viewer that still awaits a keyframe asks again; so does a publisher's unserved request.
     fn repeat_wants(&mut self, now: Instant, key: Key) {
         match &self.sessions[key].role {
-            Role::Publisher(_) => self.request_keyframes(now, key),
-            Role::Viewer(viewer) => {
+            Role::Publisher(..) => self.request_keyframes(now, key),
+            Role::Viewer(_, viewer) => {
                 let Some(publisher) = viewer.publisher.filter(|_| viewer.connected) else { return };
                 let awaited: Vec<usize> = viewer.awaited().collect();
                 for encoding in awaited {
@@ -167,14 +246,12 @@ impl Shard {
         if session.closed.is_some() {
             return session.closed;
         }
-        if !session.peer.is_alive() {
-            return Some(Closed::Failed);
-        }
-        let silence = now.saturating_duration_since(session.last_heard);
-        let limit = match session.role {
-            Role::Publisher(_) => self.config.publisher_timeout,
-            Role::Viewer(_) => self.config.viewer_timeout,
+        let limit = match &session.role {
+            Role::Publisher(peer, _) if !peer.is_alive() => return Some(Closed::Failed),
+            Role::Publisher(..) => self.config.publisher_timeout,
+            Role::Viewer(..) => self.config.viewer_timeout,
         };
+        let silence = now.saturating_duration_since(session.last_heard);
         if session.connected {
             return (silence > limit).then_some(Closed::Silent);
         }
@@ -183,11 +260,16 @@ impl Shard {
     }
 
     pub(super) fn update_rates(&mut self, now: Instant) {
-        for (_, session) in &mut self.sessions {
+        let mut publishers = Vec::new();
+        for (key, session) in &mut self.sessions {
             match &mut session.role {
-                Role::Publisher(p) => p.encodings.iter_mut().for_each(|e| e.update_rates(now)),
-                Role::Viewer(viewer) => viewer.update_rates(now),
+                Role::Publisher(_, publisher) => {
+                    publisher.update_rates(now);
+                    publishers.push(key);
+                }
+                Role::Viewer(_, viewer) => viewer.update_rates(now),
             }
         }
+        publishers.into_iter().for_each(|key| self.mark(key));
     }
 }

@@ -40,14 +40,14 @@ fn publisher_and_viewer(layers: &[(Option<EncodingId>, u16)]) -> (World, Camera)
     let rids: Vec<EncodingId> = layers.iter().filter_map(|(id, _)| *id).collect();
     world.publisher(PUBLISHER, &rids);
     world.viewer(VIEWER, &[Codec::H264, Codec::Vp8]);
-    world.attach(VIEWER, PUBLISHER);
     world.connect();
+    world.attach(VIEWER, PUBLISHER);
     let camera = Camera::new(&world, PUBLISHER, Codec::Vp8, layers);
     (world, camera)
 }
 
 fn layer(world: &World) -> Option<String> {
-    let viewer = world.shard.viewer(World::id(VIEWER), world.now).expect("the viewer is there");
+    let viewer = world.snapshot(VIEWER).expect("the viewer is there");
     viewer.layer.map(|id| id.to_string())
 }
 
@@ -83,7 +83,7 @@ fn loss_and_reordering_on_both_sides_are_repaired() {
     let received = &world.clients[&VIEWER].received;
     assert_continuous(received);
     assert_eq!(received.len() as u64, camera.layers[0].packets);
-    let encodings = world.shard.publisher(World::id(PUBLISHER));
+    let encodings = world.encodings(PUBLISHER);
     assert_eq!(encodings[0].lost, 0);
     assert_eq!(encodings[0].packets, camera.layers[0].packets);
 }
@@ -215,9 +215,9 @@ fn a_viewer_without_the_codec_gets_nothing_and_the_api_says_why() {
     let mut camera = Camera::new(&world, PUBLISHER, Codec::Vp8, &[(None, 640)]);
     world.run(SECOND, |w| camera.shoot(w));
     assert!(world.clients[&VIEWER].received.is_empty());
-    let snapshot = world.shard.viewer(World::id(VIEWER), world.now).expect("there");
+    let snapshot = world.snapshot(VIEWER).expect("there");
     assert_eq!(snapshot.missing, Some(Codec::Vp8));
-    assert!(world.shard.totals().drops.get(Drop::NoCommonCodec) > 0);
+    assert!(world.totals().drops.get(Drop::NoCommonCodec) > 0);
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn fifty_viewers_who_want_a_keyframe_make_one_request_in_half_a_second() {
     world.connect();
     let mut camera = Camera::new(&world, PUBLISHER, Codec::Vp8, &[(None, 640)]);
     world.run(SECOND, |w| camera.shoot(w));
-    let before = world.shard.totals().keyframe_requests;
+    let before = world.totals().keyframe_requests;
     let start = world.now;
     world.run(SECOND * 2, |w| {
         for viewer in 0..50 {
@@ -239,7 +239,7 @@ fn fifty_viewers_who_want_a_keyframe_make_one_request_in_half_a_second() {
         }
         camera.shoot(w);
     });
-    let requests = world.shard.totals().keyframe_requests - before;
+    let requests = world.totals().keyframe_requests - before;
     let intervals = (world.now - start).as_millis() as u64 / 500;
     assert!(
         (1..=intervals + 1).contains(&requests),
@@ -260,7 +260,7 @@ fn sessions_end_by_silence_and_by_never_connecting_and_leave_nothing() {
     assert!(closed(PUBLISHER, Closed::Silent));
     assert!(closed(VIEWER, Closed::Silent));
     assert!(closed(VIEWER + 1, Closed::NeverConnected));
-    assert_eq!(world.shard.len(), (0, 0, 0));
+    assert_eq!(world.len(), (0, 0, 0));
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn garbage_is_counted_and_harms_nobody() {
     world.run(SECOND / 10, |_| {});
     let received = &world.clients[&VIEWER].received;
     assert_eq!(received.len() as u64, camera.layers[0].packets);
-    let drops = world.shard.totals().drops;
+    let drops = world.totals().drops;
     assert!(drops.get(Drop::UnknownSource) > 100);
     assert!(drops.get(Drop::RtpUnusable) > 100);
 }
@@ -292,7 +292,7 @@ fn garbage_is_counted_and_harms_nobody() {
 #[test]
 fn joins_and_leaves_leave_nothing_behind() {
     let (mut world, mut camera) = publisher_and_viewer(&[(None, 640)]);
-    let before = world.shard.len();
+    let before = world.len();
     for _ in 0..5 {
         for viewer in 1..=20 {
             world.viewer(VIEWER + viewer, &[Codec::Vp8]);
@@ -306,6 +306,6 @@ fn joins_and_leaves_leave_nothing_behind() {
         }
     }
     world.run(SECOND / 10, |w| camera.shoot(w));
-    assert_eq!(world.shard.len(), before);
+    assert_eq!(world.len(), before);
     assert_continuous(&world.clients[&VIEWER].received);
 }

@@ -9,9 +9,13 @@ use media::{Codec, EncodingId};
 use signaling::SessionId;
 
 use super::epoch;
+use crate::directory::Directory;
+use crate::egress::{SendRun, Sink};
 use crate::rtc::client::{Client, agreement};
 use crate::rtc::{Certificate, Peer, Transmit};
-use crate::shard::{Add, Command, Config, Event, Shard};
+use crate::shard::{Add, Command, Config, Event, Link, Shard};
+use crate::stats::{EncodingSnapshot, Totals, ViewerSnapshot};
+use crate::transport::{Context, Transport};
 
 const STEP: Duration = Duration::from_millis(1);
 
@@ -29,28 +33,64 @@ pub(crate) struct Weather {
 /// See the top of the file.
 pub(crate) struct World {
     pub(crate) now: Instant,
-    pub(crate) shard: Shard,
+    pub(crate) shards: Vec<Shard>,
+    pub(crate) directory: Directory,
     pub(crate) events: Vec<Event>,
     pub(crate) weather: Weather,
     pub(crate) clients: BTreeMap<u32, Client>,
+    /// Runs that went out since the start: source, destination, size and count of the datagrams.
+    pub(crate) runs: Vec<(SocketAddr, usize, usize)>,
     server: (Certificate, SocketAddr),
+    context: Context,
     certificate: Certificate,
     air: BTreeMap<(Instant, u64), Transmit>,
     sent: u64,
     seed: u64,
 }
 
+/// What shards send, cut up again as the kernel does it.
+#[derive(Default)]
+struct Wire {
+    datagrams: Vec<Transmit>,
+    runs: Vec<(SocketAddr, usize, usize)>,
+}
+
+impl Sink for Wire {
+    fn send(&mut self, bytes: &[u8], runs: &[SendRun]) {
+        for run in runs {
+            self.runs.push((run.destination, run.segment_size, run.segments()));
+            let segments = bytes[run.range.clone()].chunks(run.segment_size);
+            self.datagrams.extend(segments.map(|segment| Transmit {
+                source: run.source,
+                destination: run.destination,
+                contents: segment.to_vec(),
+            }));
+        }
+    }
+}
+
 impl World {
     pub(crate) fn new() -> Self {
+        Self::with_shards(1)
+    }
+
+    /// The kernel's hash over addresses is the client's port here: the shard is its remainder.
+    pub(crate) fn with_shards(count: usize) -> Self {
         let now = epoch();
         let certificate = || Certificate::generate(now).expect("the system has randomness");
+        let server = certificate();
+        let directory = Directory::default();
+        let shard = |index| Shard::new(Config::default(), index, directory.clone(), now);
         Self {
             now,
-            shard: Shard::new(Config::default(), now),
+            shards: (0..count).map(shard).collect(),
+            directory,
             events: Vec::new(),
             weather: Weather::default(),
             clients: BTreeMap::new(),
-            server: (certificate(), SocketAddr::from(([10, 0, 0, 1], 8080))),
+            runs: Vec::new(),
+            context: Context::new(&server).expect("libssl takes our certificate"),
+            server: (server, SocketAddr::from(([10, 0, 0, 1], 8080))),
             certificate: certificate(),
             air: BTreeMap::new(),
             sent: 0,
@@ -77,10 +117,13 @@ impl World {
         let server = (&self.server.0, self.server.1);
         let client = Client::new(&agreement, &self.certificate, server, address, self.now);
         self.clients.insert(number, client);
-        let peer = Box::new(Peer::new(&agreement, &self.server.0, self.now));
-        let add = Add { session: Self::id(number), agreement, peer };
-        let command = if send { Command::AddPublisher(add) } else { Command::AddViewer(add) };
-        self.command(command);
+        let link = if send {
+            Link::Publisher(Box::new(Peer::new(&agreement, &self.server.0, self.now)))
+        } else {
+            let transport = Transport::new(&self.context, &agreement, self.now);
+            Link::Viewer(Box::new(transport.expect("a sha-256 fingerprint")))
+        };
+        self.command(Command::Add(Box::new(Add { session: Self::id(number), agreement, link })));
     }
 
     pub(crate) fn attach(&mut self, viewer: u32, publisher: u32) {
@@ -88,8 +131,10 @@ impl World {
         self.command(Command::Attach { viewer, publisher });
     }
 
+    /// To the shard that is not its home, where there are more: that passes it on.
     pub(crate) fn command(&mut self, command: Command) {
-        self.shard.command(self.now, command);
+        let shard = (self.directory.home_of(&command) + 1) % self.shards.len();
+        self.shards[shard].command(self.now, command);
         self.collect();
     }
 
@@ -97,10 +142,38 @@ impl World {
         self.clients.get_mut(&number).expect("a known client")
     }
 
+    pub(crate) fn snapshot(&self, viewer: u32) -> Option<ViewerSnapshot> {
+        self.shards.iter().find_map(|s| s.viewer(Self::id(viewer), self.now))
+    }
+
+    pub(crate) fn encodings(&self, publisher: u32) -> Vec<EncodingSnapshot> {
+        self.shards.iter().find_map(|s| s.publisher(Self::id(publisher))).unwrap_or_default()
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        let mut sum = Totals::default();
+        self.shards.iter().for_each(|s| sum.merge(&s.totals()));
+        sum
+    }
+
+    /// Sessions, names and addresses that are known anywhere.
+    pub(crate) fn len(&self) -> (usize, usize, usize) {
+        let all = self.shards.iter().map(Shard::len);
+        let (sessions, ufrags, addresses) =
+            all.fold((0, 0, 0), |a, b| (a.0 + b.0, a.1 + b.1, a.2 + b.2));
+        let known = self.directory.len();
+        (sessions.max(known.0), ufrags.max(known.1), addresses)
+    }
+
     /// A datagram out of nowhere.
     pub(crate) fn inject(&mut self, source: SocketAddr, bytes: &[u8]) {
-        self.shard.receive(self.now, source, self.server.1, bytes);
+        self.receive(source, &mut bytes.to_vec());
         self.collect();
+    }
+
+    fn receive(&mut self, source: SocketAddr, bytes: &mut [u8]) {
+        let shard = usize::from(source.port()) % self.shards.len();
+        self.shards[shard].receive(self.now, source, self.server.1, bytes);
     }
 
     /// Lets time pass; `each` runs once per millisecond.
@@ -112,9 +185,6 @@ impl World {
             self.deliver();
             for client in self.clients.values_mut() {
                 client.handle_timeout(self.now);
-            }
-            if self.shard.poll_timeout().is_some_and(|due| due <= self.now) {
-                self.shard.handle_timeout(self.now);
             }
             self.collect();
         }
@@ -133,9 +203,9 @@ impl World {
 
     fn deliver(&mut self) {
         while let Some(entry) = self.air.first_entry().filter(|e| e.key().0 <= self.now) {
-            let Transmit { source, destination, contents } = entry.remove();
+            let Transmit { source, destination, mut contents } = entry.remove();
             if destination == self.server.1 {
-                self.shard.receive(self.now, source, destination, &contents);
+                self.receive(source, &mut contents);
                 continue;
             }
             let client = self.clients.values_mut().find(|c| c.address == destination);
@@ -143,18 +213,27 @@ impl World {
                 client.receive(self.now, source, &contents);
             }
         }
-        self.shard.flush(self.now);
     }
 
     fn collect(&mut self) {
-        let mut out: Vec<Transmit> = Vec::new();
+        let mut wire = Wire::default();
+        // Twice: what one shard tells another is done in the same millisecond.
+        for _ in 0..2 {
+            for index in 0..self.shards.len() {
+                let shard = &mut self.shards[index];
+                if shard.poll_timeout().is_some_and(|due| due <= self.now) {
+                    shard.handle_timeout(self.now, &mut wire);
+                }
+                shard.flush(self.now, &mut wire);
+                self.events.extend(std::iter::from_fn(|| shard.poll_event()));
+                while let Some((to, message)) = self.shards[index].poll_message() {
+                    self.shards[to].message(self.now, message);
+                }
+            }
+        }
+        let mut out: Vec<Transmit> = wire.datagrams;
+        self.runs.extend(wire.runs);
         out.extend(self.clients.values_mut().flat_map(Client::drain));
-        while let Some(transmit) = self.shard.poll_transmit() {
-            out.push(transmit);
-        }
-        while let Some(event) = self.shard.poll_event() {
-            self.events.push(event);
-        }
         for transmit in out {
             let fair = self.weather.inbound_only && transmit.source == self.server.1;
             let weather = if fair { Weather::default() } else { self.weather };

@@ -1,84 +1,115 @@
-//! One viewer: an audio and a video leg, each with its choice of encoding and its rewriting.
+//! One viewer: an audio and a video leg, each with its choice of encoding and its rewriting, and
+//! what the viewer says of them by RTCP.
 
 pub mod catch_up;
+pub mod header;
+mod leg;
 pub mod rewriter;
 pub mod selector;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use media::{Codec, EncodingId, Kind, RtpPacket, payload};
-use signaling::{Agreement, Payload};
+use media::{EncodingId, Kind};
+use signaling::{Agreement, SessionId};
 
-use self::rewriter::Rewriter;
-use self::selector::{Candidate, Selector, Verdict};
-use crate::publisher::encoding::Encoding;
-use crate::publisher::{Outgoing, Publisher};
-use crate::rtc::{Peer, Send};
-use crate::shard::Key;
-use crate::stats::{Drop, Rate, Sent, ViewerSnapshot};
+use self::leg::{Leg, Wire};
+use crate::egress::Egress;
+use crate::feed::{Batch, Feed};
+use crate::rtcp::{self, Packet, ReportBlock, SenderInfo, Writer};
+use crate::stats::{Drop, Drops, Rate, Sent, ViewerSnapshot};
+use crate::transport::Transport;
 
 /// A viewer plays if something was forwarded this short a time ago.
 const PLAYING: Duration = Duration::from_secs(1);
+/// Sender reports are what a viewer keeps lips and voice together by: the first ones come soon.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// The name by which audio and video are known to be of one source (RFC 3550 section 6.5.1).
+const CNAME: &str = signaling::CNAME;
+/// Room for two sender reports and their names.
+const REPORT: usize = 2 * (28 + 8 + 2 + CNAME.len() + 4);
+/// What a viewer that has just begun says of lost pictures may mean that it was not up yet.
+const BEGINNING: Duration = Duration::from_secs(3);
+/// How often it may begin anew for that.
+const RESTARTS: u8 = 3;
+/// RTCP datagrams a second that are listened to; Chromium sends about twenty, more under loss.
+const MAX_RTCP: u32 = 200;
+/// Retransmissions may cost as much as the media itself, and this much at once.
+const REPAIR_BURST: u64 = 256 * 1024;
 
 /// One viewer.
 #[derive(Debug)]
 pub struct Viewer {
     /// Whom it watches.
-    pub publisher: Option<Key>,
+    pub publisher: Option<SessionId>,
     /// Media can flow.
     pub connected: bool,
     legs: Vec<Leg>,
     wanted: Option<EncodingId>,
+    /// The next transport-wide sequence number.
+    sequence: u16,
     sent: Sent,
     bitrate: Rate,
     last_sent: Option<Instant>,
-    feedback: (Option<f32>, Option<Duration>),
+    next_report: Option<Instant>,
+    loss: Option<f32>,
+    rtt: Option<Duration>,
+    beginning: Beginning,
+    limits: Limits,
 }
 
+/// The first seconds of a picture.
+#[derive(Debug, Default)]
+struct Beginning {
+    /// When the first keyframe went out, and the transport-wide number of its first packet.
+    since: Option<(Instant, u16)>,
+    /// The client has said what came of it.
+    confirmed: bool,
+    restarts: u8,
+}
+
+/// What one viewer may cost.
 #[derive(Debug)]
-struct Leg {
-    kind: Kind,
-    payloads: Vec<Payload>,
-    /// What the publisher sends and the payload type that this viewer knows it by.
-    route: Option<(Payload, Option<u8>)>,
-    selector: Selector,
-    rewriter: Rewriter,
+struct Limits {
+    /// Bytes that retransmissions may still use.
+    repair: u64,
+    /// RTCP datagrams that are still listened to in this second.
+    rtcp: u32,
+}
+
+/// What a viewer's RTCP asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// A keyframe of this encoding.
+    pub keyframe: Option<usize>,
+    /// What went out because of it: retransmissions are not counted as media.
+    pub repaired: u64,
 }
 
 impl Viewer {
     /// A viewer that may receive what `agreement` says.
     pub fn new(agreement: &Agreement) -> Self {
-        let leg = |m: &signaling::Media| {
-            let ssrcs = m.local_ssrcs?;
-            Some(Leg {
-                kind: m.kind,
-                payloads: m.payloads.clone(),
-                route: None,
-                selector: Selector::default(),
-                // The SSRC is random, so are its low bits.
-                rewriter: Rewriter::new(ssrcs.main as u16),
-            })
-        };
         Self {
             publisher: None,
             connected: false,
-            legs: agreement.media.iter().filter_map(leg).collect(),
+            legs: agreement.media.iter().filter_map(Leg::new).collect(),
             wanted: None,
+            sequence: 0,
             sent: Sent::default(),
             bitrate: Rate::default(),
             last_sent: None,
-            feedback: (None, None),
+            next_report: None,
+            loss: None,
+            rtt: None,
+            beginning: Beginning::default(),
+            limits: Limits { repair: REPAIR_BURST, rtcp: MAX_RTCP },
         }
     }
 
-    /// Watches another publisher from its next keyframe on.
-    pub fn attach(&mut self, publisher: Option<Key>) {
+    /// Watches another publisher.
+    pub fn attach(&mut self, publisher: Option<SessionId>) {
         self.publisher = publisher;
-        for leg in &mut self.legs {
-            leg.route = None;
-            leg.selector = Selector::default();
-        }
+        self.beginning = Beginning::default();
+        self.legs.iter_mut().for_each(Leg::detach);
     }
 
     /// Chooses an encoding by its name; `None`: the highest.
@@ -86,12 +117,14 @@ impl Viewer {
         self.wanted = encoding;
     }
 
-    /// Chooses anew among what the publisher has; returns the encodings whose keyframe is awaited.
-    pub fn choose(&mut self, publisher: &Publisher) -> impl Iterator<Item = usize> + '_ {
+    /// Chooses anew among what the publisher has, and begins with what is in its ring.
+    pub fn choose(&mut self, now: Instant, feed: &Feed) {
         for leg in &mut self.legs {
-            leg.choose(publisher, self.wanted);
+            leg.choose(feed, self.wanted);
+            if self.connected {
+                leg.start(now, feed, self.rtt);
+            }
         }
-        self.awaited()
     }
 
     /// The encodings whose keyframe this viewer waits for.
@@ -99,153 +132,229 @@ impl Viewer {
         self.legs.iter().filter(|l| l.kind == Kind::Video).filter_map(|l| l.selector.awaits())
     }
 
-    /// The encodings of which the viewer asks for a keyframe: the one it sees, else what it awaits.
-    pub fn shown(&self) -> Option<usize> {
+    /// The encoding of which the viewer asks for a keyframe: the one it sees, else what it awaits.
+    fn shown(&self) -> Option<usize> {
         let video = self.legs.iter().find(|l| l.kind == Kind::Video)?;
         video.selector.current().or(video.selector.awaits())
     }
 
-    /// What receiver reports said. The worst leg counts.
-    pub fn feedback(&mut self, kind: Kind, loss: Option<f32>, rtt: Option<Duration>) {
-        if kind == Kind::Video || self.legs.len() == 1 {
-            self.feedback = (loss.or(self.feedback.0), rtt.or(self.feedback.1));
-        } else {
-            self.feedback.1 = self.feedback.1.or(rtt);
+    /// Sends what one wake brought. `feed` has it in its rings already.
+    pub(crate) fn forward(
+        &mut self,
+        now: Instant,
+        batch: &Batch,
+        feed: &Feed,
+        transport: &mut Transport,
+        egress: &mut Egress,
+        drops: &mut Drops,
+    ) -> Sent {
+        if !self.connected {
+            drops.add(Drop::NotConnected, batch.packets.len() as u64);
+            return Sent::default();
+        }
+        let before = self.sequence;
+        let mut sent = Sent::default();
+        let mut wire = Wire { transport, egress, sequence: &mut self.sequence };
+        for packet in &batch.packets {
+            let leg = self.legs.iter_mut().find(|l| l.kind == packet.kind);
+            match leg.ok_or(Drop::NoCommonCodec).and_then(|l| l.forward(packet, feed, &mut wire)) {
+                Ok(more) => sent += more,
+                Err(reason) => drops.count(reason),
+            }
+        }
+        if self.legs.iter().any(Leg::replays) {
+            for leg in &mut self.legs {
+                sent += leg.pump(now, feed, &mut wire);
+            }
+        }
+        self.note(now, before, sent);
+        sent
+    }
+
+    /// Goes on with a backlog.
+    pub(crate) fn pump(
+        &mut self,
+        now: Instant,
+        feed: &Feed,
+        transport: &mut Transport,
+        egress: &mut Egress,
+    ) -> Sent {
+        let before = self.sequence;
+        let mut wire = Wire { transport, egress, sequence: &mut self.sequence };
+        let legs = self.legs.iter_mut();
+        let sent = legs.fold(Sent::default(), |sum, leg| sum + leg.pump(now, feed, &mut wire));
+        self.note(now, before, sent);
+        sent
+    }
+
+    fn note(&mut self, now: Instant, sequence: u16, sent: Sent) {
+        if sent.packets == 0 {
+            return;
+        }
+        self.sent += sent;
+        self.last_sent = Some(now);
+        self.next_report.get_or_insert(now);
+        let video = |l: &Leg| l.kind == Kind::Video && l.selector.current().is_some();
+        if self.beginning.since.is_none() && self.legs.iter().any(video) {
+            self.beginning.since = Some((now, sequence));
         }
     }
 
-    /// Sends a packet, if this viewer gets it now, and those that overtook it if it is the viewer's
-    /// first of its encoding. `encodings`: the publisher's.
-    ///
-    /// # Errors
-    /// The reason why it does not.
-    pub fn forward(
+    /// When [`Viewer::report`] or [`Viewer::pump`] is due.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.legs.iter().filter_map(Leg::deadline).chain(self.next_report).min()
+    }
+
+    /// Sends the sender reports if they are due. `ntp`: the wall clock now.
+    pub(crate) fn report(
         &mut self,
-        outgoing: &Outgoing,
-        encodings: &[Encoding],
-        peer: &mut Peer,
-    ) -> Result<Sent, Drop> {
-        let Outgoing { encoding, kind, start, arrived, packet } = outgoing;
-        let leg = self.legs.iter_mut().find(|l| l.kind == *kind).ok_or(Drop::NoCommonCodec)?;
-        if !self.connected {
-            return Err(Drop::NotConnected);
+        now: Instant,
+        ntp: u64,
+        transport: &mut Transport,
+        egress: &mut Egress,
+    ) {
+        if self.next_report.is_none_or(|due| now < due) {
+            return;
         }
-        let (codec, pt) = match &leg.route {
-            Some((payload, Some(pt))) => (payload.codec, *pt),
-            Some((_, None)) => return Err(Drop::NoCommonCodec),
-            None => return Err(Drop::AwaitingKeyframe),
-        };
-        let switch = match leg.selector.judge(*encoding, *start) {
-            Verdict::Forward => false,
-            Verdict::Switch => {
-                leg.rewriter.switch(packet, codec.clock_rate());
-                true
-            }
-            Verdict::Drop(reason) => return Err(reason),
-        };
-        let mut sent = leg.send(packet, (codec, pt), peer).ok_or(Drop::Late)?;
-        if switch && let Some(encoding) = encodings.get(*encoding) {
-            for packet in encoding.overtakers(*arrived, packet.seq) {
-                sent += leg.send(packet, (codec, pt), peer).unwrap_or_default();
+        self.next_report = Some(now + REPORT_INTERVAL);
+        let mut buffer = [0; REPORT];
+        let mut writer = Writer::new(&mut buffer);
+        for leg in &self.legs {
+            let Some(rtp_timestamp) = leg.timestamp_at(now) else { continue };
+            let info = SenderInfo {
+                ntp,
+                rtp_timestamp,
+                // Counts wrap by RFC 3550 section 6.4.1.
+                packets: leg.sent.packets as u32,
+                octets: leg.sent.bytes as u32,
+            };
+            let report = writer.sender_report(leg.ssrc(), &info, &[]);
+            // There is room for two legs, and an agreement has no more.
+            let _ = report.and_then(|()| writer.cname(leg.ssrc(), CNAME));
+        }
+        if !writer.is_empty() {
+            transport.seal_rtcp(writer.written(), egress);
+        }
+    }
+
+    /// What the viewer says. `ntp`: the wall clock now.
+    pub(crate) fn listen(
+        &mut self,
+        (now, ntp): (Instant, u64),
+        compound: &[u8],
+        feed: Option<&Feed>,
+        transport: &mut Transport,
+        egress: &mut Egress,
+        drops: &mut Drops,
+    ) -> Asked {
+        let mut asked = Asked::default();
+        if self.limits.rtcp == 0 {
+            drops.count(Drop::RtcpFlood);
+            return asked;
+        }
+        self.limits.rtcp -= 1;
+        for packet in rtcp::packets(compound) {
+            match packet {
+                Packet::ReceiverReport { blocks, .. } | Packet::SenderReport { blocks, .. } => {
+                    blocks.for_each(|block| self.reported(rtcp::ntp_middle(ntp), &block));
+                }
+                Packet::Nack { media_ssrc, seqs } => {
+                    let Some(feed) = feed else { continue };
+                    let mut wire = Wire { transport, egress, sequence: &mut self.sequence };
+                    let Some(leg) = self.legs.iter_mut().find(|l| l.ssrc() == media_ssrc) else {
+                        drops.count(Drop::RepairUnknown);
+                        continue;
+                    };
+                    leg.lost(now);
+                    for seq in seqs {
+                        if self.limits.repair == 0 {
+                            drops.count(Drop::RepairLimit);
+                            continue;
+                        }
+                        match leg.repair(seq, feed, &mut wire) {
+                            Some(bytes) => {
+                                asked.repaired += 1;
+                                self.limits.repair = self.limits.repair.saturating_sub(bytes);
+                            }
+                            None => drops.count(Drop::RepairUnknown),
+                        }
+                    }
+                }
+                Packet::Pli { .. } | Packet::Fir { .. } => {
+                    if !self.begin_anew(now, feed) {
+                        asked.keyframe = self.shown();
+                    }
+                }
+                Packet::TransportCc(cc) => {
+                    self.arrived(now, &cc, feed);
+                    self.legs.iter_mut().for_each(|leg| leg.feedback(now, &cc));
+                }
+                Packet::Malformed => drops.count(Drop::RtcpMalformed),
+                Packet::Remb { .. } | Packet::Bye | Packet::Other => {}
             }
         }
-        self.sent += sent;
-        self.last_sent = Some(packet.arrival);
-        Ok(sent)
+        asked
+    }
+
+    /// The worst leg counts: video where there is one.
+    fn reported(&mut self, now: u32, block: &ReportBlock) {
+        let Some(leg) = self.legs.iter_mut().find(|l| l.ssrc() == block.ssrc) else { return };
+        if leg.kind == Kind::Video || self.legs.len() == 1 {
+            self.loss = Some(f32::from(block.fraction_lost) / 256.0);
+        }
+        self.rtt = rtcp::rtt(now, block).or(self.rtt);
+    }
+
+    /// Media that is sent before the client is up is lost: the first feedback shows it.
+    fn arrived(&mut self, now: Instant, cc: &rtcp::TransportCc<'_>, feed: Option<&Feed>) {
+        let Some((_, first)) = self.beginning.since else { return };
+        if std::mem::replace(&mut self.beginning.confirmed, true) {
+            return;
+        }
+        let came = cc.arrivals().any(|(seq, at)| seq == first && at.is_some());
+        if !came {
+            self.begin_anew(now, feed);
+        }
+    }
+
+    /// Sends the keyframe of the beginning again; false if the beginning is over.
+    fn begin_anew(&mut self, now: Instant, feed: Option<&Feed>) -> bool {
+        let Some((since, _)) = self.beginning.since else { return false };
+        let over = now.saturating_duration_since(since) > BEGINNING;
+        let Some(feed) = feed.filter(|_| !over && self.beginning.restarts < RESTARTS) else {
+            return false;
+        };
+        self.beginning.restarts += 1;
+        self.beginning.since = Some((since, self.sequence));
+        self.beginning.confirmed = false;
+        let legs = self.legs.iter_mut().filter(|l| l.kind == Kind::Video);
+        legs.fold(false, |any, leg| leg.restart(now, feed) || any)
     }
 
     /// To be called about once a second.
     pub fn update_rates(&mut self, now: Instant) {
         self.bitrate.update(now, self.sent.bytes);
+        let more = self.bitrate.per_second() as u64 + REPAIR_BURST / 4;
+        self.limits.repair = (self.limits.repair + more).min(REPAIR_BURST.max(more));
+        self.limits.rtcp = MAX_RTCP;
     }
 
     /// As the API shows it.
-    pub fn snapshot(&self, publisher: Option<&Publisher>, now: Instant) -> ViewerSnapshot {
+    pub fn snapshot(&self, feed: Option<&Feed>, now: Instant) -> ViewerSnapshot {
         let video = self.legs.iter().find(|l| l.kind == Kind::Video);
-        let layer = video.and_then(|l| l.selector.current()).zip(publisher);
+        let layer = video.and_then(|l| l.selector.current()).zip(feed);
         let recently = |t: Instant| now.saturating_duration_since(t) < PLAYING;
         ViewerSnapshot {
             connected: self.connected,
             playing: self.last_sent.is_some_and(recently),
-            layer: layer.and_then(|(index, p)| p.encodings.get(index)).map(|e| e.id),
+            layer: layer.and_then(|(index, f)| f.encodings.get(index)).map(|e| e.info.id),
             wanted: self.wanted,
             bitrate_bps: (self.bitrate.per_second() * 8.0) as u64,
             packets: self.sent.packets,
             bytes: self.sent.bytes,
-            loss: self.feedback.0,
-            rtt: self.feedback.1,
-            missing: self.legs.iter().find_map(|l| match &l.route {
-                Some((payload, None)) => Some(payload.codec),
-                _ => None,
-            }),
+            loss: self.loss,
+            rtt: self.rtt,
+            missing: self.legs.iter().find_map(Leg::missing),
         }
     }
-}
-
-impl Leg {
-    /// `None` if the packet lies before the switch.
-    fn send(
-        &mut self,
-        packet: &RtpPacket,
-        (codec, pt): (Codec, u8),
-        peer: &mut Peer,
-    ) -> Option<Sent> {
-        let header = self.rewriter.rewrite(packet)?;
-        let patched = match header.ids {
-            // VP8 ids are patched while the packet is sealed; VP9 needs a payload of its own, but
-            // only after a switch.
-            Some(ids) if codec == Codec::Vp9 => {
-                let mut bytes = packet.payload.to_vec();
-                payload::write_ids(codec, &mut bytes, ids);
-                Some(Arc::from(bytes))
-            }
-            _ => None,
-        };
-        peer.send(Send {
-            kind: self.kind,
-            pt,
-            seq: header.seq,
-            timestamp: header.timestamp,
-            marker: packet.marker,
-            time: packet.time,
-            payload: patched.as_ref().unwrap_or(&packet.payload),
-            vp8: header.ids.filter(|_| codec == Codec::Vp8),
-            extensions: packet.extensions,
-        });
-        Some(Sent { packets: 1, bytes: packet.payload.len() as u64 })
-    }
-
-    fn choose(&mut self, publisher: &Publisher, wanted: Option<EncodingId>) {
-        let candidates: Vec<Candidate> = publisher
-            .encodings
-            .iter()
-            .enumerate()
-            .filter(|(_, e)| e.kind == self.kind)
-            .map(|(index, e)| Candidate { index, id: e.id, active: e.active, rank: e.rank() })
-            .collect();
-        let wanted = wanted.filter(|_| self.kind == Kind::Video);
-        let Some((index, _)) = selector::choose(&candidates, wanted, self.selector.current())
-        else {
-            return;
-        };
-        self.selector.aim(Some(index));
-        let payload = &publisher.encodings[index].payload;
-        if self.route.as_ref().is_none_or(|(known, _)| known != payload) {
-            if self.route.as_ref().is_some_and(|(known, _)| known.codec != payload.codec) {
-                self.selector.restart();
-            }
-            self.route = Some((payload.clone(), payload_type(&self.payloads, payload)));
-        }
-    }
-}
-
-/// The viewer's payload type for what the publisher sends: for H.264 the one of the same profile
-/// where there is one, since a decoder may be chosen by it.
-fn payload_type(offered: &[Payload], sent: &Payload) -> Option<u8> {
-    let profile = |p: &Payload| {
-        p.parameter("profile-level-id").and_then(|id| id.get(..4)).map(str::to_ascii_lowercase)
-    };
-    let same_codec = || offered.iter().filter(|p| p.codec == sent.codec);
-    let exact = same_codec().find(|p| profile(p) == profile(sent));
-    exact.or_else(|| same_codec().next()).map(|p| p.pt)
 }

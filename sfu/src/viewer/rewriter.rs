@@ -1,10 +1,19 @@
 //! One continuous stream out of many: sequence numbers, timestamps and picture ids (RFC 7741,
-//! RFC 9628) go on without a gap when the viewer is switched to another encoding or publisher.
+//! RFC 9628) go on without a gap when the viewer is switched to another encoding or publisher, or
+//! begins in the middle of a group of pictures. What a packet becomes follows from its [`Map`]
+//! alone, so that a retransmission is the same packet again.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
-use media::RtpPacket;
 use media::payload::PictureIds;
+use media::{Codec, RtpPacket};
+
+/// Switches that are remembered: a NACK for a packet of before the last one is answered too.
+const MAPS: usize = 4;
+/// A backlog's time is squeezed by this: 33 ms between pictures become 1 ms, so that a decoder shows
+/// the newest as soon as it has it.
+const SQUEEZE: u32 = 32;
 
 /// The header of the packet as this viewer sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,81 +26,207 @@ pub struct Header {
     pub ids: Option<PictureIds>,
 }
 
+/// What goes out, from a switch on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Index of the encoding.
+    pub encoding: usize,
+    /// Its codec.
+    pub codec: Codec,
+    /// The viewer's payload type for it.
+    pub pt: u8,
+    /// The viewer's payload type for its retransmissions.
+    pub rtx: Option<u8>,
+}
+
+/// How an encoding, from one packet on, maps onto what the viewer sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Map {
+    /// What goes out.
+    pub target: Target,
+    /// First packet after the switch, in and out.
+    first_in: u64,
+    first_out: u64,
+    /// Something went out before the first packet: its parameter sets.
+    prefix: bool,
+    timestamp: u32,
+    /// Packets before this sequence number are backlog: their time is squeezed towards this timestamp.
+    edge: (u64, u32),
+    picture_id: u16,
+    tl0_pic_idx: u8,
+}
+
+/// What an outgoing sequence number stood for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The packet with this incoming sequence number.
+    Packet(u64),
+    /// The parameter sets before the packet with this incoming sequence number.
+    Prefix(u64),
+}
+
 /// Rewrites one track of one viewer.
 #[derive(Debug)]
 pub struct Rewriter {
     next_seq: u64,
-    /// The last packet that went out, by sequence number.
-    last: Option<Last>,
-    map: Map,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Last {
-    timestamp: u32,
-    time: Instant,
+    /// The newest switch is the first.
+    maps: VecDeque<Map>,
+    /// The outgoing timestamp of the newest packet and when it was captured.
+    clock: Option<(u32, Instant)>,
+    /// The highest timestamp that went out: a backlog's lies before the clock's.
+    newest: Option<u32>,
     ids: PictureIds,
-}
-
-/// How the encoding that is shown maps onto what the viewer sees.
-#[derive(Clone, Copy, Debug, Default)]
-struct Map {
-    /// First packet after the switch, in and out.
-    first_in: u64,
-    first_out: u64,
-    timestamp: u32,
-    picture_id: u16,
-    tl0_pic_idx: u8,
 }
 
 impl Rewriter {
     /// `first`: random, below 2^15, so that the rollover count of SRTP cannot be guessed wrong
     /// when the first packets are lost (RFC 3711 section 3.3.1).
     pub fn new(first: u16) -> Self {
-        Self { next_seq: u64::from(first & 0x7fff), last: None, map: Map::default() }
+        Self {
+            next_seq: u64::from(first & 0x7fff),
+            maps: VecDeque::with_capacity(MAPS),
+            clock: None,
+            newest: None,
+            ids: PictureIds::default(),
+        }
     }
 
-    /// From `packet` on, another encoding follows: aligns it with what went out before.
-    pub fn switch(&mut self, packet: &RtpPacket, clock_rate: u32) {
-        let mut map = Map { first_in: packet.seq, first_out: self.next_seq, ..Map::default() };
-        if let Some(last) = self.last {
-            let elapsed = packet.time.saturating_duration_since(last.time).as_secs_f64();
-            let ticks = ((elapsed * f64::from(clock_rate)) as u64 as u32).max(1);
-            map.timestamp = last.timestamp.wrapping_add(ticks).wrapping_sub(packet.timestamp);
-            let ids = packet.info.ids;
-            if let (Some(before), Some(now)) = (last.ids.picture_id, ids.picture_id) {
-                map.picture_id = before.wrapping_add(1).wrapping_sub(now);
-            }
-            if let (Some(before), Some(now)) = (last.ids.tl0_pic_idx, ids.tl0_pic_idx) {
-                map.tl0_pic_idx = before.wrapping_add(1).wrapping_sub(now);
-            }
+    /// From `packet` on, something else follows: aligns it with what went out before.
+    pub fn switch(&mut self, target: Target, packet: &RtpPacket, prefix: bool) {
+        self.begin(target, packet, packet, prefix);
+    }
+
+    /// As [`Rewriter::switch`], with a backlog: `first` is its first packet, `edge` the newest.
+    /// `prefix`: parameter sets go out before it.
+    pub fn begin(&mut self, target: Target, first: &RtpPacket, edge: &RtpPacket, prefix: bool) {
+        let mut map = Map {
+            target,
+            first_in: first.seq,
+            first_out: self.next_seq,
+            prefix,
+            timestamp: 0,
+            edge: (edge.seq, edge.timestamp),
+            picture_id: 0,
+            tl0_pic_idx: 0,
+        };
+        if let Some((timestamp, time)) = self.clock {
+            let elapsed = edge.time.saturating_duration_since(time).as_secs_f64();
+            let ticks = (elapsed * f64::from(target.codec.clock_rate())) as u64 as u32;
+            map.timestamp = timestamp.wrapping_add(ticks).wrapping_sub(edge.timestamp);
         }
-        self.map = map;
+        // Time never stands still or goes back.
+        let out = map.timestamp(first);
+        if let Some(behind) = self.newest.map(|newest| newest.wrapping_add(1).wrapping_sub(out))
+            && behind.cast_signed() > 0
+        {
+            map.timestamp = map.timestamp.wrapping_add(behind);
+        }
+        let ids = first.info.ids;
+        if let (Some(before), Some(now)) = (self.ids.picture_id, ids.picture_id) {
+            map.picture_id = before.wrapping_add(1).wrapping_sub(now);
+        }
+        if let (Some(before), Some(now)) = (self.ids.tl0_pic_idx, ids.tl0_pic_idx) {
+            map.tl0_pic_idx = before.wrapping_add(1).wrapping_sub(now);
+        }
+        self.next_seq += u64::from(prefix);
+        self.maps.truncate(MAPS - 1);
+        self.maps.push_front(map);
     }
 
     /// The header for `packet`; `None` if it lies before the switch.
     pub fn rewrite(&mut self, packet: &RtpPacket) -> Option<Header> {
-        let map = self.map;
-        let seq = map.first_out + packet.seq.checked_sub(map.first_in)?;
-        let timestamp = packet.timestamp.wrapping_add(map.timestamp);
-        let ids = map.ids(packet.info.ids);
-        if seq >= self.next_seq {
-            self.next_seq = seq + 1;
+        let map = self.maps.front()?;
+        let header = map.header(packet)?;
+        if header.seq >= self.next_seq {
+            self.next_seq = header.seq + 1;
             // Ids are kept from before where this packet carries none (audio, H.264 after VP8).
-            let before = self.last.map_or_else(PictureIds::default, |l| l.ids);
-            let ids = PictureIds {
-                picture_id: ids.picture_id.or(before.picture_id),
+            let ids = map.ids(packet.info.ids);
+            self.ids = PictureIds {
+                picture_id: ids.picture_id.or(self.ids.picture_id),
                 long: ids.long,
-                tl0_pic_idx: ids.tl0_pic_idx.or(before.tl0_pic_idx),
+                tl0_pic_idx: ids.tl0_pic_idx.or(self.ids.tl0_pic_idx),
             };
-            self.last = Some(Last { timestamp, time: packet.time, ids });
+            self.clock = Some((packet.timestamp.wrapping_add(map.timestamp), packet.time));
+            let later = |newest: u32| header.timestamp.wrapping_sub(newest).cast_signed() > 0;
+            if self.newest.is_none_or(later) {
+                self.newest = Some(header.timestamp);
+            }
         }
-        let moved = map.picture_id != 0 || map.tl0_pic_idx != 0;
-        Some(Header { seq, timestamp, ids: moved.then_some(ids) })
+        Some(header)
+    }
+
+    /// The newest switch.
+    pub fn map(&self) -> Option<&Map> {
+        self.maps.front()
+    }
+
+    /// What went out before is not found any more: its publisher is another one's now.
+    pub fn forget(&mut self) {
+        self.maps.clear();
+    }
+
+    /// What went out under the sequence number whose low bits are `seq`, and how it was mapped.
+    pub fn origin(&self, seq: u16) -> Option<(Map, Origin)> {
+        let newest = self.next_seq.checked_sub(1)?;
+        let back = (newest as u16).wrapping_sub(seq);
+        // Further back than half the circle is ahead: never sent.
+        if back > u16::MAX / 2 {
+            return None;
+        }
+        let seq = newest.checked_sub(u64::from(back))?;
+        let map = self.maps.iter().find(|m| m.first_out <= seq)?;
+        let step = seq - map.first_out;
+        let origin = match step.checked_sub(u64::from(map.prefix)) {
+            Some(step) => Origin::Packet(map.first_in + step),
+            None => Origin::Prefix(map.first_in),
+        };
+        Some((*map, origin))
+    }
+
+    /// The outgoing timestamp that stands for `now`, for a sender report.
+    pub fn timestamp_at(&self, now: Instant) -> Option<u32> {
+        let (timestamp, time) = self.clock?;
+        let clock_rate = self.maps.front()?.target.codec.clock_rate();
+        let ticks =
+            |d: std::time::Duration| (d.as_secs_f64() * f64::from(clock_rate)) as u64 as u32;
+        Some(match now.checked_duration_since(time) {
+            Some(later) => timestamp.wrapping_add(ticks(later)),
+            None => timestamp.wrapping_sub(ticks(time.saturating_duration_since(now))),
+        })
     }
 }
 
 impl Map {
+    /// True for the packet that the switch happened at.
+    pub fn is_first(&self, packet: &RtpPacket) -> bool {
+        self.first_in == packet.seq
+    }
+
+    /// The header that `packet` has under this map; `None` if it lies before it.
+    pub fn header(&self, packet: &RtpPacket) -> Option<Header> {
+        let step = packet.seq.checked_sub(self.first_in)?;
+        let seq = self.first_out + u64::from(self.prefix) + step;
+        let moved = self.picture_id != 0 || self.tl0_pic_idx != 0;
+        let ids = moved.then(|| self.ids(packet.info.ids));
+        Some(Header { seq, timestamp: self.timestamp(packet), ids })
+    }
+
+    /// The header of the parameter sets before the first packet of this map.
+    pub fn prefix(&self, first: &RtpPacket) -> Header {
+        Header { seq: self.first_out, timestamp: self.timestamp(first), ids: None }
+    }
+
+    fn timestamp(&self, packet: &RtpPacket) -> u32 {
+        let (seq, edge) = self.edge;
+        let ahead = edge.wrapping_sub(packet.timestamp);
+        let squeezed = if packet.seq < seq && ahead.cast_signed() > 0 {
+            edge.wrapping_sub(ahead / SQUEEZE)
+        } else {
+            packet.timestamp
+        };
+        squeezed.wrapping_add(self.timestamp)
+    }
+
     fn ids(&self, ids: PictureIds) -> PictureIds {
         let mask = if ids.long { 0x7fff } else { 0x7f };
         PictureIds {
@@ -109,6 +244,10 @@ mod tests {
     use super::*;
     use crate::test::{epoch, packet};
 
+    fn target(encoding: usize) -> Target {
+        Target { encoding, codec: Codec::Vp8, pt: 96, rtx: None }
+    }
+
     #[test]
     fn a_switch_continues_everything() {
         let start = epoch();
@@ -116,13 +255,13 @@ mod tests {
         let mut first = packet(5_000, 1_000_000, start);
         first.info.ids =
             PictureIds { picture_id: Some(32_767), long: true, tl0_pic_idx: Some(255) };
-        rewriter.switch(&first, 90_000);
+        rewriter.switch(target(0), &first, false);
         let out = rewriter.rewrite(&first).expect("the first packet maps");
         assert_eq!((out.seq, out.timestamp, out.ids), (100, 1_000_000, None));
 
         let mut other = packet(9, 77, start + Duration::from_millis(40));
         other.info.ids = PictureIds { picture_id: Some(5), long: true, tl0_pic_idx: Some(9) };
-        rewriter.switch(&other, 90_000);
+        rewriter.switch(target(1), &other, false);
         let out = rewriter.rewrite(&other).expect("the first packet after the switch maps");
         assert_eq!((out.seq, out.timestamp), (101, 1_003_600));
         let ids = PictureIds { picture_id: Some(0), long: true, tl0_pic_idx: Some(0) };
@@ -139,14 +278,14 @@ mod tests {
     fn gaps_and_reordering_are_passed_on_as_they_are() {
         let start = epoch();
         let mut rewriter = Rewriter::new(0);
-        rewriter.switch(&packet(10, 0, start), 90_000);
+        rewriter.switch(target(0), &packet(10, 0, start), false);
         let seqs: Vec<u64> = [10, 12, 11, 15]
             .into_iter()
             .filter_map(|seq| rewriter.rewrite(&packet(seq, 0, start)))
             .map(|h| h.seq)
             .collect();
         assert_eq!(seqs, [0, 2, 1, 5]);
-        rewriter.switch(&packet(500, 0, start), 90_000);
+        rewriter.switch(target(0), &packet(500, 0, start), false);
         assert_eq!(rewriter.rewrite(&packet(500, 0, start)).map(|h| h.seq), Some(6));
     }
 
@@ -154,10 +293,65 @@ mod tests {
     fn time_never_stands_still_or_goes_back_at_a_switch() {
         let start = epoch() + Duration::from_secs(10);
         let mut rewriter = Rewriter::new(0);
-        rewriter.switch(&packet(1, 500, start), 90_000);
+        rewriter.switch(target(0), &packet(1, 500, start), false);
         rewriter.rewrite(&packet(1, 500, start));
         let earlier = packet(1, 90, start - Duration::from_secs(1));
-        rewriter.switch(&earlier, 90_000);
+        rewriter.switch(target(1), &earlier, false);
         assert_eq!(rewriter.rewrite(&earlier).map(|h| h.timestamp), Some(501));
+    }
+
+    /// 30 pictures a second from `seq` on, one packet each.
+    fn pictures(seq: u64, count: u64, start: Instant) -> Vec<RtpPacket> {
+        let one =
+            |i: u64| packet(seq + i, (i as u32) * 3000, start + Duration::from_micros(i * 33_333));
+        (0..count).map(one).collect()
+    }
+
+    #[test]
+    fn a_backlog_ends_at_the_live_pictures_own_time() {
+        let start = epoch();
+        let gop = pictures(1000, 121, start);
+        let mut rewriter = Rewriter::new(7);
+        rewriter.begin(target(0), &gop[0], &gop[90], true);
+        assert_eq!(rewriter.map().map(|m| m.prefix(&gop[0]).seq), Some(7));
+        let out: Vec<Header> = gop.iter().filter_map(|p| rewriter.rewrite(p)).collect();
+        assert_eq!(out[0].seq, 8, "after its parameter sets");
+        let steps: Vec<u32> = out.windows(2).map(|w| w[1].timestamp - w[0].timestamp).collect();
+        assert!(steps[..90].iter().all(|s| (90..=96).contains(s)), "1 ms apart: {steps:?}");
+        assert!(steps[90..].iter().all(|s| *s == 3000), "live ones as they are");
+        assert_eq!(out[90].timestamp, gop[90].timestamp);
+    }
+
+    #[test]
+    fn a_packet_is_found_by_the_number_it_went_out_with_across_switches_and_wraps() {
+        let start = epoch();
+        let mut rewriter = Rewriter::new(0x7fff);
+        rewriter.begin(target(0), &packet(10, 0, start), &packet(70_000, 9000, start), true);
+        let sent: Vec<(u64, Header)> = (10..70_010)
+            .filter_map(|seq| Some((seq, rewriter.rewrite(&packet(seq, 9000, start))?)))
+            .collect();
+        let (seq, header) = sent[sent.len() - 300];
+        let (map, origin) = rewriter.origin(header.seq as u16).expect("it went out");
+        assert_eq!(origin, Origin::Packet(seq));
+        assert_eq!(map.header(&packet(seq, 9000, start)), Some(header));
+        let last = sent[sent.len() - 1].1.seq;
+        rewriter.switch(target(2), &packet(5, 0, start), true);
+        rewriter.rewrite(&packet(5, 0, start));
+        let before = rewriter.origin(last as u16).expect("of before the switch");
+        assert_eq!((before.0.target.encoding, before.1), (0, Origin::Packet(70_009)));
+        let prefix = rewriter.origin((last + 1) as u16).expect("the parameter sets");
+        assert_eq!((prefix.0.target.encoding, prefix.1), (2, Origin::Prefix(5)));
+        assert_eq!(rewriter.origin((last + 3) as u16), None, "never sent yet");
+    }
+
+    #[test]
+    fn a_report_says_which_timestamp_is_now() {
+        let start = epoch();
+        let mut rewriter = Rewriter::new(0);
+        assert_eq!(rewriter.timestamp_at(start), None);
+        rewriter.switch(target(0), &packet(1, 500, start), false);
+        rewriter.rewrite(&packet(1, 500, start));
+        let later = start + Duration::from_millis(100);
+        assert_eq!(rewriter.timestamp_at(later), Some(9_500));
     }
 }

@@ -91,6 +91,11 @@ impl Selector {
         self.target = target;
     }
 
+    /// This encoding is shown from now on, by what is in its ring.
+    pub fn show(&mut self, index: usize) {
+        self.current = Some(index);
+    }
+
     /// The same encoding, but only from its next keyframe on (its codec changed).
     pub fn restart(&mut self) {
         self.current = None;

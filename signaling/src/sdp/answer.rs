@@ -6,7 +6,7 @@ use super::{Direction, Feedback, Section};
 use crate::agreement::{DtlsRole, Local, Media};
 
 /// The stream id and cname of everything that we send: audio and video belong together.
-const STREAM: &str = "weir";
+pub const CNAME: &str = "weir";
 
 /// A whole answer.
 pub(crate) struct Answer<'a> {
@@ -55,7 +55,7 @@ impl fmt::Display for Answer<'_> {
             out.line(format_args!("a=group:BUNDLE {}", self.bundle.join(" ")))?;
         }
         out.line(format_args!("a=ice-lite"))?;
-        out.line(format_args!("a=msid-semantic: WMS {STREAM}"))?;
+        out.line(format_args!("a=msid-semantic: WMS {CNAME}"))?;
         for line in &self.lines {
             match &line.accepted {
                 Some(accepted) => self.accepted(&mut out, line.section, accepted)?,
@@ -166,12 +166,12 @@ fn simulcast(out: &mut Lines<'_, '_>, media: &Media) -> fmt::Result {
 /// as the stream's and decodes nothing if that is the other.
 fn ssrcs(out: &mut Lines<'_, '_>, section: &Section, media: &Media) -> fmt::Result {
     let Some(ssrcs) = media.local_ssrcs else { return Ok(()) };
-    out.line(format_args!("a=msid:{STREAM} {}", section.kind.name()))?;
+    out.line(format_args!("a=msid:{CNAME} {}", section.kind.name()))?;
     if let Some(rtx) = ssrcs.rtx {
         out.line(format_args!("a=ssrc-group:FID {} {rtx}", ssrcs.main))?;
     }
     for ssrc in std::iter::once(ssrcs.main).chain(ssrcs.rtx) {
-        out.line(format_args!("a=ssrc:{ssrc} cname:{STREAM}"))?;
+        out.line(format_args!("a=ssrc:{ssrc} cname:{CNAME}"))?;
     }
     Ok(())
 }

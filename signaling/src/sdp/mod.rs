@@ -11,6 +11,7 @@ use media::{Codec, EncodingId};
 
 use crate::agreement::{Extension, Fingerprint, Ssrcs, parameter};
 
+pub use answer::CNAME;
 pub(crate) use answer::{Accepted, Answer, AnswerLine, AnswerPayload};
 pub use fragment::{FragmentMedia, SdpFragment};
 

@@ -1,0 +1,477 @@
+//! One track of one viewer: which encoding it shows, and each packet of it written and sealed
+//! straight into the send buffer.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use media::rtp::Extensions;
+use media::{EncodingId, Kind, payload};
+use signaling::{Media, Payload};
+
+use super::catch_up::{Backlog, CatchUp, Verdict as Pace, feasible};
+use super::header::{Fields, Template};
+use super::rewriter::{Header, Origin, Rewriter, Target};
+use super::selector::{self, Selector, Verdict};
+use crate::egress::Egress;
+use crate::feed::{Feed, Packet};
+use crate::history::History;
+use crate::stats::{Drop, Sent};
+use crate::transport::Transport;
+
+/// Where packets of one viewer go, and its transport-wide sequence number.
+pub(crate) struct Wire<'a> {
+    pub(crate) transport: &'a mut Transport,
+    pub(crate) egress: &'a mut Egress,
+    pub(crate) sequence: &'a mut u16,
+}
+
+/// See the top of the file.
+#[derive(Debug)]
+pub(super) struct Leg {
+    pub(super) kind: Kind,
+    pub(super) selector: Selector,
+    pub(super) rewriter: Rewriter,
+    /// Media that went out, for sender reports: without retransmissions.
+    pub(super) sent: Sent,
+    payloads: Vec<Payload>,
+    /// What the publisher sends, and what this viewer knows it by; `None`: it has no such codec.
+    route: Option<(Payload, Option<Target>)>,
+    template: Template,
+    rtx: Option<Rtx>,
+    replay: Option<Box<Replay>>,
+    /// The keyframe of this position stands as a still: no more of its group of pictures is sent.
+    still: Option<u64>,
+}
+
+/// The stream of retransmissions (RFC 4588).
+#[derive(Debug)]
+struct Rtx {
+    template: Template,
+    next_seq: u64,
+}
+
+/// On the way from a keyframe in the ring to the live head.
+#[derive(Debug)]
+struct Replay {
+    control: CatchUp,
+    /// The next sequence number to send.
+    cursor: u64,
+    /// Payload bytes from there to the head.
+    behind: u64,
+    /// Timestamp of the keyframe, which goes out whole whatever happens.
+    keyframe: u32,
+}
+
+/// What a packet looks like on the wire besides its header.
+struct Body<'a> {
+    target: Target,
+    header: Header,
+    /// The number in front of a retransmission's payload.
+    original: Option<u16>,
+    payload: &'a [u8],
+    pad: u8,
+    marker: bool,
+    extensions: Extensions,
+}
+
+impl Leg {
+    /// For the m-line `media`, if we are to send on it.
+    pub(super) fn new(media: &Media) -> Option<Self> {
+        let ssrcs = media.local_ssrcs?;
+        let rtx = ssrcs.rtx.filter(|_| media.payloads.iter().any(|p| p.rtx.is_some()));
+        Some(Self {
+            kind: media.kind,
+            selector: Selector::default(),
+            // The SSRC is random, so are its low bits.
+            rewriter: Rewriter::new(ssrcs.main as u16),
+            sent: Sent::default(),
+            payloads: media.payloads.clone(),
+            route: None,
+            // A retransmission without RTX is the same packet again, so nothing in it may count up.
+            template: Template::new(media, ssrcs.main, rtx.is_some()),
+            rtx: rtx.map(|ssrc| Rtx {
+                template: Template::new(media, ssrc, true),
+                next_seq: u64::from(ssrc as u16 & 0x7fff),
+            }),
+            replay: None,
+            still: None,
+        })
+    }
+
+    pub(super) fn ssrc(&self) -> u32 {
+        self.template.ssrc()
+    }
+
+    /// Another publisher, or none.
+    pub(super) fn detach(&mut self) {
+        self.route = None;
+        self.selector = Selector::default();
+        self.replay = None;
+        self.still = None;
+        self.rewriter.forget();
+    }
+
+    /// The publisher's codec for which this viewer has no payload type.
+    pub(super) fn missing(&self) -> Option<media::Codec> {
+        self.route.as_ref().filter(|(_, target)| target.is_none()).map(|(p, _)| p.codec)
+    }
+
+    pub(super) fn choose(&mut self, feed: &Feed, wanted: Option<EncodingId>) {
+        let wanted = wanted.filter(|_| self.kind == Kind::Video);
+        let candidates: Vec<_> = feed.candidates(self.kind).collect();
+        let chosen = selector::choose(&candidates, wanted, self.selector.current());
+        if let Some((index, _)) = chosen {
+            self.aim(feed, index);
+        }
+    }
+
+    fn aim(&mut self, feed: &Feed, index: usize) {
+        self.selector.aim(Some(index));
+        let payload = &feed.encodings[index].info.payload;
+        let route = self.route(payload, index);
+        let changes = |(_, known): &(Payload, Option<Target>)| {
+            known.map(|t| (t.codec, t.pt)) != route.map(|t| (t.codec, t.pt))
+        };
+        if self.route.as_ref().is_some_and(changes) {
+            // Another payload type begins with a keyframe.
+            self.selector.restart();
+            self.replay = None;
+        }
+        self.route = Some((payload.clone(), route));
+    }
+
+    fn route(&self, payload: &Payload, encoding: usize) -> Option<Target> {
+        let found = payload_type(&self.payloads, payload)?;
+        let rtx = found.rtx.filter(|_| self.rtx.is_some());
+        Some(Target { encoding, codec: found.codec, pt: found.pt, rtx })
+    }
+
+    fn target(&self, encoding: usize) -> Option<Target> {
+        let (_, target) = self.route.as_ref()?;
+        target.map(|t| Target { encoding, ..t })
+    }
+
+    /// Sends a live packet, if this viewer gets it now.
+    pub(super) fn forward(
+        &mut self,
+        packet: &Arc<Packet>,
+        feed: &Feed,
+        wire: &mut Wire<'_>,
+    ) -> Result<Sent, Drop> {
+        match &self.route {
+            Some((_, Some(_))) => {}
+            Some((_, None)) => return Err(Drop::NoCommonCodec),
+            None => return Err(Drop::AwaitingKeyframe),
+        }
+        match self.selector.judge(packet.encoding, packet.start) {
+            Verdict::Forward if self.replay.is_some() => self.behind(packet, feed, wire),
+            Verdict::Forward => self.send(packet, wire).ok_or(Drop::Late),
+            Verdict::Switch => self.switch(packet, feed, wire),
+            Verdict::Drop(reason) => Err(reason),
+        }
+    }
+
+    /// Continues with `packet`, a keyframe's first, and with what overtook it.
+    fn switch(
+        &mut self,
+        packet: &Arc<Packet>,
+        feed: &Feed,
+        wire: &mut Wire<'_>,
+    ) -> Result<Sent, Drop> {
+        let target = self.target(packet.encoding).ok_or(Drop::NoCommonCodec)?;
+        self.rewriter.switch(target, &packet.rtp, packet.prefix.is_some());
+        (self.replay, self.still) = (None, None);
+        let mut sent = self.first(packet, wire);
+        let history = feed.encodings.get(packet.encoding).map(|e| &e.history);
+        for packet in history.into_iter().flat_map(|h| h.overtakers(packet)) {
+            sent += self.send(packet, wire).unwrap_or_default();
+        }
+        Ok(sent)
+    }
+
+    /// A live packet while the backlog is on its way.
+    fn behind(
+        &mut self,
+        packet: &Arc<Packet>,
+        feed: &Feed,
+        wire: &mut Wire<'_>,
+    ) -> Result<Sent, Drop> {
+        let Some(replay) = &mut self.replay else { return Err(Drop::Late) };
+        if packet.rtp.seq < replay.cursor {
+            return self.send(packet, wire).ok_or(Drop::Late);
+        }
+        // A new keyframe makes what is left of the backlog worthless.
+        if packet.start {
+            return self.switch(packet, feed, wire);
+        }
+        // The cursor comes by.
+        replay.behind += packet.rtp.payload.len() as u64;
+        Ok(Sent::default())
+    }
+
+    /// Begins with the newest keyframe in the ring of the chosen encoding, if it is whole.
+    pub(super) fn start(&mut self, now: Instant, feed: &Feed, rtt: Option<std::time::Duration>) {
+        if self.kind != Kind::Video || self.selector.current().is_some() {
+            return;
+        }
+        if let Some(index) = self.selector.awaits() {
+            self.start_with(now, feed, index, rtt);
+        }
+    }
+
+    fn start_with(
+        &mut self,
+        now: Instant,
+        feed: &Feed,
+        index: usize,
+        rtt: Option<std::time::Duration>,
+    ) -> bool {
+        let Some((target, encoding)) = self.target(index).zip(feed.encodings.get(index)) else {
+            return false;
+        };
+        let history = &encoding.history;
+        let Some((start, edge)) = history.start().zip(history.newest()) else { return false };
+        let (bytes, holes) = history.weigh(start.rtp.seq);
+        if holes > 0 || self.still == Some(start.position) || !encoding.info.active {
+            return false;
+        }
+        self.rewriter.begin(target, &start.rtp, &edge.rtp, start.prefix.is_some());
+        let backlog = Backlog {
+            keyframe_bytes: keyframe_bytes(history, start),
+            bytes,
+            bitrate_bps: encoding.info.bitrate_bps,
+            feedback: self.template.has_transport_cc(),
+            rtt,
+        };
+        self.replay = Some(Box::new(Replay {
+            control: CatchUp::new(now, backlog),
+            cursor: start.rtp.seq,
+            behind: bytes,
+            keyframe: start.rtp.timestamp,
+        }));
+        self.still = None;
+        self.selector.show(index);
+        true
+    }
+
+    /// Begins again with the same keyframe: the first packets were lost before the client was up.
+    pub(super) fn restart(&mut self, now: Instant, feed: &Feed) -> bool {
+        self.selector.current().is_some_and(|index| self.start_with(now, feed, index, None))
+    }
+
+    /// The outgoing timestamp that stands for `now`.
+    pub(super) fn timestamp_at(&self, now: Instant) -> Option<u32> {
+        self.rewriter.timestamp_at(now)
+    }
+
+    /// True while a backlog is on its way.
+    pub(super) fn replays(&self) -> bool {
+        self.replay.is_some()
+    }
+
+    /// When the backlog wants to go on.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.replay.as_ref()?.control.deadline()
+    }
+
+    /// Sends as much of the backlog as may go now.
+    pub(super) fn pump(&mut self, now: Instant, feed: &Feed, wire: &mut Wire<'_>) -> Sent {
+        let mut sent = Sent::default();
+        let Some(mut replay) = self.replay.take() else { return sent };
+        let Some(index) = self.selector.current() else { return sent };
+        let Some(encoding) = feed.encodings.get(index) else { return sent };
+        let history = &encoding.history;
+        let mut allowance = replay.control.allowance(now, replay.behind);
+        let mut gave_up = matches!(replay.control.verdict(), Pace::GiveUp { .. });
+        while replay.cursor < history.head() {
+            let Some(packet) = history.get(replay.cursor) else {
+                replay.cursor += 1;
+                continue;
+            };
+            if gave_up && packet.rtp.timestamp != replay.keyframe {
+                self.give_up(now, feed, &replay, history);
+                return sent;
+            }
+            let bytes = packet.rtp.payload.len();
+            if allowance == 0 && !gave_up {
+                self.replay = Some(replay);
+                return sent;
+            }
+            let sequence = *wire.sequence;
+            sent += match self.rewriter.map().map(|m| m.is_first(&packet.rtp)) {
+                Some(true) => self.first(packet, wire),
+                _ => self.send(packet, wire).unwrap_or_default(),
+            };
+            replay.control.sent(now, sequence, bytes);
+            allowance = allowance.saturating_sub(bytes);
+            replay.behind = replay.behind.saturating_sub(bytes as u64);
+            replay.cursor += 1;
+            gave_up = matches!(replay.control.verdict(), Pace::GiveUp { .. });
+        }
+        // At the head: from here on it is live.
+        sent
+    }
+
+    /// Leaves the keyframe as a still: the lowest encoding may be caught up with instead, else the
+    /// next keyframe is awaited.
+    fn give_up(&mut self, now: Instant, feed: &Feed, replay: &Replay, history: &History) {
+        self.still = history.start().map(|p| p.position);
+        let current = self.selector.current();
+        self.selector.restart();
+        let Pace::GiveUp { capacity_bps: Some(capacity) } = replay.control.verdict() else {
+            return;
+        };
+        let lowest = feed.candidates(self.kind).filter(|c| c.active).min_by_key(|c| c.rank);
+        let Some(lowest) = lowest.filter(|c| Some(c.index) != current) else { return };
+        let encoding = &feed.encodings[lowest.index];
+        let same_codec = self.route.as_ref().is_some_and(|(p, _)| *p == encoding.info.payload);
+        let Some(start) = encoding.history.start().filter(|_| same_codec) else { return };
+        let (bytes, _) = encoding.history.weigh(start.rtp.seq);
+        if feasible(bytes, encoding.info.bitrate_bps, capacity) {
+            self.start_with(now, feed, lowest.index, None);
+        }
+    }
+
+    /// What the client says of arrivals, while a backlog is on its way.
+    pub(super) fn feedback(&mut self, now: Instant, cc: &crate::rtcp::TransportCc<'_>) {
+        const REFERENCE_US: i64 = 64_000;
+        let Some(replay) = &mut self.replay else { return };
+        let reference = i64::from(cc.reference) * REFERENCE_US;
+        let arrivals = cc.arrivals().map(|(seq, at)| (seq, at.map(|at| reference + at)));
+        replay.control.feedback(now, arrivals);
+    }
+
+    /// Packets were lost.
+    pub(super) fn lost(&mut self, now: Instant) {
+        if let Some(replay) = &mut self.replay {
+            replay.control.lost(now);
+        }
+    }
+
+    /// The packet that went out as `seq`, once more; the bytes that it cost.
+    pub(super) fn repair(&mut self, seq: u16, feed: &Feed, wire: &mut Wire<'_>) -> Option<u64> {
+        let (map, origin) = self.rewriter.origin(seq)?;
+        let (Origin::Packet(wanted) | Origin::Prefix(wanted)) = origin;
+        let packet = feed.encodings.get(map.target.encoding)?.history.get(wanted)?;
+        let (header, payload, pad) = match origin {
+            Origin::Packet(_) => (map.header(&packet.rtp)?, &packet.rtp.payload, packet.pad),
+            Origin::Prefix(_) => (map.prefix(&packet.rtp), packet.prefix.as_ref()?, 0),
+        };
+        let is_packet = matches!(origin, Origin::Packet(_));
+        let body = Body {
+            target: map.target,
+            header,
+            original: Some(header.seq as u16),
+            payload,
+            pad: 0,
+            marker: packet.rtp.marker && is_packet,
+            extensions: packet.rtp.extensions,
+        };
+        match (&mut self.rtx, map.target.rtx) {
+            (Some(rtx), Some(pt)) => {
+                let index = rtx.next_seq;
+                rtx.next_seq += 1;
+                let target = Target { pt, ..map.target };
+                let header = Header { seq: index, ..header };
+                seal(&rtx.template, &Body { target, header, ..body }, wire);
+            }
+            // Byte for byte the same, or not at all: another packet under the same number would
+            // repeat a nonce (RFC 7714 section 8.1).
+            _ if self.template.has_transport_cc() => return None,
+            _ => seal(&self.template, &Body { original: None, pad, ..body }, wire),
+        }
+        Some(payload.len() as u64)
+    }
+
+    /// The first packet of a switch, and the parameter sets that only the SDP had before it.
+    fn first(&mut self, packet: &Packet, wire: &mut Wire<'_>) -> Sent {
+        let mut sent = Sent::default();
+        if let Some((map, prefix)) = self.rewriter.map().zip(packet.prefix.as_ref()) {
+            let body = Body {
+                target: map.target,
+                header: map.prefix(&packet.rtp),
+                original: None,
+                payload: prefix,
+                pad: 0,
+                marker: false,
+                extensions: packet.rtp.extensions,
+            };
+            seal(&self.template, &body, wire);
+            sent += Sent { packets: 1, bytes: prefix.len() as u64 };
+        }
+        sent += self.send(packet, wire).unwrap_or_default();
+        sent
+    }
+
+    /// `None` if the packet lies before the switch.
+    fn send(&mut self, packet: &Packet, wire: &mut Wire<'_>) -> Option<Sent> {
+        let header = self.rewriter.rewrite(&packet.rtp)?;
+        let body = Body {
+            target: self.rewriter.map()?.target,
+            header,
+            original: None,
+            payload: &packet.rtp.payload,
+            pad: packet.pad,
+            marker: packet.rtp.marker,
+            extensions: packet.rtp.extensions,
+        };
+        seal(&self.template, &body, wire);
+        let sent = Sent { packets: 1, bytes: packet.rtp.payload.len() as u64 };
+        self.sent += sent;
+        Some(sent)
+    }
+}
+
+/// Writes a packet into the send buffer and seals it there.
+fn seal(template: &Template, body: &Body<'_>, wire: &mut Wire<'_>) {
+    let Some(path) = wire.transport.path() else { return };
+    let fields = Fields {
+        marker: body.marker,
+        pt: body.target.pt,
+        seq: body.header.seq as u16,
+        timestamp: body.header.timestamp,
+        padding: body.pad > 0,
+        transport_cc: *wire.sequence,
+        extensions: body.extensions,
+    };
+    if template.has_transport_cc() {
+        *wire.sequence = wire.sequence.wrapping_add(1);
+    }
+    let head = template.len(&fields.extensions);
+    let number = body.original.map_or(0, |_| 2);
+    let media = head + number;
+    let end = media + body.payload.len();
+    let padded = end + usize::from(body.pad);
+    let slot = wire.egress.slot(path.local, path.remote, padded + wire.transport.overhead());
+    template.write(&fields, &mut slot[..head]);
+    if let Some(original) = body.original {
+        slot[head..media].copy_from_slice(&original.to_be_bytes());
+    }
+    slot[media..end].copy_from_slice(body.payload);
+    if let Some(ids) = body.header.ids {
+        payload::write_ids(body.target.codec, &mut slot[media..end], ids);
+    }
+    if let [zeros @ .., count] = &mut slot[end..padded] {
+        zeros.fill(0);
+        *count = body.pad;
+    }
+    wire.transport.seal_rtp(slot, head, body.header.seq);
+}
+
+/// Payload bytes of the picture that begins with `start`.
+fn keyframe_bytes(history: &History, start: &Packet) -> u64 {
+    let picture = history.from(start.rtp.seq);
+    let picture = picture.take_while(|p| p.rtp.timestamp == start.rtp.timestamp);
+    picture.map(|p| p.rtp.payload.len() as u64).sum()
+}
+
+/// The viewer's payload type for what the publisher sends: for H.264 the one of the same profile
+/// where there is one, since a decoder may be chosen by it.
+fn payload_type<'a>(offered: &'a [Payload], sent: &Payload) -> Option<&'a Payload> {
+    let profile = |p: &Payload| {
+        p.parameter("profile-level-id").and_then(|id| id.get(..4)).map(str::to_ascii_lowercase)
+    };
+    let same_codec = || offered.iter().filter(|p| p.codec == sent.codec);
+    let exact = same_codec().find(|p| profile(p) == profile(sent));
+    exact.or_else(|| same_codec().next())
+}
