@@ -5,15 +5,20 @@
 //!    queue [`BURST`]: so much of the keyframe goes at once, the rest of it at 1.5 times the bitrate.
 //!    That burst is also the probe: a packet train whose spread on arrival is the link's capacity.
 //! 2. **Feedback** (transport-cc, each 50 to 100 ms in Chromium). Delay as it was: up to eight times
-//!    faster, within 85 % of what arrivals have proven. Delay risen: the capacity is the rate of
-//!    the arrivals, and 85 % of that goes on if it catches up within 2 s of the beginning; else the
-//!    verdict is [`Verdict::GiveUp`], at the end of the keyframe, which stays as a still. A rise in
-//!    leaps is as jitter makes it: it takes two reports that agree.
-//! 3. **Loss** of up to 10 % of a report alone is the weather of a radio link and slows nothing.
+//!    faster, within 85 % of what the densest arrivals prove, and not again before the effect is seen.
+//!    Delay risen: the capacity is the rate of the arrivals, and 85 % of that goes on if it catches up
+//!    within 2 s of the beginning; else the verdict is [`Verdict::GiveUp`], at the end of the keyframe,
+//!    which stays as a still.
+//! 3. **Jitter** climbs in leaps and a queue step by step. Steps of 5 ms in all are believed at once;
+//!    leaps only cap the next raise, unless they exceed 30 ms, and then it takes two reports.
+//! 4. **Loss** of up to 10 % of a report alone is the weather of a radio link and slows nothing.
 //!    With a risen delay, or above 10 %, it is ours.
-//! 4. **No feedback**, not negotiated or not arriving: at most 1.5 times the bitrate for 200 ms,
-//!    then what 2 s need, at most 6 times. Loss (NACK, receiver report) is the only brake: it costs
-//!    half of what lies above the bitrate, and two events make an infeasible backlog be given up.
+//! 5. **No feedback**, not negotiated or not arriving: at most 1.5 times the bitrate for 200 ms, then
+//!    in 400 ms up to what 2 s need, at most 6 times. Loss (NACK, receiver report) is the only brake:
+//!    it costs half of what lies above the bitrate, and after two events an infeasible backlog is
+//!    given up.
+//!
+//! A backlog not there after 2 s ends too, unless 300 ms more will do.
 //!
 //! Memory: one ring of at most 4096 records of 16 bytes, allocated by [`CatchUp::new`], nothing after.
 //! Feedback is the viewer's word; the worst that a lie buys is its own backlog at [`FASTEST`].
@@ -51,6 +56,8 @@ const GRACE: Duration = Duration::from_millis(300);
 const STALE: Duration = Duration::from_millis(250);
 /// Without feedback the bet holds so long.
 const LISTEN: Duration = Duration::from_millis(200);
+/// Then the rate climbs for so long to what is needed.
+const RAMP: Duration = Duration::from_millis(400);
 /// Without feedback, at most so many times the bitrate.
 const BLIND: f64 = 6.0;
 /// Share of a report's packets whose loss alone is congestion.
@@ -101,7 +108,11 @@ pub struct CatchUp {
     heard: Option<Instant>,
     /// Departure of the newest packet that arrived, in µs.
     newest: i64,
+    /// When the rate was last raised, in µs.
+    raised: i64,
     standing: i64,
+    /// The link has been full once: no more leaps.
+    full: bool,
     strikes: u32,
     braked: Option<Instant>,
     asked: Instant,
@@ -127,7 +138,9 @@ impl CatchUp {
             firm: 0,
             heard: None,
             newest: i64::MIN,
+            raised: 0,
             standing: 0,
+            full: false,
             strikes: 0,
             braked: None,
             asked: now,
@@ -143,7 +156,8 @@ impl CatchUp {
         (self.asked, self.behind) = (self.asked.max(now), behind);
         self.rate = self.rate_now(now);
         self.watch_time(now);
-        let depth = (self.rate / 8.0 * 0.010).max(2.0 * PACKET as f64);
+        // Who asks late saves up no burst.
+        let depth = (self.rate / 8.0 * 0.004).max(2.0 * PACKET as f64);
         let allowed = self.bucket.fill(now, self.rate, depth);
         if self.verdict() == Verdict::Continue { allowed } else { 0 }
     }
@@ -188,7 +202,10 @@ impl CatchUp {
             }
         }
         if let Some(window) = self.trend.look() {
-            self.heard = Some(now);
+            if self.heard.replace(now).is_none() {
+                // What NACKs said before, the report says better.
+                self.strikes = 0;
+            }
             if !self.given_up {
                 self.judge(now, window);
             }
@@ -213,7 +230,7 @@ impl CatchUp {
 
     /// Whether it goes on. The keyframe is always sent to its end.
     pub fn verdict(&self) -> Verdict {
-        if self.given_up && self.sent >= self.backlog.keyframe_bytes {
+        if self.given_up && self.behind > 0 && self.sent >= self.backlog.keyframe_bytes {
             Verdict::GiveUp { capacity_bps: self.capacity.map(|c| c as u64) }
         } else {
             Verdict::Continue
@@ -225,7 +242,7 @@ impl CatchUp {
         // Jitter excuses no more than 12 ms to and fro.
         let noise = window.noise.min(12_000) * 2;
         let (arrived, lost) = self.ring.decide(self.newest - 2_000 - 2 * noise);
-        let heavy = lost >= 4 && f64::from(lost) > HEAVY_LOSS * f64::from(arrived + lost);
+        let heavy = lost >= 6 && f64::from(lost) > HEAVY_LOSS * f64::from(arrived + lost);
         let leaps = 30_000 + noise;
         let climbs = window.rise > if window.steady { 5_000 + noise } else { leaps };
         let stands = window.standing > leaps;
@@ -237,20 +254,35 @@ impl CatchUp {
                 self.firm = window.rise;
             }
             let climbing = window.climbing_bps.filter(|_| climbs).unwrap_or(0.0);
-            let seen = climbing.max(window.arrival_bps.unwrap_or(self.rate * 0.7));
-            self.congested(now, seen, if firm { 2 } else { 1 });
-        } else if window.standing > 15_000 + noise {
-            // It drains.
-            self.rate = self.rate.min(self.capacity.unwrap_or(self.rate) * SHARE);
+            let seen = climbing.max(window.arrival_bps.unwrap_or(0.0));
+            if seen > 0.0 {
+                self.congested(now, seen, if firm { 2 } else { 1 });
+            } else {
+                // Losses in too short a time to know the capacity.
+                self.rate = (self.rate * 0.7).max(self.bitrate / 2.0);
+            }
+        } else if window.standing > 22_000 + noise {
+            // It drains, or begins to fill.
+            let known = self.capacity.unwrap_or(self.rate);
+            let known = if falls { known } else { known.min(window.arrival_bps.unwrap_or(known)) };
+            self.capacity = Some(known);
+            self.rate = self.rate.min(known * SHARE).max(self.bitrate / 2.0);
         } else {
             self.strikes = self.strikes.saturating_sub(1);
-            self.calm(window, noise);
+            self.calm(now, window, noise);
         }
     }
 
     /// The queue does not grow: faster, within what has been proven.
-    fn calm(&mut self, window: Window, noise: i64) {
+    fn calm(&mut self, now: Instant, window: Window, noise: i64) {
+        let arrival = window.arrival_bps.unwrap_or(0.0);
+        let growth = match self.rate {
+            _ if self.full => 1.1,
+            rate if rate > USEFUL => 1.25,
+            _ => 1.5,
+        };
         let soft = window.climbing_bps.filter(|_| window.rise > 500 + noise);
+        let soft = soft.map(|bps| bps.max(arrival));
         let firm = if window.steady { window.rise } else { 0 };
         match (self.capacity, soft) {
             (None, Some(soft)) => (self.capacity, self.firm) = (Some(soft), firm),
@@ -258,21 +290,27 @@ impl CatchUp {
             (Some(_), Some(soft)) if firm > self.firm => {
                 (self.capacity, self.firm) = (Some(soft), firm);
             }
-            (Some(known), soft) if self.firm == 0 => {
-                self.capacity = Some((known * 1.5).max(soft.unwrap_or(0.0)));
+            (Some(known), soft) if self.firm == 0 && window.middle >= self.raised => {
+                self.capacity = Some((known * growth).max(soft.unwrap_or(0.0)));
             }
             _ => {}
+        }
+        // The last raise is judged before the next: most of what arrived left after it.
+        if window.middle < self.raised {
+            return;
         }
         // Even if all the noise hid a queue, so much came through.
         let (bytes, span) = window.dense;
         let proven = bytes as f64 * 8e6 / (span + noise) as f64;
-        let faster = (self.rate * 8.0).max(USEFUL).min(proven * SHARE).max(self.rate * 1.5);
+        let faster = (self.rate * 8.0).max(USEFUL).min(proven * SHARE).max(self.rate * growth);
         let most = self.capacity.map_or(FASTEST, |c| c * SHARE);
         self.rate = faster.min(most).min(FASTEST);
+        self.raised = self.micros(now);
     }
 
     /// A queue grows: the capacity is what arrived.
     fn congested(&mut self, now: Instant, seen: f64, strikes: u32) {
+        self.full = true;
         let seen = seen.min(FASTEST);
         let capacity =
             self.capacity.map_or(seen, |c| if seen < c { seen } else { (seen + c) / 2.0 });
@@ -305,9 +343,12 @@ impl CatchUp {
             return self.bitrate * BET;
         }
         let left = (LIMIT.as_secs_f64() * 0.8 - age.as_secs_f64()).max(0.1);
-        let needed = self.bitrate + self.behind as f64 * 8.0 / left;
+        let needed = (1.0 + self.behind as f64 * 8.0 / left / self.bitrate).clamp(BET, BLIND);
+        // In a ramp, so that a queue that overflows does so while little is in excess.
+        let climbed = (age - LISTEN).as_secs_f64() / RAMP.as_secs_f64();
+        let times = BET + (needed - BET) * climbed.min(1.0);
         // Never slower than before, or the end would come ever later.
-        needed.clamp(self.bitrate * BET, self.bitrate * BLIND).max(self.rate)
+        (times * self.bitrate).max(self.rate)
     }
 
     /// Ends what takes too long.

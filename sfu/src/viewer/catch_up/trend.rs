@@ -9,6 +9,9 @@
 /// Delays further apart than this are no delays but nonsense.
 const PLAUSIBLE: i64 = 10_000_000;
 
+/// µs in which a radio's bunches even out.
+const LONG: i64 = 30_000;
+
 /// Chunks of which the densest run is sought.
 const DENSE: usize = 4;
 
@@ -39,7 +42,7 @@ pub(super) struct Window {
     pub(super) climbing_bps: Option<f64>,
     /// It climbed step by step, as a queue fills, and not in leaps, as jitter does.
     pub(super) steady: bool,
-    /// Of all arrivals.
+    /// Of all arrivals, if they took [`LONG`].
     pub(super) arrival_bps: Option<f64>,
     /// Delay at the end above the least ever seen, in µs.
     pub(super) standing: i64,
@@ -47,12 +50,15 @@ pub(super) struct Window {
     pub(super) noise: i64,
     /// The densest arrivals, of about [`DENSE`] chunks: bytes, and µs for them.
     pub(super) dense: (u64, i64),
+    /// Departure of its middle, in µs of our clock.
+    pub(super) middle: i64,
 }
 
 /// Watches arrivals.
 #[derive(Debug)]
 pub(super) struct Trend {
     chunk: u32,
+    looked: bool,
     /// The first delay: others are relative to it.
     origin: Option<i64>,
     least: i64,
@@ -83,6 +89,7 @@ impl Trend {
     pub(super) fn new(chunk: u32) -> Self {
         Self {
             chunk,
+            looked: false,
             origin: None,
             least: 0,
             bytes: 0,
@@ -139,15 +146,24 @@ impl Trend {
     pub(super) fn look(&mut self) -> Option<Window> {
         let (begin, tail) = self.begin.zip(self.tail).filter(|_| self.chunks >= 2)?;
         let Climb { rise, span, bytes, step } = self.climb;
+        let all = tail.arrival - begin.arrival;
+        let packets = (bytes / 1200).clamp(1, 16) as i64;
+        let steady = step * 7 <= rise * 2 && step * packets * 2 <= rise * 5;
+        // The first few packets may share one leap of the jitter; a queue shows at once.
+        if !self.looked && self.chunks < 4 && !(steady && rise > 5_000) {
+            return None;
+        }
         let window = Window {
             rise,
             climbing_bps: bps(bytes, span).filter(|_| rise > 0),
-            steady: step * 4 < rise,
-            arrival_bps: bps(tail.bytes.saturating_sub(begin.bytes), tail.arrival - begin.arrival),
+            steady,
+            arrival_bps: bps(tail.bytes.saturating_sub(begin.bytes), all).filter(|_| all >= LONG),
             standing: tail.delay - self.least,
             noise: self.noise / self.noisy.max(1),
             dense: self.dense,
+            middle: (begin.arrival - begin.delay + tail.arrival - tail.delay) / 2,
         };
+        self.looked = true;
         (self.begin, self.trough) = (Some(tail), Some(tail));
         (self.climb, self.trough_step) = (Climb::default(), 0);
         (self.chunks, self.noise, self.noisy, self.dense) = (0, 0, 0, (0, 1));

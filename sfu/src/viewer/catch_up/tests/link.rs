@@ -22,6 +22,8 @@ pub(super) struct Link {
     pub(super) jitter: i64,
     /// Jitter overtakes, as netem's does, instead of holding up what follows.
     pub(super) reorders: bool,
+    /// Arrivals wait for the next multiple of this, as a radio's aggregates do.
+    pub(super) bunch: i64,
     /// Of 1000 packets.
     pub(super) loss: u64,
     /// Of 1000 reports.
@@ -42,6 +44,7 @@ impl Link {
             delay,
             jitter: 0,
             reorders: false,
+            bunch: 1,
             loss: 0,
             deaf: 0,
             report: (50_000, 100_000),
@@ -256,7 +259,7 @@ impl Run<'_> {
             0 => 0,
             jitter => (random(&mut self.world.seed) % jitter as u64) as i64,
         };
-        let mut arrival = self.free_at + link.delay + late;
+        let mut arrival = (self.free_at + link.delay + late) / link.bunch * link.bunch + link.bunch;
         if !link.reorders {
             arrival = arrival.max(self.last_arrival);
         }
