@@ -1,8 +1,8 @@
 //! The DTLS 1.2 handshake (RFC 6347, RFC 5764) by libssl, datagrams in and out, either role, time as
 //! argument. It ends with keys, or fails; nothing of libssl outlives it.
 //!
-//! libssl's own timer reads the wall clock. So the last flight is kept as it was sent and said again
-//! on the caller's clock: to the peer that is a network that duplicates.
+//! libssl's own timer reads the wall clock. So the last flight is kept and said again on the caller's
+//! clock, its records with new numbers.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -19,7 +19,7 @@ use openssl::x509::X509;
 use signaling::DtlsRole;
 
 use super::Failure;
-use super::records::{Farewell, Filter, Session};
+use super::records::{Farewell, Filter, Numbers, Secrets, Session};
 use super::srtp::{Keys, Profile};
 
 /// ICE has just shown a live path, so less patience than the second of RFC 6347 section 4.2.4.1.
@@ -128,6 +128,7 @@ pub(super) struct Handshake {
     /// SHA-256 of the certificate that the peer must show.
     fingerprint: Box<[u8]>,
     filter: Filter,
+    numbers: Numbers,
     /// What was sent last, and how often again.
     flight: Vec<Box<[u8]>>,
     repeats: u8,
@@ -153,6 +154,7 @@ impl Handshake {
             role,
             fingerprint: fingerprint.into(),
             filter: Filter::default(),
+            numbers: Numbers::default(),
             flight: Vec::new(),
             repeats: 0,
             due: None,
@@ -205,7 +207,12 @@ impl Handshake {
         self.repeats += 1;
         let doublings = if unheard { 0 } else { u32::from(self.repeats) };
         self.due = Some(now + FIRST_REPEAT * 2_u32.pow(doublings));
-        self.flight.iter().for_each(|d| send(d));
+        // Sealed records are repeated only by a client, whose Finished makes the server repeat its own.
+        let secrets = secrets(self.stream.ssl(), self.role);
+        for datagram in &mut self.flight {
+            self.numbers.put(datagram, secrets.as_ref());
+            send(datagram);
+        }
         Step::Waiting
     }
 
@@ -227,20 +234,27 @@ impl Handshake {
             outcome.last_flight.iter().for_each(|d| send(d));
             return step;
         }
-        // Flights, and the alert of a failure.
-        let sent = std::mem::take(&mut self.stream.get_mut().outgoing);
-        if sent.is_empty() {
+        // A flight, or the alert of a failure.
+        let said = self.said();
+        if said.is_empty() {
             return step;
         }
-        sent.iter().for_each(|d| send(d));
-        self.flight = sent;
+        said.iter().for_each(|d| send(d));
+        self.flight = said;
         (self.repeats, self.due) = (0, Some(now + FIRST_REPEAT));
         self.flights += 1;
         if self.flights > MAX_FLIGHTS { Step::Failed(Failure::Handshake) } else { step }
     }
 
+    /// What libssl has to say, numbered.
+    fn said(&mut self) -> Vec<Box<[u8]>> {
+        let mut said = std::mem::take(&mut self.stream.get_mut().outgoing);
+        said.iter_mut().for_each(|d| self.numbers.put(d, None));
+        said
+    }
+
     fn finish(&mut self) -> Result<Outcome, Failure> {
-        let last_flight = std::mem::take(&mut self.stream.get_mut().outgoing);
+        let last_flight = self.said();
         let ssl = self.stream.ssl();
         let certificate = ssl.peer_certificate().and_then(|c| c.to_der().ok());
         let shown = certificate.map(|der| digest(&SHA256, &der));
@@ -248,7 +262,7 @@ impl Handshake {
             return Err(Failure::Fingerprint);
         }
         let (client, server) = keys(ssl).ok_or(Failure::NoProfile)?;
-        let farewell = farewell(ssl, self.role);
+        let secrets = secrets(ssl, self.role);
         let (theirs, ours) = match self.role {
             DtlsRole::Server => (client, server),
             DtlsRole::Client => (server, client),
@@ -256,7 +270,13 @@ impl Handshake {
         // Fails only where there is nothing to say goodbye with.
         let _ = self.stream.shutdown();
         let goodbye = std::mem::take(&mut self.stream.get_mut().outgoing).pop();
-        Ok(Outcome { theirs, ours, last_flight, goodbye: goodbye.unwrap_or_default(), farewell })
+        let mut goodbye = goodbye.unwrap_or_default();
+        if self.role == DtlsRole::Client {
+            // Repeats may have used up libssl's number.
+            self.numbers.put(&mut goodbye, secrets.as_ref());
+        }
+        let farewell = secrets.map(Secrets::into_farewell);
+        Ok(Outcome { theirs, ours, last_flight, goodbye, farewell })
     }
 }
 
@@ -269,17 +289,20 @@ fn keys(ssl: &SslRef) -> Option<(Keys, Keys)> {
     Keys::pair(profile, material)
 }
 
-fn farewell(ssl: &SslRef, role: DtlsRole) -> Option<Farewell> {
+/// `None` as long as there are none.
+fn secrets(ssl: &SslRef, role: DtlsRole) -> Option<Secrets> {
     let (mut master, mut client, mut server) = ([0; 48], [0; 32], [0; 32]);
-    ssl.session()?.master_key(&mut master);
+    if ssl.session()?.master_key(&mut master) != master.len() {
+        return None;
+    }
     ssl.client_random(&mut client);
     ssl.server_random(&mut server);
-    Farewell::new(&Session {
+    Secrets::new(&Session {
         suite: ssl.current_cipher()?.name(),
         master: &master,
         client_random: &client,
         server_random: &server,
-        peer_is_client: role == DtlsRole::Server,
+        client: role == DtlsRole::Client,
     })
 }
 

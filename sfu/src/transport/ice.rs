@@ -145,7 +145,7 @@ fn parse(bytes: &[u8]) -> Option<StunMessage<'_>> {
     StunMessage::parse(bytes).ok().filter(StunMessage::is_binding_request)
 }
 
-fn sha1(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
+pub(super) fn sha1(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key);
     let mut context = hmac::Context::with_key(&key);
     parts.iter().for_each(|p| context.update(p));

@@ -1,6 +1,6 @@
-//! DTLS 1.2 records (RFC 6347 section 4.1), as far as they are judged before libssl sees them: a
-//! peer must not make it hold much. And the peer's goodbye, which is still understood after libssl's
-//! state is gone.
+//! DTLS 1.2 records (RFC 6347 section 4.1) where libssl is not enough: incoming ones are judged
+//! before it sees them, so that no peer makes it hold much; outgoing ones get new numbers when they
+//! are said again; and the peer's goodbye is understood after libssl's state is gone.
 
 use std::fmt;
 
@@ -21,6 +21,7 @@ pub(super) const ALERT: u8 = 21;
 pub(super) const HANDSHAKE: u8 = 22;
 const EXPLICIT_NONCE: usize = 8;
 const TAG: usize = 16;
+const SALT: usize = 4;
 
 /// One record, its payload behind the header.
 struct Record<'a> {
@@ -93,11 +94,42 @@ fn messages_are_small(mut body: &[u8]) -> bool {
     true
 }
 
-/// How to read the peer's alerts without libssl: about 60 bytes instead of its 70 KB.
-pub(super) struct Farewell {
-    key: [u8; 32],
-    key_len: usize,
-    salt: [u8; 4],
+/// The sequence numbers of what we send. A repeated record must be a new one (RFC 6347 section
+/// 4.2.4): who ignored the first as too early takes the same number for a replay.
+#[derive(Debug, Default)]
+pub(super) struct Numbers {
+    clear: u64,
+    sealed: u64,
+}
+
+impl Numbers {
+    /// Gives the records of a datagram their numbers: the next ones of ours, in the clear; what is
+    /// sealed keeps libssl's number, or is sealed anew, if there are `secrets` for it.
+    pub(super) fn put(&mut self, datagram: &mut [u8], secrets: Option<&Secrets>) {
+        let mut rest = datagram;
+        while let Some(len) = split(rest).map(|(record, _)| RECORD_HEADER + record.body.len()) {
+            let (record, tail) = rest.split_at_mut(len);
+            match (record[4], secrets) {
+                (0, _) => {
+                    record[5..11].copy_from_slice(&self.clear.to_be_bytes()[2..]);
+                    self.clear += 1;
+                }
+                (_, Some(secrets)) => {
+                    self.sealed += 1;
+                    // Fails only for what libssl did not seal with these keys: then it stays.
+                    let _ = secrets.ours.reseal(record, self.sealed);
+                }
+                (_, None) => {}
+            }
+            rest = tail;
+        }
+    }
+}
+
+/// The keys of epoch 1, both ways.
+pub(super) struct Secrets {
+    ours: Key,
+    theirs: Key,
 }
 
 /// What the handshake left: RFC 5246 section 6.3.
@@ -107,14 +139,14 @@ pub(super) struct Session<'a> {
     pub(super) master: &'a [u8],
     pub(super) client_random: &'a [u8],
     pub(super) server_random: &'a [u8],
-    /// The peer is the client of the handshake.
-    pub(super) peer_is_client: bool,
+    /// We are the client of the handshake.
+    pub(super) client: bool,
 }
 
-impl Farewell {
+impl Secrets {
     /// `None`: not a suite of ours.
     pub(super) fn new(session: &Session<'_>) -> Option<Self> {
-        let (prf, key_len): (&'static Algorithm, usize) =
+        let (prf, len): (&'static Algorithm, usize) =
             if session.suite.ends_with("AES128-GCM-SHA256") {
                 (&P_SHA256, 16)
             } else if session.suite.ends_with("AES256-GCM-SHA384") {
@@ -126,17 +158,86 @@ impl Farewell {
             b"key expansion",
             session.server_random,
             session.client_random,
-            2 * (key_len + 4),
+            2 * (len + SALT),
         );
         let block = block.ok()?;
-        let (keys, salts) = block.as_ref().split_at_checked(2 * key_len)?;
-        let side = usize::from(!session.peer_is_client);
-        let mut farewell = Self { key: [0; 32], key_len, salt: [0; 4] };
-        farewell.key[..key_len].copy_from_slice(keys.get(side * key_len..)?.get(..key_len)?);
-        farewell.salt.copy_from_slice(salts.get(side * 4..)?.get(..4)?);
-        Some(farewell)
+        let (keys, salts) = block.as_ref().split_at_checked(2 * len)?;
+        let key = |side: usize| {
+            let mut key = Key { bytes: [0; 32], len, salt: [0; SALT] };
+            key.bytes[..len].copy_from_slice(keys.get(side * len..)?.get(..len)?);
+            key.salt.copy_from_slice(salts.get(side * SALT..)?.get(..SALT)?);
+            Some(key)
+        };
+        let (client, server) = (key(0)?, key(1)?);
+        let (ours, theirs) = if session.client { (client, server) } else { (server, client) };
+        Some(Self { ours, theirs })
     }
 
+    /// What is kept when the handshake is over.
+    pub(super) fn into_farewell(self) -> Farewell {
+        Farewell(self.theirs)
+    }
+}
+
+/// AES-GCM of one way (RFC 5288).
+struct Key {
+    bytes: [u8; 32],
+    len: usize,
+    salt: [u8; SALT],
+}
+
+impl Key {
+    fn gcm(&self) -> Option<aead::LessSafeKey> {
+        let algorithm = if self.len == 16 { &aead::AES_128_GCM } else { &aead::AES_256_GCM };
+        let key = aead::UnboundKey::new(algorithm, &self.bytes[..self.len]).ok()?;
+        Some(aead::LessSafeKey::new(key))
+    }
+
+    fn nonce(&self, explicit: [u8; EXPLICIT_NONCE]) -> aead::Nonce {
+        let mut nonce = [0; SALT + EXPLICIT_NONCE];
+        nonce[..SALT].copy_from_slice(&self.salt);
+        nonce[SALT..].copy_from_slice(&explicit);
+        aead::Nonce::assume_unique_for_key(nonce)
+    }
+
+    /// Opens the body of a record in place: the plain text follows the explicit nonce.
+    fn open(&self, header: &[u8; RECORD_HEADER], body: &mut [u8]) -> Option<usize> {
+        let (explicit, sealed) = body.split_first_chunk_mut::<EXPLICIT_NONCE>()?;
+        let len = sealed.len().checked_sub(TAG)?;
+        let aad = aad(header, len);
+        self.gcm()?.open_in_place(self.nonce(*explicit), aad, sealed).ok()?;
+        Some(len)
+    }
+
+    /// The same content as a new record. The explicit nonce lies 2^32 and more beyond libssl's,
+    /// which counts up by one: no nonce comes twice.
+    fn reseal(&self, record: &mut [u8], number: u64) -> Option<()> {
+        let (header, body) = record.split_first_chunk_mut::<RECORD_HEADER>()?;
+        let len = self.open(header, body)?;
+        let (explicit, rest) = body.split_first_chunk_mut::<EXPLICIT_NONCE>()?;
+        *explicit = u64::from_be_bytes(*explicit).wrapping_add(number << 32).to_be_bytes();
+        header[5..11].copy_from_slice(&number.to_be_bytes()[2..]);
+        let (plain, tag) = rest.split_at_mut(len);
+        let sealed =
+            self.gcm()?.seal_in_place_separate_tag(self.nonce(*explicit), aad(header, len), plain);
+        tag.copy_from_slice(sealed.ok()?.as_ref());
+        Some(())
+    }
+}
+
+/// RFC 5246 section 6.2.3.3: epoch and sequence number, type, version, plain length.
+fn aad(header: &[u8; RECORD_HEADER], len: usize) -> aead::Aad<[u8; RECORD_HEADER]> {
+    let mut aad = [0; RECORD_HEADER];
+    aad[..8].copy_from_slice(&header[3..11]);
+    aad[8..11].copy_from_slice(&header[..3]);
+    aad[11..].copy_from_slice(&(len as u16).to_be_bytes());
+    aead::Aad::from(aad)
+}
+
+/// How to read the peer's alerts without libssl: about 50 bytes instead of its 70 KB.
+pub(super) struct Farewell(Key);
+
+impl Farewell {
     /// True if the datagram is an authentic alert that ends the connection: close_notify, or a
     /// fatal one.
     pub(super) fn ends(&self, datagram: &[u8]) -> bool {
@@ -148,22 +249,9 @@ impl Farewell {
         if (record.kind, record.epoch) != (ALERT, 1) {
             return None;
         }
-        let (explicit, sealed) = record.body.split_first_chunk::<EXPLICIT_NONCE>()?;
-        let mut sealed: [u8; 2 + TAG] = sealed.try_into().ok()?;
-        let mut nonce = [0; 12];
-        nonce[..4].copy_from_slice(&self.salt);
-        nonce[4..].copy_from_slice(explicit);
-        // RFC 5246 section 6.2.3.3: epoch and sequence number, type, version, plain length.
-        let mut aad = [0; RECORD_HEADER];
-        aad[..8].copy_from_slice(&record.header[3..11]);
-        aad[8..11].copy_from_slice(&record.header[..3]);
-        aad[12] = 2;
-        let algorithm = if self.key_len == 16 { &aead::AES_128_GCM } else { &aead::AES_256_GCM };
-        let key = aead::UnboundKey::new(algorithm, &self.key[..self.key_len]).ok()?;
-        let nonce = aead::Nonce::assume_unique_for_key(nonce);
-        let key = aead::LessSafeKey::new(key);
-        let plain = key.open_in_place(nonce, aead::Aad::from(aad), &mut sealed).ok()?;
-        plain.first_chunk().copied()
+        let mut body: [u8; EXPLICIT_NONCE + 2 + TAG] = record.body.try_into().ok()?;
+        self.0.open(&record.header, &mut body)?;
+        body[EXPLICIT_NONCE..].first_chunk().copied()
     }
 }
 
