@@ -3,6 +3,7 @@
 //! Pure transforms only: no sockets, clocks, threads or randomness enter here. Every function that
 //! reads bytes treats them as hostile: it is bounded, never panics, and returns `None` or an error.
 
+pub mod clock;
 pub mod codec;
 pub mod encoding;
 pub mod payload;
