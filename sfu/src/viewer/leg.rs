@@ -294,6 +294,8 @@ impl Leg {
             }
             let bytes = packet.rtp.payload.len();
             if allowance == 0 && !gave_up {
+                // What is behind now decides when to go on.
+                replay.control.allowance(now, replay.behind);
                 self.replay = Some(replay);
                 return sent;
             }
