@@ -1,8 +1,8 @@
 //! When a packet was captured, on the server's monotonic clock: one [`StreamClock`] for a publisher,
 //! one [`Source`] for each of its encodings, so that audio, video and all layers of a simulcast fall
-//! into step. By arrival first: a packet that came as promptly as any of late ([`delay`]) was captured
-//! then. Sender reports (RFC 3550 section 6.4.1, [`reports`]) show how much longer each encoding takes
-//! to arrive than the promptest one ([`wall`]), and that is taken off. What is told about one run of
+//! into step. By arrival first: a packet that came as promptly as any of late (`delay`) was captured
+//! then. Sender reports (RFC 3550 section 6.4.1, `reports`) show how much longer each encoding takes to
+//! arrive than the promptest one (`wall`), and that is taken off. What is told about one run of
 //! timestamps is slewed, never jumped. No clock is read here, and no codec known.
 
 mod delay;
@@ -22,7 +22,7 @@ const MILLISECOND: i64 = 1_000_000;
 
 /// How fast a captured time may move against its timestamps: 25 ms in a second, and after a pause no more
 /// than that at once. It mends the 100 ms that encoders differ by in four seconds, is a hundred times
-/// what clocks drift, and one report that lies for 5 s until the next stays near what ears notice.
+/// what clocks drift, and a third of what browsers move sound against picture by in a second.
 const SLEW_PER_SECOND: i64 = 25 * MILLISECOND;
 /// What is told is slewed as long as it is not further off than this; then it is told anew, by arrival.
 const ASTRAY: i64 = 10 * SECOND;
@@ -91,8 +91,8 @@ impl StreamClock {
         at(epoch, captured).unwrap_or(arrival)
     }
 
-    /// The publisher's sender report for `source`: its wall clock `ntp` showed the moment of the RTP timestamp. To
-    /// be called once for each report, behind the first packet; wrong ones are found out here.
+    /// The publisher's sender report for `source`: its wall clock showed `ntp` at the RTP timestamp. To be
+    /// called once for each report, behind the first packet; wrong ones are found out here.
     pub fn report(
         &mut self,
         source: &mut Source,

@@ -23,9 +23,9 @@ pub(super) enum News {
     Begins,
     /// It fits those before it.
     GoesOn,
-    /// A row of reports fits itself and contradicts those of before: wall less media time is more `by` this much.
+    /// A row of reports fits itself and contradicts those of before: wall less media time has grown.
     Moved {
-        /// Nanoseconds.
+        /// By so many nanoseconds.
         by: i64,
         /// When the first of the row came.
         since: i64,

@@ -134,7 +134,7 @@ fn sound_of_another_wall_clock_leaves_the_layers_in_step() {
             let off = if line == 0 { off } else { 0 };
             Some(Said { wall: said.wall + off, ..said })
         });
-        // Sound reports first and is believed until two others contradict, for as long as it has a say.
+        // Sound reports first, and is believed until two others contradict.
         holds(&mut world, MINUTE, 5 * MINUTE, "sound is off");
     }
 }
@@ -245,7 +245,7 @@ fn a_publisher_who_comes_again_with_other_timestamps() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever reports say and however packets jitter, what is told moves against the timestamps by 25 ms in a second.
+    /// Whatever reports say, what is told moves against the timestamps by at most 25 ms in a second.
     #[test]
     fn nothing_jumps(seed in any::<u64>(), honest in 0..3_u64) {
         let mut random = Random(seed);

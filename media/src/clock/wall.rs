@@ -11,7 +11,7 @@ const FOLLOW_PER_SECOND: i64 = 5 * MILLISECOND;
 const QUIET: i64 = 5 * SECOND;
 /// An offset that no report has agreed with for so long is forgotten.
 const STALE: i64 = 30 * SECOND;
-/// Sources show the same step of the wall clock within this time and distance: each needs three reports.
+/// Sources show the same step of the wall clock within this time and distance: each needs several reports.
 const SAME_STEP: (i64, i64) = (60 * SECOND, 50 * MILLISECOND);
 /// Reports overtake each other by less.
 const MARGIN: i64 = SECOND;
@@ -101,9 +101,9 @@ impl Wall {
         self.confirmed = Some(now);
     }
 
-    /// A source's reports have moved by so much since then, and give it this delay now. True if that was a step
-    /// of the publisher's wall clock, and says nothing about the media; false if the source itself has
-    /// moved: others that go on as before are the witnesses.
+    /// A source's reports have moved by so much since then, and give it this delay now. True if that was
+    /// a step of the publisher's wall clock, and says nothing about the media; false if the source
+    /// itself has moved: others that go on as before are the witnesses.
     pub(super) fn stepped(&mut self, by: i64, since: i64, now: i64, delay: i64) -> bool {
         let same = |(step, when): (i64, i64)| {
             now - when <= SAME_STEP.0 && (step - by).abs() <= SAME_STEP.1
