@@ -1,83 +1,112 @@
-//! When a packet was captured, on the server's clock: the publisher's sender reports (RFC 3550
-//! section 6.4) relate its RTP timestamps to one wall clock, so that audio, video and all layers of
-//! a simulcast fall into step; before the first report a packet counts as captured on arrival.
+//! When a packet was captured, on the server's clock: the publisher's `media::clock`, a source for each
+//! SSRC that it sends, and the sender reports that came with the packets.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
-/// A capture time further than this from the arrival is a lie or a jump: the arrival counts then.
-const CREDIBLE: Duration = Duration::from_secs(5);
+use media::clock::{Source, StreamClock};
 
-/// One publisher's wall clock against ours.
+use super::MAX_ENCODINGS;
+use crate::rtc::Packet;
+
+/// One publisher's clock and what it ticks for.
 #[derive(Debug, Default)]
-pub struct WallClock {
-    /// The first report's wall clock, and when it came.
-    anchor: Option<(SystemTime, Instant)>,
+pub struct Clock {
+    stream: StreamClock,
+    /// As many as there can be encodings: an SSRC that an encoding has left makes room.
+    sources: Vec<Ssrc>,
 }
 
-impl WallClock {
-    /// When the packet with `timestamp` was captured. `report`: the sender report that holds for
-    /// it; `rate`: ticks per second.
-    pub fn captured(
-        &mut self,
-        arrival: Instant,
-        timestamp: u32,
-        rate: u32,
-        report: Option<(SystemTime, u32)>,
-    ) -> Instant {
-        let Some((wall, at)) = report else { return arrival };
-        let (anchor_wall, anchor) = *self.anchor.get_or_insert((wall, arrival));
-        // Signed distance of the timestamp from the report's, wraps included.
-        let ticks = timestamp.wrapping_sub(at).cast_signed();
-        let offset = Duration::from_secs_f64(f64::from(ticks.unsigned_abs()) / f64::from(rate));
-        let base = match wall.duration_since(anchor_wall) {
-            Ok(later) => anchor.checked_add(later),
-            Err(earlier) => anchor.checked_sub(earlier.duration()),
-        };
-        let time = base
-            .and_then(|t| if ticks < 0 { t.checked_sub(offset) } else { t.checked_add(offset) });
-        match time {
-            Some(time) if distance(time, arrival) <= CREDIBLE => time,
-            _ => arrival,
+#[derive(Debug)]
+struct Ssrc {
+    ssrc: u32,
+    rate: u32,
+    source: Source,
+    report: Option<(SystemTime, u32)>,
+    last: Instant,
+}
+
+impl Clock {
+    /// When this packet was captured. `rate`: ticks per second of its codec.
+    pub fn captured(&mut self, packet: &Packet, rate: u32) -> Instant {
+        let Packet { ssrc, arrival, timestamp, report, .. } = *packet;
+        let known = self.sources.iter().position(|s| (s.ssrc, s.rate) == (ssrc, rate));
+        let index = known.unwrap_or_else(|| {
+            if self.sources.len() == MAX_ENCODINGS {
+                let oldest = (0..MAX_ENCODINGS).min_by_key(|index| self.sources[*index].last);
+                self.sources.swap_remove(oldest.unwrap_or_default());
+            }
+            let source = Source::new(rate);
+            self.sources.push(Ssrc { ssrc, rate, source, report: None, last: arrival });
+            self.sources.len() - 1
+        });
+        let source = &mut self.sources[index];
+        source.last = arrival;
+        let captured = self.stream.captured(&mut source.source, arrival, timestamp);
+        if let Some((ntp, at)) = report.filter(|_| report != source.report) {
+            source.report = report;
+            self.stream.report(&mut source.source, arrival, ntp, at);
         }
+        captured
     }
-}
-
-fn distance(a: Instant, b: Instant) -> Duration {
-    a.saturating_duration_since(b).max(b.saturating_duration_since(a))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use media::{EncodingId, Kind};
+
     use super::*;
 
-    #[test]
-    fn layers_with_different_timestamps_fall_into_step() {
-        let now = crate::test::epoch();
-        let mut clock = WallClock::default();
-        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        let low = clock.captured(now, 5_000, 90_000, Some((wall, 1_000)));
-        let late = now + Duration::from_millis(15);
-        let high = clock.captured(late, 904_000, 90_000, Some((wall, 900_000)));
-        assert_eq!(low, high);
+    const RATE: u32 = 90_000;
+
+    /// A packet that was captured so many ms after the start, and took `delay` ms.
+    fn packet(start: Instant, ssrc: u32, ms: u64, delay: u64) -> Packet {
+        let ticks = |ms: u64| (ms as u32 * 90).wrapping_add(ssrc.wrapping_mul(0x1234_5678));
+        let reported = ms - ms % 1000;
+        let wall = Duration::from_secs(1_700_000_000) + Duration::from_millis(reported);
+        Packet {
+            kind: Kind::Video,
+            encoding: EncodingId::MAIN,
+            ssrc,
+            pt: 96,
+            seq: ms,
+            timestamp: ticks(ms),
+            marker: false,
+            arrival: start + Duration::from_millis(ms + delay),
+            payload: [0; 4].into(),
+            extensions: media::rtp::Extensions::default(),
+            report: Some((SystemTime::UNIX_EPOCH + wall, ticks(reported))),
+        }
     }
 
     #[test]
-    fn timestamps_that_wrap_between_report_and_packet_are_read_right() {
-        let now = crate::test::epoch();
-        let mut clock = WallClock::default();
-        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
-        let time = clock.captured(now, 45_000, 90_000, Some((wall, u32::MAX - 44_999)));
-        assert_eq!(time, now + Duration::from_secs(1));
+    fn layers_with_different_timestamps_and_encoders_fall_into_step() {
+        let start = crate::test::epoch();
+        let mut clock = Clock::default();
+        let mut pair = |ms| {
+            [(1, 5), (2, 85)]
+                .map(|(ssrc, delay)| clock.captured(&packet(start, ssrc, ms, delay), RATE))
+        };
+        let [prompt, late] = pair(0);
+        assert_eq!(late - prompt, Duration::from_millis(80));
+        for ms in (40..10_000).step_by(40) {
+            pair(ms);
+        }
+        let [prompt, late] = pair(10_000);
+        assert_eq!(late, prompt);
+        assert_eq!(prompt, start + Duration::from_millis(10_005));
     }
 
     #[test]
-    fn without_or_with_absurd_reports_the_arrival_counts() {
-        let now = crate::test::epoch();
-        let mut clock = WallClock::default();
-        assert_eq!(clock.captured(now, 7, 90_000, None), now);
-        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(10);
-        assert_eq!(clock.captured(now, 1 << 31, 90_000, Some((wall, 0))), now);
-        let jumped = wall + Duration::from_secs(3600);
-        assert_eq!(clock.captured(now, 0, 90_000, Some((jumped, 0))), now);
+    fn a_publisher_that_changes_its_ssrcs_keeps_those_that_go_on() {
+        let start = crate::test::epoch();
+        let mut clock = Clock::default();
+        for ms in 0..1000 {
+            clock.captured(&packet(start, 1, ms, 5), RATE);
+            clock.captured(&packet(start, ms as u32 + 2, ms, 5), RATE);
+        }
+        assert_eq!(clock.sources.len(), MAX_ENCODINGS);
+        assert!(clock.sources.iter().any(|s| s.ssrc == 1));
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use media::{Codec, Kind, RtpPacket, payload};
 use signaling::{Agreement, Payload, SessionId};
 
-use self::clock::WallClock;
+use self::clock::Clock;
 use self::encoding::Encoding;
 use crate::feed::{self, Batch};
 use crate::rtc::Packet;
@@ -36,7 +36,7 @@ pub struct Publisher {
     /// Viewers do not know yet what the encodings are like now.
     changed: bool,
     payloads: Vec<Payload>,
-    wall_clock: WallClock,
+    clock: Clock,
     /// Encodings that looked silent at the last look: one look may be unlucky.
     suspects: Vec<usize>,
 }
@@ -59,7 +59,7 @@ impl Publisher {
             outbox: Vec::new(),
             changed: false,
             payloads: agreement.media.iter().flat_map(|m| m.payloads.iter().cloned()).collect(),
-            wall_clock: WallClock::default(),
+            clock: Clock::default(),
             suspects: Vec::new(),
         }
     }
@@ -96,7 +96,7 @@ impl Publisher {
             self.changed = true;
         }
         let before = encoding.dimensions;
-        let packet = read(packet, encoding.payload.codec, &mut self.wall_clock);
+        let packet = read(packet, encoding.payload.codec, &mut self.clock);
         let start = encoding.received(&packet);
         self.changed |= encoding.dimensions != before;
         self.outbox.push(feed::Packet {
@@ -161,14 +161,13 @@ impl Publisher {
 }
 
 /// Reads the payload once, for all viewers.
-fn read(packet: Packet, codec: Codec, clock: &mut WallClock) -> RtpPacket {
-    let Packet { arrival, timestamp, report, .. } = packet;
+fn read(packet: Packet, codec: Codec, clock: &mut Clock) -> RtpPacket {
     RtpPacket {
-        time: clock.captured(arrival, timestamp, codec.clock_rate(), report),
+        time: clock.captured(&packet, codec.clock_rate()),
         seq: packet.seq,
-        timestamp,
+        timestamp: packet.timestamp,
         marker: packet.marker,
-        arrival,
+        arrival: packet.arrival,
         info: payload::inspect(codec, &packet.payload),
         payload: packet.payload,
         extensions: packet.extensions,
