@@ -259,8 +259,8 @@ impl Shard {
         bytes: &mut [u8],
     ) -> bool {
         let proven = match &self.sessions[key].role {
-            Role::Publisher(..) => self.from_publisher(now, key, source, destination, bytes),
-            Role::Viewer(..) => self.from_viewer(now, key, source, destination, bytes),
+            Role::Publisher(..) => self.publisher_says(now, key, source, destination, bytes),
+            Role::Viewer(..) => self.viewer_says(now, key, source, destination, bytes),
         };
         if proven && let Some(session) = self.sessions.get_mut(key) {
             session.last_heard = now;
@@ -269,7 +269,7 @@ impl Shard {
         proven
     }
 
-    fn from_publisher(
+    fn publisher_says(
         &mut self,
         now: Instant,
         key: Key,
@@ -292,7 +292,7 @@ impl Shard {
         taken == Ok(Taken::Stun)
     }
 
-    fn from_viewer(
+    fn viewer_says(
         &mut self,
         now: Instant,
         key: Key,
@@ -469,11 +469,14 @@ impl Shard {
                     tracing::debug!(session = %session.id, ?profile, "DTLS is up");
                     session.connected = true;
                     session.last_heard = now;
-                    viewer.connected = true;
+                    viewer.settle(now);
                     self.events.push_back(Event::Connected(session.id));
-                    self.choose(now, key);
                 }
-                Some(transport::Event::Ready) => {}
+                Some(transport::Event::Ready) => {
+                    if viewer.has_settled(now, true) {
+                        self.choose(now, key);
+                    }
+                }
                 Some(transport::Event::Closed) => session.closed = Some(Closed::ByPeer),
                 Some(transport::Event::Failed(failure)) => {
                     tracing::debug!(session = %session.id, ?failure, "DTLS failed");
@@ -497,6 +500,9 @@ impl Shard {
                     transport.handle_timeout(now, &mut self.egress);
                 }
                 viewer.report(now, ntp, transport, &mut self.egress);
+                if viewer.has_settled(now, false) {
+                    self.choose(now, key);
+                }
                 self.pump(now, key);
             }
         }

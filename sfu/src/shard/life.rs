@@ -53,7 +53,7 @@ impl Shard {
         let role = match add.link {
             Link::Publisher(peer) => {
                 self.feeds.insert(add.session, Feed::new(self.index, self.config.history));
-                Role::Publisher(peer, Publisher::new(&add.agreement))
+                Role::Publisher(peer, Box::new(Publisher::new(&add.agreement)))
             }
             Link::Viewer(transport) => {
                 Role::Viewer(transport, Box::new(Viewer::new(&add.agreement)))
@@ -214,7 +214,7 @@ impl Shard {
                 continue;
             }
             let publisher = self.sessions[key].publisher_mut();
-            if publisher.is_some_and(Publisher::look_for_silence) {
+            if publisher.is_some_and(|p| p.look_for_silence()) {
                 self.mark(key);
             }
             self.repeat_wants(now, key);

@@ -34,7 +34,7 @@ pub(super) struct Session {
 #[derive(Debug)]
 pub(super) enum Role {
     /// Came by WHIP.
-    Publisher(Box<Peer>, Publisher),
+    Publisher(Box<Peer>, Box<Publisher>),
     /// Came by WHEP.
     Viewer(Box<Transport>, Box<Viewer>),
 }

@@ -21,6 +21,9 @@ use crate::transport::Transport;
 
 /// A viewer plays if something was forwarded this short a time ago.
 const PLAYING: Duration = Duration::from_secs(1);
+/// A client whose handshake has just ended still needs a moment before it can decrypt: what comes
+/// earlier is lost. Its first SRTCP ends the wait at once.
+const SETTLE: Duration = Duration::from_millis(20);
 /// Sender reports are what a viewer keeps lips and voice together by: the first ones come soon.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// The name by which audio and video are known to be of one source (RFC 3550 section 6.5.1).
@@ -43,6 +46,8 @@ pub struct Viewer {
     pub publisher: Option<SessionId>,
     /// Media can flow.
     pub connected: bool,
+    /// The handshake is over: media flows from then on.
+    settled: Option<Instant>,
     legs: Vec<Leg>,
     wanted: Option<EncodingId>,
     /// The next transport-wide sequence number.
@@ -91,6 +96,7 @@ impl Viewer {
         Self {
             publisher: None,
             connected: false,
+            settled: None,
             legs: agreement.media.iter().filter_map(Leg::new).collect(),
             wanted: None,
             sequence: 0,
@@ -103,6 +109,21 @@ impl Viewer {
             beginning: Beginning::default(),
             limits: Limits { repair: REPAIR_BURST, rtcp: MAX_RTCP },
         }
+    }
+
+    /// The handshake is over.
+    pub fn settle(&mut self, now: Instant) {
+        self.settled = Some(now + SETTLE);
+    }
+
+    /// True if media can flow from now on and could not before.
+    pub fn has_settled(&mut self, now: Instant, ready: bool) -> bool {
+        let due = self.settled.is_some_and(|due| ready || due <= now);
+        if due {
+            self.settled = None;
+            self.connected = true;
+        }
+        due
     }
 
     /// Watches another publisher.
@@ -202,7 +223,7 @@ impl Viewer {
 
     /// When [`Viewer::report`] or [`Viewer::pump`] is due.
     pub fn deadline(&self) -> Option<Instant> {
-        self.legs.iter().filter_map(Leg::deadline).chain(self.next_report).min()
+        self.legs.iter().filter_map(Leg::deadline).chain(self.next_report).chain(self.settled).min()
     }
 
     /// Sends the sender reports if they are due. `ntp`: the wall clock now.
@@ -327,8 +348,8 @@ impl Viewer {
         self.beginning.restarts += 1;
         self.beginning.since = Some((since, self.sequence));
         self.beginning.confirmed = false;
-        let legs = self.legs.iter_mut().filter(|l| l.kind == Kind::Video);
-        legs.fold(false, |any, leg| leg.restart(now, feed) || any)
+        let video = self.legs.iter_mut().find(|l| l.kind == Kind::Video);
+        video.is_some_and(|leg| leg.restart(now, feed))
     }
 
     /// To be called about once a second.
