@@ -1,5 +1,15 @@
 //! `weir-bench`: load on any WHIP/WHEP server, and what it did with it.
 
-fn main() -> anyhow::Result<()> {
-    anyhow::bail!("not there yet")
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    match bench::cli::Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

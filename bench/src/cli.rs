@@ -1,0 +1,206 @@
+//! The commands of `weir-bench`.
+#![expect(
+    clippy::print_stdout,
+    reason = "results are for standard output; what happens on the way goes to standard error"
+)]
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use crate::source::Shape;
+use crate::{load, publish, record, sys};
+
+/// Load on any WHIP/WHEP server, and what it did with it.
+#[derive(Debug, Parser)]
+#[command(name = "weir-bench", version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watches a stream with many viewers and counts what comes
+    Whep(Whep),
+    /// Publishes a generated stream, or a recorded trace
+    Whip(Whip),
+    /// Records a packet trace by watching a stream
+    Record(Record),
+}
+
+#[derive(Debug, Args)]
+struct Target {
+    /// Endpoint, such as `http://127.0.0.1:8080/whep/demo`
+    #[arg(long)]
+    url: String,
+    /// Bearer token
+    #[arg(long)]
+    token: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct Whep {
+    #[command(flatten)]
+    target: Target,
+    /// How many viewers
+    #[arg(long, default_value_t = 100)]
+    viewers: usize,
+    /// How long is measured, once all play
+    #[arg(long, default_value_t = 20.0)]
+    seconds: f64,
+    /// Joins per second
+    #[arg(long, default_value_t = 300.0)]
+    ramp: f64,
+    /// Process of the server, to say what it costs
+    #[arg(long)]
+    server_pid: Option<u32>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Offer one SRTP profile alone: aes128-cm-sha1, aes128-gcm or aes256-gcm
+    #[arg(long)]
+    srtp: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct Whip {
+    #[command(flatten)]
+    target: Target,
+    /// Send this trace again and again, instead of a generated stream
+    #[arg(long)]
+    trace: Option<PathBuf>,
+    #[command(flatten)]
+    shape: ShapeArgs,
+    /// How long; until it is stopped if 0
+    #[arg(long, default_value_t = 0.0)]
+    seconds: f64,
+    /// How many; the second one publishes to the URL with `-1` at its end, and so on
+    #[arg(long, default_value_t = 1)]
+    publishers: usize,
+    /// Make keyframes only every `--gop` frames, whatever is asked
+    #[arg(long)]
+    ignore_pli: bool,
+    /// Offer one SRTP profile alone: aes128-cm-sha1, aes128-gcm or aes256-gcm
+    #[arg(long)]
+    srtp: Option<String>,
+    /// Print one JSON object at the end
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct ShapeArgs {
+    /// Video bits per second
+    #[arg(long, default_value_t = 2_500_000)]
+    bitrate: u32,
+    /// Frames per second
+    #[arg(long, default_value_t = 30)]
+    fps: u32,
+    /// Frames from one keyframe to the next
+    #[arg(long, default_value_t = 60)]
+    gop: u32,
+    /// With audio, 50 packets per second
+    #[arg(long)]
+    audio: bool,
+}
+
+impl ShapeArgs {
+    pub(crate) fn shape(self) -> Shape {
+        let Self { bitrate, fps, gop, audio } = self;
+        Shape { bitrate, fps: fps.max(1), gop: gop.max(1), audio }
+    }
+}
+
+#[derive(Debug, Args)]
+struct Record {
+    #[command(flatten)]
+    target: Target,
+    /// Where to
+    #[arg(long)]
+    out: PathBuf,
+    /// How long
+    #[arg(long, default_value_t = 10.0)]
+    seconds: f64,
+}
+
+impl Cli {
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// With what went wrong.
+    pub fn run(self) -> Result<()> {
+        sys::stop_on_signals();
+        match self.command {
+            Command::Whep(args) => args.run(),
+            Command::Whip(args) => args.run(),
+            Command::Record(args) => args.run(),
+        }
+    }
+}
+
+impl Whep {
+    fn run(self) -> Result<()> {
+        let plan = load::Plan {
+            url: self.target.url,
+            token: self.target.token,
+            viewers: self.viewers,
+            seconds: self.seconds,
+            ramp: self.ramp,
+            server_pid: self.server_pid,
+            srtp: self.srtp.as_deref().map(load::profile).transpose()?,
+            source: None,
+            quiet: false,
+        };
+        let outcome = load::run(&plan, &mut ())?;
+        if outcome.silent > 0 {
+            let why = outcome.failures.first().map_or("no packet came", String::as_str);
+            eprintln!("{} viewers got nothing: {why}", outcome.silent);
+        }
+        if outcome.own_drops > 0 {
+            eprintln!(
+                "this machine dropped {} datagrams because sockets were full: the load is too much for one core here",
+                outcome.own_drops
+            );
+        }
+        if self.json {
+            println!("{}", outcome.json());
+        } else {
+            println!("{}", outcome.text());
+        }
+        Ok(())
+    }
+}
+
+impl Whip {
+    fn run(self) -> Result<()> {
+        let plan = publish::Plan {
+            url: self.target.url,
+            token: self.target.token,
+            seconds: self.seconds,
+            publishers: self.publishers,
+            trace: self.trace,
+            shape: self.shape.shape(),
+            ignore_pli: self.ignore_pli,
+            srtp: self.srtp.as_deref().map(load::profile).transpose()?,
+        };
+        let counted = publish::run(&plan)?;
+        if self.json {
+            println!("{counted}");
+        } else {
+            println!("{counted:#}");
+        }
+        Ok(())
+    }
+}
+
+impl Record {
+    fn run(self) -> Result<()> {
+        let Self { target, out, seconds } = self;
+        let plan = record::Plan { url: target.url, token: target.token, seconds, out };
+        let count = record::run(&plan)?;
+        println!("{count} packets in {}", plan.out.display());
+        Ok(())
+    }
+}

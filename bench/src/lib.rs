@@ -1,0 +1,27 @@
+//! The load tool: viewers and publishers for any WHIP/WHEP server, and the floors that a server's
+//! send path is measured against.
+//!
+//! A crowd is one thread: [`load`] waits for all sockets of all [`viewer`]s; each has a [`link`]
+//! (ICE, DTLS, SRTP), counts what comes in its [`track`]s from RTP headers alone, and opens a
+//! sample. Nothing is allocated per packet. Nothing of the server's own transport is used here, so
+//! that the two cannot share a fault.
+
+pub mod cli;
+pub mod dtls;
+pub mod ice;
+pub mod link;
+pub mod load;
+pub mod outcome;
+pub mod process;
+pub mod publish;
+pub mod record;
+pub mod rtcp;
+pub mod rtp;
+pub mod sdp;
+pub mod signal;
+pub mod source;
+pub mod srtp;
+pub mod sys;
+pub mod trace;
+pub mod track;
+pub mod viewer;

@@ -1,0 +1,291 @@
+//! What only the kernel's own calls give: receiving with UDP_GRO in one recvmmsg, sending GSO runs
+//! in one sendmmsg, the monotonic clock as a number, limits, pinning, signals. Everything `unsafe`
+//! of this crate is in this file, and nothing else is.
+#![expect(
+    unsafe_code,
+    reason = "std and socket2 have no recvmmsg, sendmmsg, UDP_GRO or UDP_SEGMENT"
+)]
+
+use std::io;
+use std::mem::{size_of, zeroed};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use libc::{c_int, c_void, cmsghdr, iovec, mmsghdr, sockaddr_in, sockaddr_in6, sockaddr_storage};
+
+/// Most that one datagram, or one run of them joined by GRO, can hold.
+const LARGEST: usize = 65_535;
+/// Room for one control message with a number.
+const CONTROL: usize = 64;
+
+/// CLOCK_MONOTONIC in microseconds: the same in every process of a machine.
+pub fn now_us() -> u64 {
+    clock(libc::CLOCK_MONOTONIC) / 1000
+}
+
+/// CPU time of this thread in nanoseconds, the kernel's work for its calls included.
+pub fn thread_cpu_ns() -> u64 {
+    clock(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+fn clock(which: libc::clockid_t) -> u64 {
+    // SAFETY: a zeroed timespec is a valid place to write to.
+    let time = unsafe {
+        let mut time: libc::timespec = zeroed();
+        libc::clock_gettime(which, &raw mut time);
+        time
+    };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// Raises the limit of open files as far as allowed and returns it: every viewer is a socket.
+pub fn raise_file_limit(wanted: u64) -> u64 {
+    // SAFETY: plain values in and out.
+    unsafe {
+        let mut limit: libc::rlimit = zeroed();
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 {
+            return 0;
+        }
+        let hard = limit.rlim_max.max(wanted);
+        for max in [hard, limit.rlim_max] {
+            let raised =
+                libc::rlimit { rlim_cur: wanted.max(limit.rlim_cur).min(max), rlim_max: max };
+            if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) == 0 {
+                return raised.rlim_cur;
+            }
+        }
+        limit.rlim_cur
+    }
+}
+
+/// Ticks per second of the times in `/proc/PID/stat`.
+pub fn ticks_per_second() -> u64 {
+    // SAFETY: no memory is involved.
+    u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).unwrap_or(100)
+}
+
+static STOPPED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn stop(_: c_int) {
+    STOPPED.store(true, Ordering::Relaxed);
+}
+
+/// From here on SIGINT and SIGTERM only make [`stopped`] true, so that sessions are left cleanly.
+pub fn stop_on_signals() {
+    // SAFETY: the handler only stores to an atomic, which is allowed in a signal handler.
+    unsafe {
+        let handler = stop as extern "C" fn(c_int) as libc::sighandler_t;
+        libc::signal(libc::SIGINT, handler);
+        libc::signal(libc::SIGTERM, handler);
+    }
+}
+
+/// True after SIGINT or SIGTERM.
+pub fn stopped() -> bool {
+    STOPPED.load(Ordering::Relaxed)
+}
+
+fn set(fd: RawFd, level: c_int, option: c_int, value: c_int) -> bool {
+    // SAFETY: the kernel reads one int at that address.
+    unsafe {
+        let at = (&raw const value).cast::<c_void>();
+        libc::setsockopt(fd, level, option, at, size_of::<c_int>() as u32) == 0
+    }
+}
+
+/// Large buffers, past the system's limit where we may; and datagrams of one run joined by the
+/// kernel, where it can.
+pub fn prepare(fd: RawFd, buffer: usize) {
+    let bytes = c_int::try_from(buffer).unwrap_or(c_int::MAX);
+    if !set(fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, bytes) {
+        set(fd, libc::SOL_SOCKET, libc::SO_RCVBUF, bytes);
+    }
+    set(fd, libc::SOL_UDP, libc::UDP_GRO, 1);
+}
+
+/// Lets a socket keep sending from its address after the machine has lost it (root only): the
+/// blackhole run turns the way back into a device that drops everything.
+pub fn keep_address(fd: RawFd) -> bool {
+    set(fd, libc::SOL_IP, libc::IP_TRANSPARENT, 1)
+}
+
+/// Buffers for receiving many runs at once, shared by all sockets of a thread.
+pub struct Receiver {
+    buffers: Vec<u8>,
+    controls: Vec<[u64; CONTROL / 8]>,
+    names: Vec<sockaddr_storage>,
+    slices: Vec<iovec>,
+    headers: Vec<mmsghdr>,
+}
+
+impl Receiver {
+    /// For up to `runs` runs in one call.
+    pub fn new(runs: usize) -> Self {
+        // SAFETY: all-zero is a valid value of these C structs; pointers are set before each call.
+        let (names, slices, headers) = unsafe {
+            (
+                vec![zeroed(); runs],
+                (0..runs).map(|_| zeroed()).collect(),
+                (0..runs).map(|_| zeroed()).collect(),
+            )
+        };
+        Self {
+            buffers: vec![0; runs * LARGEST],
+            controls: vec![[0; CONTROL / 8]; runs],
+            names,
+            slices,
+            headers,
+        }
+    }
+
+    /// How many runs fit into one call.
+    pub fn capacity(&self) -> usize {
+        self.headers.len()
+    }
+
+    /// Receives what is there, without waiting; fewer runs than the capacity mean that the socket
+    /// is empty.
+    ///
+    /// # Errors
+    /// What the socket says, `WouldBlock` if it has nothing.
+    pub fn receive(&mut self, fd: RawFd) -> io::Result<usize> {
+        for (i, header) in self.headers.iter_mut().enumerate() {
+            self.slices[i] = iovec {
+                iov_base: self.buffers[i * LARGEST..].as_mut_ptr().cast(),
+                iov_len: LARGEST,
+            };
+            let h = &mut header.msg_hdr;
+            h.msg_name = (&raw mut self.names[i]).cast();
+            h.msg_namelen = size_of::<sockaddr_storage>() as u32;
+            h.msg_iov = &raw mut self.slices[i];
+            h.msg_iovlen = 1;
+            h.msg_control = self.controls[i].as_mut_ptr().cast();
+            h.msg_controllen = CONTROL as _;
+            h.msg_flags = 0;
+        }
+        // SAFETY: every header points into vectors that live and do not move during the call.
+        let got = unsafe {
+            let (headers, count) = (self.headers.as_mut_ptr(), self.headers.len() as u32);
+            libc::recvmmsg(fd, headers, count, libc::MSG_DONTWAIT, std::ptr::null_mut())
+        };
+        usize::try_from(got).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// Run `i` of the last call: where it came from, and its datagrams.
+    pub fn run(&mut self, i: usize) -> (SocketAddr, std::slice::ChunksMut<'_, u8>) {
+        let length = (self.headers[i].msg_len as usize).min(LARGEST);
+        let segment = self.segment(i).unwrap_or(length).max(1);
+        let from = address(&self.names[i]);
+        let bytes = &mut self.buffers[i * LARGEST..i * LARGEST + length];
+        (from, bytes.chunks_mut(segment))
+    }
+
+    fn segment(&self, i: usize) -> Option<usize> {
+        let header = &self.headers[i].msg_hdr;
+        // SAFETY: the kernel has filled `msg_controllen` bytes of the control buffer, and the
+        // macros stay within them.
+        unsafe {
+            let mut control: *const cmsghdr = libc::CMSG_FIRSTHDR(header);
+            while !control.is_null() {
+                if (*control).cmsg_level == libc::SOL_UDP && (*control).cmsg_type == libc::UDP_GRO {
+                    let value = libc::CMSG_DATA(control).cast::<c_int>().read_unaligned();
+                    return usize::try_from(value).ok();
+                }
+                control = libc::CMSG_NXTHDR(header, control);
+            }
+        }
+        None
+    }
+}
+
+fn address(name: &sockaddr_storage) -> SocketAddr {
+    // SAFETY: the family says which of the two structs lies there, and a storage is large enough
+    // and aligned for both.
+    unsafe {
+        if c_int::from(name.ss_family) == libc::AF_INET6 {
+            let v6 = &*(&raw const *name).cast::<sockaddr_in6>();
+            let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
+            SocketAddr::V6(SocketAddrV6::new(ip, u16::from_be(v6.sin6_port), 0, v6.sin6_scope_id))
+        } else {
+            let v4 = &*(&raw const *name).cast::<sockaddr_in>();
+            let ip = Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr));
+            SocketAddr::V4(SocketAddrV4::new(ip, u16::from_be(v4.sin_port)))
+        }
+    }
+}
+
+/// A reusable sendmmsg of GSO runs to IPv4 addresses: the floor under every sender.
+pub struct Sender {
+    names: Vec<sockaddr_in>,
+    controls: Vec<[u64; 3]>,
+    slices: Vec<iovec>,
+    headers: Vec<mmsghdr>,
+}
+
+impl Sender {
+    /// For up to `runs` runs in one call.
+    pub fn new(runs: usize) -> Self {
+        // SAFETY: all-zero is a valid value of these C structs; pointers are set before each call.
+        unsafe {
+            Self {
+                names: vec![zeroed(); runs],
+                controls: vec![[0; 3]; runs],
+                slices: (0..runs).map(|_| zeroed()).collect(),
+                headers: (0..runs).map(|_| zeroed()).collect(),
+            }
+        }
+    }
+
+    /// Sends `runs`, each a destination, the size of a segment, and a range of `bytes`. Returns
+    /// how many runs the kernel took.
+    pub fn send(
+        &mut self,
+        fd: RawFd,
+        bytes: &[u8],
+        runs: &[(SocketAddrV4, usize, std::ops::Range<usize>)],
+    ) -> usize {
+        let mut taken = 0;
+        while taken < runs.len() {
+            let some = &runs[taken..(taken + self.headers.len()).min(runs.len())];
+            for (i, (to, segment, range)) in some.iter().enumerate() {
+                self.fill(i, *to, *segment, &bytes[range.clone()]);
+            }
+            // SAFETY: every header points into vectors, and `bytes`, that live during the call.
+            let sent =
+                unsafe { libc::sendmmsg(fd, self.headers.as_mut_ptr(), some.len() as u32, 0) };
+            match usize::try_from(sent) {
+                Ok(sent) if sent > 0 => taken += sent,
+                _ => break,
+            }
+        }
+        taken
+    }
+
+    fn fill(&mut self, i: usize, to: SocketAddrV4, segment: usize, bytes: &[u8]) {
+        let name = &mut self.names[i];
+        name.sin_family = libc::AF_INET as u16;
+        name.sin_addr.s_addr = u32::from(*to.ip()).to_be();
+        name.sin_port = to.port().to_be();
+        self.slices[i] = iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+        let h = &mut self.headers[i].msg_hdr;
+        h.msg_name = (&raw mut self.names[i]).cast();
+        h.msg_namelen = size_of::<sockaddr_in>() as u32;
+        h.msg_iov = &raw mut self.slices[i];
+        h.msg_iovlen = 1;
+        h.msg_control = std::ptr::null_mut();
+        h.msg_controllen = 0;
+        if bytes.len() > segment {
+            h.msg_control = self.controls[i].as_mut_ptr().cast();
+            // SAFETY: 24 bytes hold one control message with a u16, and are aligned for it.
+            unsafe {
+                h.msg_controllen = libc::CMSG_SPACE(2) as _;
+                let control = libc::CMSG_FIRSTHDR(h);
+                (*control).cmsg_level = libc::SOL_UDP;
+                (*control).cmsg_type = libc::UDP_SEGMENT;
+                (*control).cmsg_len = libc::CMSG_LEN(2) as _;
+                libc::CMSG_DATA(control).cast::<u16>().write_unaligned(segment as u16);
+            }
+        }
+    }
+}
