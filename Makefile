@@ -20,10 +20,13 @@ WEB_PAGES := web/dist/index.html
 WEB_SOURCES = $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*')
 
 SOAK_SECONDS ?= 3600
+# quick, or full: more viewers, longer, five repeats.
+BENCH ?= quick
 
+comma := ,
 say = @printf '\n==> %s\n' "$(1)"
 
-.PHONY: help run build web test check soak lint fmt clean setup setup-test
+.PHONY: help run build web test check soak bench lint fmt clean setup setup-test
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -55,6 +58,15 @@ check: web lint ## The quick part of `test`: format, lints, unit tests, the laws
 
 soak: setup ## Fuzz every parser for SOAK_SECONDS each (an hour if not said)
 	scripts/fuzz.sh $(SOAK_SECONDS)
+
+bench: web ## The benchmarks, each beside its floor (BENCH=full: a quarter of an hour); target/bench.json
+	$(call say,Building weir and weir-bench for release)
+	cargo build --release --locked --bin weir
+	cargo build --release --locked -p bench
+	$(call say,Parts of the send path by themselves)
+	cargo bench --locked -p bench -- $(if $(filter quick,$(BENCH)),--quick) --noplot
+	$(call say,The server under load: it on one core$(comma) the load on another)
+	target/release/weir-bench suite $(if $(filter quick,$(BENCH)),--quick) $(ARGS)
 
 lint: web
 	$(call say,Format and lints)

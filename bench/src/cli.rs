@@ -9,8 +9,10 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
-use crate::source::Shape;
-use crate::{load, publish, record, sys};
+use crate::source::{Generator, Shape};
+use crate::table::Values;
+use crate::trace::Trace;
+use crate::{blackhole, floor, load, publish, record, suite, sys};
 
 /// Load on any WHIP/WHEP server, and what it did with it.
 #[derive(Debug, Parser)]
@@ -28,6 +30,13 @@ enum Command {
     Whip(Whip),
     /// Records a packet trace by watching a stream
     Record(Record),
+    /// Measures the floor: seal and send to loopback, and nothing else
+    Floor(Floor),
+    /// Everything that `make bench` shows
+    Suite(Suite),
+    /// One run into a device that drops everything; for a private network namespace
+    #[command(hide = true)]
+    Blackhole(Suite),
 }
 
 #[derive(Debug, Args)]
@@ -125,6 +134,58 @@ struct Record {
     seconds: f64,
 }
 
+#[derive(Debug, Args)]
+struct Floor {
+    /// The packets of this trace, instead of a generated stream
+    #[arg(long)]
+    trace: Option<PathBuf>,
+    #[command(flatten)]
+    shape: ShapeArgs,
+    /// Destinations and keys
+    #[arg(long, default_value_t = 1000)]
+    viewers: usize,
+    /// aes128-cm-sha1, aes128-gcm or aes256-gcm
+    #[arg(long, default_value = "aes128-gcm")]
+    srtp: String,
+    /// Stay on this core
+    #[arg(long)]
+    core: Option<usize>,
+    /// How often; the median counts
+    #[arg(long, default_value_t = 5)]
+    repeats: usize,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Suite {
+    /// The server; the one beside this program if not said
+    #[arg(long)]
+    weir: Option<PathBuf>,
+    /// Fewer viewers, shorter, three repeats
+    #[arg(long)]
+    quick: bool,
+    /// Numbers of viewers, instead of the form's
+    #[arg(long, value_delimiter = ',')]
+    viewers: Vec<usize>,
+    /// Repeats, instead of the form's
+    #[arg(long)]
+    repeats: Option<usize>,
+    /// Seconds of a measurement, instead of the form's
+    #[arg(long)]
+    seconds: Option<f64>,
+    /// Where the table goes as JSON
+    #[arg(long, default_value = "target/bench.json")]
+    out: PathBuf,
+    /// Core of the server
+    #[arg(long, default_value_t = 0)]
+    server_core: usize,
+    /// Core of the load and the publisher
+    #[arg(long, default_value_t = 1)]
+    load_core: usize,
+}
+
 impl Cli {
     /// Does what was asked.
     ///
@@ -136,6 +197,17 @@ impl Cli {
             Command::Whep(args) => args.run(),
             Command::Whip(args) => args.run(),
             Command::Record(args) => args.run(),
+            Command::Floor(args) => args.run(),
+            Command::Suite(args) => {
+                println!("{}", suite::run(&args.config()?)?.text());
+                Ok(())
+            }
+            Command::Blackhole(args) => {
+                let shape = Shape::default();
+                let (ns, about) = blackhole::inside(&args.config()?, 300, shape)?;
+                println!("{ns:.1} {about}");
+                Ok(())
+            }
         }
     }
 }
@@ -202,5 +274,61 @@ impl Record {
         let count = record::run(&plan)?;
         println!("{count} packets in {}", plan.out.display());
         Ok(())
+    }
+}
+
+impl Floor {
+    fn run(self) -> Result<()> {
+        let trace = match &self.trace {
+            Some(path) => Trace::read(path)?,
+            None => Trace::generated(Generator::new(self.shape.shape(), 1), 8.0),
+        };
+        let profile = load::profile(&self.srtp)?;
+        if let Some(core) = self.core {
+            sys::pin(core);
+        }
+        let plan = floor::Plan { trace: &trace, viewers: self.viewers, profile };
+        let (mut ns, mut last) = (Values::default(), floor::Floor::default());
+        for _ in 0..self.repeats.max(1) {
+            last = floor::measure(&plan)?;
+            ns.push(last.ns_per_packet);
+        }
+        let ((low, high), median) = (ns.spread(), ns.median());
+        let floor::Floor { run_length, datagram, .. } = last;
+        if self.json {
+            let object = serde_json::json!({
+                "viewers": self.viewers, "srtp": profile.name(), "ns_per_packet": median,
+                "spread": [low, high], "run_length": run_length, "datagram_bytes": datagram,
+            });
+            println!("{object}");
+        } else {
+            println!(
+                "floor: {median:.0} ns per packet ({low:.0}–{high:.0}), {} viewers, {}, {datagram:.0} bytes, {run_length:.1} packets per run",
+                self.viewers,
+                profile.name(),
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Suite {
+    fn config(self) -> Result<suite::Config> {
+        let weir = match self.weir {
+            Some(weir) => weir,
+            None => std::env::current_exe()?.with_file_name("weir"),
+        };
+        let default: &[usize] = if self.quick { &[100, 300] } else { &[100, 300, 1000, 3000] };
+        let sizes = if self.viewers.is_empty() { default.to_vec() } else { self.viewers };
+        Ok(suite::Config {
+            weir,
+            quick: self.quick,
+            sizes,
+            repeats: self.repeats.unwrap_or(if self.quick { 3 } else { 5 }),
+            seconds: self.seconds.unwrap_or(if self.quick { 4.0 } else { 10.0 }),
+            out: self.out,
+            server_core: self.server_core,
+            load_core: self.load_core,
+        })
     }
 }

@@ -6,8 +6,10 @@
 //! sample. Nothing is allocated per packet. Nothing of the server's own transport is used here, so
 //! that the two cannot share a fault.
 
+pub mod blackhole;
 pub mod cli;
 pub mod dtls;
+pub mod floor;
 pub mod ice;
 pub mod link;
 pub mod load;
@@ -18,10 +20,13 @@ pub mod record;
 pub mod rtcp;
 pub mod rtp;
 pub mod sdp;
+pub mod server;
 pub mod signal;
 pub mod source;
 pub mod srtp;
+pub mod suite;
 pub mod sys;
+pub mod table;
 pub mod trace;
 pub mod track;
 pub mod viewer;

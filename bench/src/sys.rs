@@ -289,3 +289,13 @@ impl Sender {
         }
     }
 }
+
+/// Keeps this thread, and what it starts from here on, on one core.
+pub fn pin(core: usize) -> bool {
+    // SAFETY: the set lives during the calls.
+    unsafe {
+        let mut set: libc::cpu_set_t = zeroed();
+        libc::CPU_SET(core, &mut set);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) == 0
+    }
+}
