@@ -232,7 +232,7 @@ impl Whep {
         }
         if outcome.own_drops > 0 {
             eprintln!(
-                "this machine dropped {} datagrams because sockets were full: the load is too much for one core here",
+                "{} datagrams were lost in the sockets of this tool: it needs more of a core than it got",
                 outcome.own_drops
             );
         }

@@ -76,14 +76,12 @@ pub fn run(plan: &Plan, hooks: &mut dyn Hooks) -> Result<Outcome> {
             plan.viewers
         );
     }
-    let drops = process::receive_buffer_errors();
     let rss_before = plan.server_pid.map(process::resident_bytes).transpose()?;
     let shared = Arc::new(Shared::new(plan.srtp)?);
     let signal = Arc::new(Signal::new(&plan.url, plan.token.clone(), shared, plan.source)?);
     let mut crowd = Crowd::start(plan, &signal)?;
     crowd.play(plan, hooks)?;
     let mut outcome = crowd.outcome(plan, rss_before);
-    outcome.own_drops = process::receive_buffer_errors().saturating_sub(drops);
     crowd.leave(&signal);
     if outcome.viewers == 0 {
         bail!("no viewer got a packet: {}", outcome.failures.pop().unwrap_or_default());
@@ -324,6 +322,7 @@ impl Crowd {
         outcome.profile = playing.iter().find_map(|v| v.link.profile);
         let said = self.viewers.iter().filter_map(|v| v.failed.clone());
         outcome.failures = self.refused.iter().cloned().chain(said).collect();
+        outcome.own_drops = self.viewers.iter().map(|v| sys::dropped(v.link.fd())).sum();
         outcome.silent = plan.viewers - playing.len();
 
         let Window { from, until, packets, bytes, cpu, rss } = self.window;

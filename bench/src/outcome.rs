@@ -40,7 +40,7 @@ pub struct Outcome {
     pub silent: usize,
     /// What was said about them.
     pub failures: Vec<String>,
-    /// Datagrams that this machine dropped because a socket was full.
+    /// Datagrams that were lost in the viewers' own sockets, which we did not empty in time.
     pub own_drops: u64,
     /// What the process of the server used.
     pub server: Option<Server>,

@@ -30,16 +30,6 @@ pub fn resident_bytes(pid: u32) -> Result<u64> {
     Ok(kib * 1024)
 }
 
-/// Datagrams that this machine dropped because a socket's buffer was full (all sockets of the
-/// network namespace): what a load tool that is too slow loses by itself.
-pub fn receive_buffer_errors() -> u64 {
-    let text = std::fs::read_to_string("/proc/net/snmp").unwrap_or_default();
-    let mut udp = text.lines().filter_map(|l| l.strip_prefix("Udp: "));
-    let (Some(names), Some(values)) = (udp.next(), udp.next()) else { return 0 };
-    let at = names.split(' ').position(|n| n == "RcvbufErrors");
-    at.and_then(|at| values.split(' ').nth(at)?.parse().ok()).unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -104,6 +104,21 @@ pub fn prepare(fd: RawFd, buffer: usize) {
     set(fd, libc::SOL_UDP, libc::UDP_GRO, 1);
 }
 
+/// Datagrams that this socket has dropped because nobody read them in time.
+pub fn dropped(fd: RawFd) -> u64 {
+    /// `SK_MEMINFO_DROPS` of linux/sock_diag.h, and how many values there are.
+    const DROPS: usize = 8;
+    const SO_MEMINFO: c_int = 55;
+    let mut values = [0u32; DROPS + 1];
+    let mut length = size_of_val(&values) as u32;
+    // SAFETY: the kernel writes at most `length` bytes there.
+    unsafe {
+        let at = values.as_mut_ptr().cast::<c_void>();
+        libc::getsockopt(fd, libc::SOL_SOCKET, SO_MEMINFO, at, &raw mut length);
+    }
+    u64::from(values[DROPS])
+}
+
 /// Lets a socket keep sending from its address after the machine has lost it (root only): the
 /// blackhole run turns the way back into a device that drops everything.
 pub fn keep_address(fd: RawFd) -> bool {
