@@ -6,6 +6,7 @@
 //! for input or until [`Shard::poll_timeout`], and call [`Shard::handle_timeout`] when it has come.
 
 mod exchange;
+mod forward;
 mod life;
 mod session;
 #[cfg(test)]
@@ -28,7 +29,7 @@ use crate::directory::{Directory, Found};
 use crate::egress::{Egress, Sink};
 use crate::feed::{Batch, Feed};
 use crate::history;
-use crate::rtc::{Event as PeerEvent, Output, Packet, Peer, Reject, Taken};
+use crate::rtc::Peer;
 use crate::rtcp;
 use crate::stats::{Drop, EncodingSnapshot, Totals, ViewerSnapshot};
 use crate::transport::{self, Transport, ice};
@@ -269,29 +270,6 @@ impl Shard {
         proven
     }
 
-    fn publisher_says(
-        &mut self,
-        now: Instant,
-        key: Key,
-        source: SocketAddr,
-        destination: SocketAddr,
-        bytes: &[u8],
-    ) -> bool {
-        let Role::Publisher(peer, _) = &mut self.sessions[key].role else { return false };
-        let taken = peer.receive(now, source, destination, bytes);
-        match taken {
-            Ok(_) => {}
-            Err(Reject::Malformed) => self.totals.drops.count(Drop::Malformed),
-            Err(Reject::NotAuthentic) => self.totals.drops.count(Drop::NotAuthentic),
-            Err(Reject::Transport) => self.totals.drops.count(Drop::Transport),
-        }
-        let packets = self.drain(now, key);
-        if packets == 0 && is_rtp(bytes) {
-            self.totals.drops.count(Drop::RtpUnusable);
-        }
-        taken == Ok(Taken::Stun)
-    }
-
     fn viewer_says(
         &mut self,
         now: Instant,
@@ -305,7 +283,7 @@ impl Shard {
         let session = &mut sessions[key];
         let Role::Viewer(transport, viewer) = &mut session.role else { return false };
         let mut keyframe = None;
-        // Plain SRTP of somebody who has nothing to send is taken for what it is.
+        // A viewer has no business sending media.
         let media = is_rtp(bytes);
         let mut proven = false;
         match transport.receive(now, source, destination, bytes, egress) {
@@ -322,7 +300,7 @@ impl Shard {
                 keyframe = viewer.publisher.zip(asked.keyframe);
             }
             Ok(transport::Taken::Dtls) => {}
-            Ok(transport::Taken::Ignored) if media => totals.drops.count(Drop::UnknownPayload),
+            Ok(transport::Taken::Ignored) if media => totals.drops.count(Drop::RtpUnusable),
             Ok(transport::Taken::Ignored) => {}
             Err(transport::Reject::Malformed) => totals.drops.count(Drop::Malformed),
             Err(transport::Reject::NotAuthentic) => totals.drops.count(Drop::NotAuthentic),
@@ -426,40 +404,6 @@ impl Shard {
         }
     }
 
-    fn drain_publisher(&mut self, now: Instant, key: Key) -> usize {
-        let mut packets = 0;
-        loop {
-            let session = &mut self.sessions[key];
-            let Role::Publisher(peer, _) = &mut session.role else { return packets };
-            match peer.poll() {
-                Output::Transmit(t) => self.egress.push(t.source, t.destination, &t.contents),
-                Output::Timeout(deadline) => {
-                    self.schedule(key, deadline);
-                    return packets;
-                }
-                Output::Event(PeerEvent::Packet(packet)) => {
-                    packets += 1;
-                    session.last_heard = now;
-                    self.media(key, packet);
-                }
-                Output::Event(event) => {
-                    if event.proves_life() {
-                        session.last_heard = now;
-                    }
-                    match event {
-                        PeerEvent::Connected => {
-                            session.connected = true;
-                            self.events.push_back(Event::Connected(session.id));
-                        }
-                        PeerEvent::Closed => session.closed = Some(Closed::ByPeer),
-                        // Nobody asks a publisher for what it receives: it receives nothing.
-                        _ => {}
-                    }
-                }
-            }
-        }
-    }
-
     fn drain_viewer(&mut self, now: Instant, key: Key) {
         loop {
             let session = &mut self.sessions[key];
@@ -516,58 +460,6 @@ impl Shard {
         let Some(feed) = viewer.publisher.and_then(|id| feeds.get(&id)) else { return };
         totals.sent += viewer.pump(now, feed, transport, egress);
         self.schedule_viewer(key);
-    }
-
-    fn media(&mut self, key: Key, packet: Packet) {
-        let session = &mut self.sessions[key];
-        let id = session.id;
-        let bytes = packet.payload.len() as u64;
-        let Some(publisher) = session.publisher_mut() else { return };
-        match publisher.receive(packet) {
-            Ok(change) => {
-                self.totals.packets_in += 1;
-                self.totals.bytes_in += bytes;
-                if change.first {
-                    self.mark(key);
-                }
-                if let Some(codec) = change.codec {
-                    self.events.push_back(Event::MediaStarted { session: id, codec });
-                }
-            }
-            Err(reason) => self.totals.drops.count(reason),
-        }
-    }
-
-    /// The publisher has something to say at the next flush.
-    fn mark(&mut self, publisher: Key) {
-        if !self.dirty.contains(&publisher) {
-            self.dirty.push(publisher);
-        }
-    }
-
-    /// Into the rings, then one run per viewer: everything that came for it in this batch.
-    fn fan_out(&mut self, now: Instant, batch: &Batch, sink: &mut dyn Sink) {
-        let Some(feed) = self.feeds.get_mut(&batch.publisher) else { return };
-        if feed.learn(batch) {
-            self.choose_all(now, batch.publisher);
-        }
-        let Some(feed) = self.feeds.get_mut(&batch.publisher) else { return };
-        feed.insert(batch);
-        // Taken out and put back, so that timers can be set meanwhile.
-        let viewers = std::mem::take(&mut feed.viewers);
-        for key in &viewers {
-            let Self { sessions, feeds, egress, totals, .. } = self;
-            let Some(feed) = feeds.get(&batch.publisher) else { break };
-            let Some((transport, viewer)) = sessions[*key].viewing() else { continue };
-            totals.sent += viewer.forward(now, batch, feed, transport, egress, &mut totals.drops);
-            self.schedule_viewer(*key);
-            if self.egress.is_full() {
-                self.egress.drain(sink);
-            }
-        }
-        if let Some(feed) = self.feeds.get_mut(&batch.publisher) {
-            feed.viewers = viewers;
-        }
     }
 
     fn schedule_viewer(&mut self, key: Key) {

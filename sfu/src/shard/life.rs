@@ -79,7 +79,10 @@ impl Shard {
     /// Says goodbye and forgets the session.
     pub(super) fn remove(&mut self, key: Key) {
         match &mut self.sessions[key].role {
-            Role::Viewer(transport, _) => transport.close(&mut self.egress),
+            Role::Viewer(transport, viewer) => {
+                viewer.goodbye(transport, &mut self.egress);
+                transport.close(&mut self.egress);
+            }
             Role::Publisher(peer, _) => {
                 peer.close();
                 // The goodbye goes out; events of a session that ends are nobody's any more.

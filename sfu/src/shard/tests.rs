@@ -309,3 +309,13 @@ fn joins_and_leaves_leave_nothing_behind() {
     assert_eq!(world.len(), before);
     assert_continuous(&world.clients[&VIEWER].received);
 }
+
+#[test]
+fn receiver_reports_say_loss_and_round_trip() {
+    let (mut world, mut camera) = publisher_and_viewer(&[(None, 640)]);
+    world.run(SECOND * 4, |w| camera.shoot(w));
+    let viewer = world.snapshot(VIEWER).expect("the viewer is there");
+    assert_eq!(viewer.loss, Some(0.0));
+    let rtt = viewer.rtt.expect("sender reports were answered");
+    assert!(rtt >= Duration::from_millis(1) && rtt < Duration::from_millis(20), "{rtt:?}");
+}

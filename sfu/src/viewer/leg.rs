@@ -179,14 +179,31 @@ impl Leg {
         wire: &mut Wire<'_>,
     ) -> Result<Sent, Drop> {
         let target = self.target(packet.encoding).ok_or(Drop::NoCommonCodec)?;
+        let mut sent = self.end_replay(feed, wire);
         self.rewriter.switch(target, &packet.rtp, packet.prefix.is_some());
-        (self.replay, self.still) = (None, None);
-        let mut sent = self.first(packet, wire);
+        self.still = None;
+        sent += self.first(packet, wire);
         let history = feed.encodings.get(packet.encoding).map(|e| &e.history);
         for packet in history.into_iter().flat_map(|h| h.overtakers(packet)) {
             sent += self.send(packet, wire).unwrap_or_default();
         }
         Ok(sent)
+    }
+
+    /// Drops what is left of a backlog, after the picture that has begun.
+    fn end_replay(&mut self, feed: &Feed, wire: &mut Wire<'_>) -> Sent {
+        let mut sent = Sent::default();
+        let Some((replay, map)) = self.replay.take().zip(self.rewriter.map().copied()) else {
+            return sent;
+        };
+        let Some(encoding) = feed.encodings.get(map.target.encoding) else { return sent };
+        let last = replay.cursor.checked_sub(1).and_then(|seq| encoding.history.get(seq));
+        let Some(last) = last.map(|p| p.rtp.timestamp) else { return sent };
+        let rest = encoding.history.from(replay.cursor);
+        for packet in rest.take_while(|p| p.rtp.timestamp == last) {
+            sent += self.send(packet, wire).unwrap_or_default();
+        }
+        sent
     }
 
     /// A live packet while the backlog is on its way.

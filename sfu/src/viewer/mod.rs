@@ -258,6 +258,18 @@ impl Viewer {
         }
     }
 
+    /// Says that nothing more comes (RFC 3550 section 6.6).
+    pub(crate) fn goodbye(&mut self, transport: &mut Transport, egress: &mut Egress) {
+        let mut buffer = [0; REPORT];
+        let mut writer = Writer::new(&mut buffer);
+        let mut ssrcs = [0; 2];
+        let legs = self.legs.iter().zip(&mut ssrcs);
+        let count = legs.map(|(leg, ssrc)| *ssrc = leg.ssrc()).count();
+        if self.connected && count > 0 && writer.bye(&ssrcs[..count]).is_ok() {
+            transport.seal_rtcp(writer.written(), egress);
+        }
+    }
+
     /// What the viewer says. `ntp`: the wall clock now.
     pub(crate) fn listen(
         &mut self,
@@ -366,7 +378,7 @@ impl Viewer {
         let layer = video.and_then(|l| l.selector.current()).zip(feed);
         let recently = |t: Instant| now.saturating_duration_since(t) < PLAYING;
         ViewerSnapshot {
-            connected: self.connected,
+            connected: self.connected || self.settled.is_some(),
             playing: self.last_sent.is_some_and(recently),
             layer: layer.and_then(|(index, f)| f.encodings.get(index)).map(|e| e.info.id),
             wanted: self.wanted,

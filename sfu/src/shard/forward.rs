@@ -1,0 +1,123 @@
+//! The way of media through a shard: out of a publisher's peer, into a batch, into the rings, to
+//! every viewer.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::session::Role;
+use super::{Closed, Event, Key, Shard, is_rtp};
+use crate::egress::Sink;
+use crate::feed::Batch;
+use crate::rtc::{Event as PeerEvent, Output, Packet, Reject, Taken};
+use crate::stats::Drop;
+
+impl Shard {
+    pub(super) fn publisher_says(
+        &mut self,
+        now: Instant,
+        key: Key,
+        source: SocketAddr,
+        destination: SocketAddr,
+        bytes: &[u8],
+    ) -> bool {
+        let Role::Publisher(peer, _) = &mut self.sessions[key].role else { return false };
+        let taken = peer.receive(now, source, destination, bytes);
+        match taken {
+            Ok(_) => {}
+            Err(Reject::Malformed) => self.totals.drops.count(Drop::Malformed),
+            Err(Reject::NotAuthentic) => self.totals.drops.count(Drop::NotAuthentic),
+            Err(Reject::Transport) => self.totals.drops.count(Drop::Transport),
+        }
+        let packets = self.drain(now, key);
+        if packets == 0 && is_rtp(bytes) {
+            self.totals.drops.count(Drop::RtpUnusable);
+        }
+        taken == Ok(Taken::Stun)
+    }
+
+    pub(super) fn drain_publisher(&mut self, now: Instant, key: Key) -> usize {
+        let mut packets = 0;
+        loop {
+            let session = &mut self.sessions[key];
+            let Role::Publisher(peer, _) = &mut session.role else { return packets };
+            match peer.poll() {
+                Output::Transmit(t) => self.egress.push(t.source, t.destination, &t.contents),
+                Output::Timeout(deadline) => {
+                    self.schedule(key, deadline);
+                    return packets;
+                }
+                Output::Event(PeerEvent::Packet(packet)) => {
+                    packets += 1;
+                    session.last_heard = now;
+                    self.media(key, packet);
+                }
+                Output::Event(event) => {
+                    if event.proves_life() {
+                        session.last_heard = now;
+                    }
+                    match event {
+                        PeerEvent::Connected => {
+                            session.connected = true;
+                            self.events.push_back(Event::Connected(session.id));
+                        }
+                        PeerEvent::Closed => session.closed = Some(Closed::ByPeer),
+                        // Nobody asks a publisher for what it receives: it receives nothing.
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn media(&mut self, key: Key, packet: Packet) {
+        let session = &mut self.sessions[key];
+        let id = session.id;
+        let bytes = packet.payload.len() as u64;
+        let Some(publisher) = session.publisher_mut() else { return };
+        match publisher.receive(packet) {
+            Ok(change) => {
+                self.totals.packets_in += 1;
+                self.totals.bytes_in += bytes;
+                if change.first {
+                    self.mark(key);
+                }
+                if let Some(codec) = change.codec {
+                    self.events.push_back(Event::MediaStarted { session: id, codec });
+                }
+            }
+            Err(reason) => self.totals.drops.count(reason),
+        }
+    }
+
+    /// The publisher has something to say at the next flush.
+    pub(super) fn mark(&mut self, publisher: Key) {
+        if !self.dirty.contains(&publisher) {
+            self.dirty.push(publisher);
+        }
+    }
+
+    /// Into the rings, then one run per viewer: everything that came for it in this batch.
+    pub(super) fn fan_out(&mut self, now: Instant, batch: &Batch, sink: &mut dyn Sink) {
+        let Some(feed) = self.feeds.get_mut(&batch.publisher) else { return };
+        if feed.learn(batch) {
+            self.choose_all(now, batch.publisher);
+        }
+        let Some(feed) = self.feeds.get_mut(&batch.publisher) else { return };
+        feed.insert(batch);
+        // Taken out and put back, so that timers can be set meanwhile.
+        let viewers = std::mem::take(&mut feed.viewers);
+        for key in &viewers {
+            let Self { sessions, feeds, egress, totals, .. } = self;
+            let Some(feed) = feeds.get(&batch.publisher) else { break };
+            let Some((transport, viewer)) = sessions[*key].viewing() else { continue };
+            totals.sent += viewer.forward(now, batch, feed, transport, egress, &mut totals.drops);
+            self.schedule_viewer(*key);
+            if self.egress.is_full() {
+                self.egress.drain(sink);
+            }
+        }
+        if let Some(feed) = self.feeds.get_mut(&batch.publisher) {
+            feed.viewers = viewers;
+        }
+    }
+}
