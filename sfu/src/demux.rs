@@ -43,8 +43,13 @@ impl Demux {
     pub fn find(&self, source: SocketAddr, bytes: &[u8]) -> Option<Key> {
         match bytes.first()? {
             0..=3 => self.by_ufrag.get(local_ufrag(bytes)?).map(|e| e.key),
-            _ => self.by_address.get(&source).copied(),
+            _ => self.at(source),
         }
+    }
+
+    /// Who has proven last to be at this address.
+    pub fn at(&self, address: SocketAddr) -> Option<Key> {
+        self.by_address.get(&address).copied()
     }
 
     /// The session has proven that it is at `source`.

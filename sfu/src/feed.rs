@@ -107,13 +107,23 @@ impl Feed {
         batch.encodings.as_ref().is_some_and(|infos| self.update(infos))
     }
 
-    /// Takes a batch into the rings.
-    pub fn insert(&mut self, batch: &Batch) {
-        for packet in &batch.packets {
-            if let Some(encoding) = self.encodings.get_mut(packet.encoding) {
-                encoding.history.insert(Arc::clone(packet));
+    /// Takes a batch into the rings. `Some` is what of it was new where not all was: the rest came by
+    /// a [`Snapshot`], and would be sealed twice under one number if it were sent live too.
+    pub fn insert(&mut self, batch: &Batch) -> Option<Batch> {
+        let mut known = Vec::new();
+        for (index, packet) in batch.packets.iter().enumerate() {
+            let Some(encoding) = self.encodings.get_mut(packet.encoding) else { continue };
+            if !encoding.history.insert(Arc::clone(packet)) {
+                known.push(index);
             }
         }
+        if known.is_empty() {
+            return None;
+        }
+        let packets = batch.packets.iter().enumerate();
+        let new = packets.filter(|(index, _)| !known.contains(index));
+        let packets = new.map(|(_, packet)| Arc::clone(packet)).collect();
+        Some(Batch { publisher: batch.publisher, encodings: None, packets })
     }
 
     /// A viewer here needs a keyframe: true if the publisher's shard is to be told now.

@@ -22,6 +22,10 @@ pub mod viewer;
 #[cfg(test)]
 mod test;
 
+// What tests from outside share with those inside says `sfu`.
+#[cfg(test)]
+extern crate self as sfu;
+
 pub use directory::Directory;
 pub use egress::{Egress, SendRun, Sink};
 pub use rtc::{Certificate, Peer, Transmit};

@@ -24,15 +24,15 @@ use slab::Slab;
 pub use self::exchange::Message;
 use self::exchange::{Datagram, Kind};
 use self::session::{Role, Session};
-use crate::demux::{Demux, local_ufrag};
-use crate::directory::{Directory, Found};
+use crate::demux::Demux;
+use crate::directory::Directory;
 use crate::egress::{Egress, Sink};
 use crate::feed::{Batch, Feed};
 use crate::history;
 use crate::rtc::Peer;
 use crate::rtcp;
 use crate::stats::{Drop, EncodingSnapshot, Totals, ViewerSnapshot};
-use crate::transport::{self, Transport, ice};
+use crate::transport::{self, Transport};
 
 /// A session's place in its shard.
 pub type Key = usize;
@@ -221,32 +221,6 @@ impl Shard {
                 self.deliver(now, key, source, destination, bytes);
             }
             None => self.stranger(now, source, destination, bytes),
-        }
-    }
-
-    /// A datagram of nobody that is known here.
-    fn stranger(
-        &mut self,
-        now: Instant,
-        source: SocketAddr,
-        destination: SocketAddr,
-        bytes: &mut [u8],
-    ) {
-        if let Some(shard) = self.foreign.get(&source).copied() {
-            return self.hand_over(shard, source, destination, bytes);
-        }
-        let authentic = |add: &Add| ice::authentic(bytes, &add.agreement.local_ice).is_some();
-        let ufrag = if matches!(bytes.first(), Some(0..=3)) { local_ufrag(bytes) } else { None };
-        match ufrag.and_then(|ufrag| self.directory.find(self.index, ufrag, authentic)) {
-            Some(Found::Claimed(add, since, commands)) => {
-                let key = self.add(now, *add, since);
-                commands.into_iter().for_each(|command| self.obey(now, command));
-                self.deliver(now, key, source, destination, bytes);
-            }
-            Some(Found::Elsewhere(shard)) if shard != self.index => {
-                self.hand_over(shard, source, destination, bytes);
-            }
-            _ => self.totals.drops.count(Drop::UnknownSource),
         }
     }
 

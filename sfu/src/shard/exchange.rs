@@ -7,14 +7,17 @@ use std::time::Instant;
 
 use signaling::SessionId;
 
-use super::{Command, Shard};
+use super::{Add, Command, Key, Shard};
+use crate::demux::local_ufrag;
+use crate::directory::Found;
 use crate::feed::{Batch, Feed, Snapshot};
 use crate::stats::Drop;
+use crate::transport::ice;
 
 /// Addresses of sessions on other shards that one shard knows: beyond that, datagrams from them are
 /// dropped until one leaves.
 const MAX_FOREIGN: usize = 65_536;
-/// Routes that other shards keep for one session.
+/// Routes that other shards keep for one session; the one that was used least lately goes first.
 const MAX_ROUTES: usize = 8;
 
 /// From one shard to another.
@@ -41,8 +44,8 @@ pub(super) enum Kind {
     Datagrams(usize, Vec<Datagram>),
     /// The session at this address has proven that it lives on that shard.
     Route(SocketAddr, usize),
-    /// It is gone.
-    Unroute(SocketAddr),
+    /// The session of that shard is not there any more.
+    Unroute(SocketAddr, usize),
 }
 
 /// A datagram that landed on the wrong shard.
@@ -114,9 +117,40 @@ impl Shard {
                     self.foreign.insert(address, home);
                 }
             }
-            Kind::Unroute(address) => {
-                self.foreign.remove(&address);
+            Kind::Unroute(address, home) => {
+                // Unless a session of a third shard is there by now.
+                if self.foreign.get(&address) == Some(&home) {
+                    self.foreign.remove(&address);
+                }
             }
+        }
+    }
+
+    /// A datagram of nobody that is known here.
+    pub(super) fn stranger(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        destination: SocketAddr,
+        bytes: &mut [u8],
+    ) {
+        // A check says itself whose it is: the address may have been another session's.
+        let stun = matches!(bytes.first(), Some(0..=3));
+        if let Some(shard) = self.foreign.get(&source).copied().filter(|_| !stun) {
+            return self.hand_over(shard, source, destination, bytes);
+        }
+        let authentic = |add: &Add| ice::authentic(bytes, &add.agreement.local_ice).is_some();
+        let ufrag = if stun { local_ufrag(bytes) } else { None };
+        match ufrag.and_then(|ufrag| self.directory.find(self.index, ufrag, authentic)) {
+            Some(Found::Claimed(add, since, commands)) => {
+                let key = self.add(now, *add, since);
+                commands.into_iter().for_each(|command| self.obey(now, command));
+                self.deliver(now, key, source, destination, bytes);
+            }
+            Some(Found::Elsewhere(shard)) if shard != self.index => {
+                self.hand_over(shard, source, destination, bytes);
+            }
+            _ => self.totals.drops.count(Drop::UnknownSource),
         }
     }
 
@@ -161,10 +195,23 @@ impl Shard {
         let proven = self.deliver(now, key, source, destination, bytes);
         // Only who has proven to be there gets a route, or anybody could have one.
         let Some(session) = self.sessions.get_mut(key).filter(|_| proven) else { return };
-        let known = session.foreign.contains(&(from, source));
-        if !known && session.foreign.len() < MAX_ROUTES {
-            session.foreign.push((from, source));
-            self.tell(from, Kind::Route(source, self.index));
+        let route = (from, source);
+        if let Some(known) = session.foreign.iter().position(|r| *r == route) {
+            return session.foreign[known..].rotate_left(1);
+        }
+        let oldest = (session.foreign.len() >= MAX_ROUTES).then(|| session.foreign.remove(0));
+        session.foreign.push(route);
+        self.tell(from, Kind::Route(source, self.index));
+        if let Some((shard, address)) = oldest {
+            self.unroute(shard, address, key);
+        }
+    }
+
+    /// A session of ours has left an address that another shard knows, unless another one of ours is
+    /// there by now.
+    pub(super) fn unroute(&mut self, shard: usize, address: SocketAddr, session: Key) {
+        if self.demux.at(address).is_none_or(|key| key == session) {
+            self.tell(shard, Kind::Unroute(address, self.index));
         }
     }
 

@@ -103,7 +103,8 @@ impl Shard {
             self.choose_all(now, batch.publisher);
         }
         let Some(feed) = self.feeds.get_mut(&batch.publisher) else { return };
-        feed.insert(batch);
+        let new = feed.insert(batch);
+        let batch = new.as_ref().unwrap_or(batch);
         // Taken out and put back, so that timers can be set meanwhile.
         let viewers = std::mem::take(&mut feed.viewers);
         for key in &viewers {

@@ -106,7 +106,7 @@ impl Shard {
             self.timers.remove(&(deadline, key));
         }
         for (shard, address) in session.foreign {
-            self.tell(shard, Kind::Unroute(address));
+            self.unroute(shard, address, key);
         }
         match session.role {
             Role::Publisher(_, publisher) => {

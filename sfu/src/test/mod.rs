@@ -1,5 +1,9 @@
-//! Helpers for this crate's tests: a start of time, and packets.
+//! Helpers for this crate's tests: a start of time, packets, and whole worlds in memory.
 
+#[allow(dead_code, reason = "tests from outside have it too, and each needs a part of it")]
+pub(crate) mod peer;
+#[allow(dead_code, reason = "not every test needs all that it tells")]
+pub(crate) mod studio;
 pub(crate) mod world;
 
 use std::time::Instant;

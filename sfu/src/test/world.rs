@@ -9,11 +9,12 @@ use media::{Codec, EncodingId};
 use signaling::SessionId;
 
 use super::epoch;
+use super::peer::{self, Identity, Offer};
 use crate::directory::Directory;
 use crate::egress::{SendRun, Sink};
 use crate::rtc::client::{Client, agreement};
 use crate::rtc::{Certificate, Peer, Transmit};
-use crate::shard::{Add, Command, Config, Event, Link, Shard};
+use crate::shard::{Add, Command, Config, Event, Link, Message, Shard};
 use crate::stats::{EncodingSnapshot, Totals, ViewerSnapshot};
 use crate::transport::{Context, Transport};
 
@@ -26,6 +27,8 @@ pub(crate) struct Weather {
     pub(crate) loss_percent: u64,
     /// Only on the way to the server.
     pub(crate) inbound_only: bool,
+    /// Only on the way from the server.
+    pub(crate) outbound_only: bool,
     /// Each is delayed by 1 ms plus up to this much, so that they overtake each other.
     pub(crate) jitter: Duration,
 }
@@ -38,11 +41,21 @@ pub(crate) struct World {
     pub(crate) events: Vec<Event>,
     pub(crate) weather: Weather,
     pub(crate) clients: BTreeMap<u32, Client>,
+    /// Clients whose every byte is known.
+    pub(crate) peers: BTreeMap<u32, peer::Peer>,
+    /// What shards said to each other: from, to, what.
+    pub(crate) messages: Vec<(usize, usize, &'static str)>,
+    /// The lanes between shards take no more media.
+    pub(crate) lanes_full: bool,
+    /// Messages to this shard wait in their lane.
+    pub(crate) held: Option<usize>,
+    lane: Vec<(usize, Message)>,
     /// Runs that went out since the start: source, destination, size and count of the datagrams.
     pub(crate) runs: Vec<(SocketAddr, usize, usize)>,
     server: (Certificate, SocketAddr),
     context: Context,
     certificate: Certificate,
+    identity: Identity,
     air: BTreeMap<(Instant, u64), Transmit>,
     sent: u64,
     seed: u64,
@@ -76,11 +89,15 @@ impl World {
 
     /// The kernel's hash over addresses is the client's port here: the shard is its remainder.
     pub(crate) fn with_shards(count: usize) -> Self {
+        Self::with(count, Config::default())
+    }
+
+    pub(crate) fn with(count: usize, config: Config) -> Self {
         let now = epoch();
         let certificate = || Certificate::generate(now).expect("the system has randomness");
         let server = certificate();
         let directory = Directory::default();
-        let shard = |index| Shard::new(Config::default(), index, directory.clone(), now);
+        let shard = |index| Shard::new(config, index, directory.clone(), now);
         Self {
             now,
             shards: (0..count).map(shard).collect(),
@@ -88,10 +105,16 @@ impl World {
             events: Vec::new(),
             weather: Weather::default(),
             clients: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            messages: Vec::new(),
+            lanes_full: false,
+            held: None,
+            lane: Vec::new(),
             runs: Vec::new(),
             context: Context::new(&server).expect("libssl takes our certificate"),
             server: (server, SocketAddr::from(([10, 0, 0, 1], 8080))),
             certificate: certificate(),
+            identity: Identity::generate(),
             air: BTreeMap::new(),
             sent: 0,
             seed: 0x9e37_79b9_7f4a_7c15,
@@ -113,10 +136,38 @@ impl World {
 
     fn join(&mut self, number: u32, rids: &[EncodingId], codecs: &[Codec], send: bool) {
         let agreement = agreement(number, rids, codecs, send, self.certificate.fingerprint());
-        let address = SocketAddr::from(([10, 0, 1, 1], 10_000 + number as u16));
+        let address = Self::address(number);
         let server = (&self.server.0, self.server.1);
         let client = Client::new(&agreement, &self.certificate, server, address, self.now);
         self.clients.insert(number, client);
+        self.add(number, agreement, send);
+    }
+
+    /// Where a client is: its shard is the remainder of the port.
+    pub(crate) fn address(number: u32) -> SocketAddr {
+        SocketAddr::from(([10, 0, 1, 1], 10_000 + number as u16))
+    }
+
+    /// A client whose every byte is known.
+    pub(crate) fn join_peer(&mut self, number: u32, offer: &Offer) {
+        let agreement = offer.agreement(number, &self.identity.fingerprint());
+        let way = (Self::address(number), self.server.1);
+        let peer = peer::Peer::new(offer, agreement.clone(), &self.identity, way);
+        self.peers.insert(number, peer);
+        self.add(number, agreement, offer.send);
+    }
+
+    /// A viewer of that kind that watches `publisher`.
+    pub(crate) fn watch(&mut self, number: u32, publisher: u32) {
+        self.join_peer(number, &Offer::viewer(number));
+        self.attach(number, publisher);
+    }
+
+    pub(crate) fn peer(&mut self, number: u32) -> &mut peer::Peer {
+        self.peers.get_mut(&number).expect("a known peer")
+    }
+
+    fn add(&mut self, number: u32, agreement: signaling::Agreement, send: bool) {
         let link = if send {
             Link::Publisher(Box::new(Peer::new(&agreement, &self.server.0, self.now)))
         } else {
@@ -183,9 +234,9 @@ impl World {
             self.now += STEP;
             each(self);
             self.deliver();
-            for client in self.clients.values_mut() {
-                client.handle_timeout(self.now);
-            }
+            let now = self.now;
+            self.clients.values_mut().for_each(|c| c.handle_timeout(now));
+            self.peers.values_mut().for_each(|p| p.handle_timeout(now));
             self.collect();
         }
     }
@@ -193,7 +244,10 @@ impl World {
     /// Runs until all clients are connected.
     pub(crate) fn connect(&mut self) {
         let end = self.now + Duration::from_secs(10);
-        while !self.clients.values().all(|c| c.connected) {
+        let all = |w: &Self| {
+            w.clients.values().all(|c| c.connected) && w.peers.values().all(|p| p.connected)
+        };
+        while !all(self) {
             assert!(self.now < end, "the clients did not connect in ten seconds");
             self.run(STEP, |_| {});
         }
@@ -211,6 +265,8 @@ impl World {
             let client = self.clients.values_mut().find(|c| c.address == destination);
             if let Some(client) = client {
                 client.receive(self.now, source, &contents);
+            } else if let Some(peer) = self.peers.values_mut().find(|p| p.address == destination) {
+                peer.receive(self.now, &contents);
             }
         }
     }
@@ -227,15 +283,27 @@ impl World {
                 shard.flush(self.now, &mut wire);
                 self.events.extend(std::iter::from_fn(|| shard.poll_event()));
                 while let Some((to, message)) = self.shards[index].poll_message() {
-                    self.shards[to].message(self.now, message);
+                    self.messages.push((index, to, message.label()));
+                    if self.lanes_full && message.is_media() {
+                        self.shards[index].dropped(&message);
+                    } else {
+                        self.lane.push((to, message));
+                    }
                 }
+                let (stay, go): (Vec<_>, Vec<_>) = std::mem::take(&mut self.lane)
+                    .into_iter()
+                    .partition(|(to, _)| self.held == Some(*to));
+                self.lane = stay;
+                go.into_iter().for_each(|(to, message)| self.shards[to].message(self.now, message));
             }
         }
         let mut out: Vec<Transmit> = wire.datagrams;
         self.runs.extend(wire.runs);
         out.extend(self.clients.values_mut().flat_map(Client::drain));
+        out.extend(self.peers.values_mut().flat_map(peer::Peer::drain));
         for transmit in out {
-            let fair = self.weather.inbound_only && transmit.source == self.server.1;
+            let ours = transmit.source == self.server.1;
+            let fair = if ours { self.weather.inbound_only } else { self.weather.outbound_only };
             let weather = if fair { Weather::default() } else { self.weather };
             if self.random() % 100 < weather.loss_percent {
                 continue;

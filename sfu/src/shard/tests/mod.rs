@@ -1,18 +1,70 @@
 //! Whole sessions in memory: real ICE, DTLS and SRTP on both sides, a fake network, a fake clock.
 
+mod shards;
+
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use media::{Codec, EncodingId};
 
+use super::exchange::{Kind as Said, Message};
 use super::{Closed, Command, Event};
 use crate::rtc::client::Received;
 use crate::stats::Drop;
+use crate::test::peer::Packet;
+use crate::test::studio::{Content, Sent, Studio};
 use crate::test::world::{Camera, Weather, World};
 
 const PUBLISHER: u32 = 1;
 const VIEWER: u32 = 100;
 const SECOND: Duration = Duration::from_secs(1);
+
+impl Message {
+    /// What it is, for tests.
+    pub(crate) fn label(&self) -> &'static str {
+        match &self.0 {
+            Said::Batch(_) => "batch",
+            Said::Command(_) => "command",
+            Said::Subscribe { .. } => "subscribe",
+            Said::Unsubscribe { .. } => "unsubscribe",
+            Said::Feed(_) => "feed",
+            Said::Gone(_) => "gone",
+            Said::Keyframe { .. } => "keyframe",
+            Said::Datagrams(..) => "datagrams",
+            Said::Route(..) => "route",
+            Said::Unroute(..) => "unroute",
+        }
+    }
+}
+
+/// How often shards said this.
+fn said(world: &World, label: &str) -> usize {
+    world.messages.iter().filter(|(_, _, said)| *said == label).count()
+}
+
+/// Lets the studio send for this long.
+fn play(world: &mut World, studio: &mut Studio, time: Duration) {
+    world.run(time, |w| studio.step(w));
+}
+
+/// In the order of numbers, no gap: the payloads of a stream that a peer got.
+fn payloads(got: &BTreeMap<u64, &Packet>) -> Vec<Vec<u8>> {
+    let seqs: Vec<u64> = got.keys().copied().collect();
+    let gaps: Vec<_> = seqs.windows(2).filter(|w| w[0] + 1 != w[1]).collect();
+    assert!(gaps.is_empty(), "gaps between {gaps:?}");
+    got.values().map(|p| p.payload.clone()).collect()
+}
+
+/// Everything that was sent from the packet `first` on has come, bit for bit, without a gap.
+fn assert_all(got: &BTreeMap<u64, &Packet>, sent: &[Sent]) {
+    let payloads = payloads(got);
+    assert_eq!(payloads.len(), sent.len(), "how many packets have come");
+    for (index, (packet, sent)) in got.values().zip(sent).enumerate() {
+        assert!(packet.payload == sent.payload, "packet {index} is another one");
+        assert_eq!(packet.marker, sent.marker, "marker of packet {index}");
+    }
+}
 
 fn rid(name: &str) -> EncodingId {
     EncodingId::new(name).expect("a valid rid")
@@ -99,6 +151,7 @@ fn a_viewer_starts_with_the_first_packet_of_a_keyframe_also_if_others_overtook_i
         world.weather = Weather {
             loss_percent: 10,
             inbound_only: true,
+            outbound_only: false,
             jitter: Duration::from_millis(10 + seed),
         };
         let mut camera = Camera::new(&world, PUBLISHER, Codec::H264, &[(None, 640)]);
