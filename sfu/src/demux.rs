@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use crate::shard::Key;
 use crate::stun;
 
-/// Addresses one session may use at a time; the oldest route goes first.
+/// Addresses one session may use at a time; the one that was proven least lately goes first.
 const MAX_ADDRESSES: usize = 8;
 
 /// The routes of one shard.
@@ -56,6 +56,9 @@ impl Demux {
     pub fn route(&mut self, ufrag: &str, source: SocketAddr) {
         let Some(entry) = self.by_ufrag.get_mut(ufrag) else { return };
         if self.by_address.get(&source) == Some(&entry.key) {
+            if let Some(place) = entry.addresses.iter().position(|a| *a == source) {
+                entry.addresses[place..].rotate_left(1);
+            }
             return;
         }
         if entry.addresses.len() >= MAX_ADDRESSES {

@@ -18,6 +18,9 @@ use crate::history::History;
 use crate::stats::{Drop, Sent};
 use crate::transport::Transport;
 
+/// What a packet costs besides its payload, which may be empty: IP, UDP, RTP, the tag.
+const HEADERS: u64 = 64;
+
 /// Where packets of one viewer go, and its transport-wide sequence number.
 pub(crate) struct Wire<'a> {
     pub(crate) transport: &'a mut Transport,
@@ -399,7 +402,7 @@ impl Leg {
             _ if self.template.has_transport_cc() => return None,
             _ => seal(&self.template, &Body { original: None, pad, ..body }, wire),
         }
-        Some(payload.len() as u64)
+        Some(HEADERS + payload.len() as u64)
     }
 
     /// The first packet of a switch, and the parameter sets that only the SDP had before it.
