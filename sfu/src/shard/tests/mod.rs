@@ -1,5 +1,6 @@
 //! Whole sessions in memory: real ICE, DTLS and SRTP on both sides, a fake network, a fake clock.
 
+mod faults;
 mod shards;
 
 use std::collections::BTreeMap;

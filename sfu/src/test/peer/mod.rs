@@ -148,6 +148,8 @@ pub(crate) struct Peer {
     pub(crate) connected: bool,
     /// Says what came by reports and transport-cc, and asks for what did not come.
     pub(crate) answers: bool,
+    /// Says nothing at all any more.
+    pub(crate) silent: bool,
     /// Only keeps what it must: for long runs.
     pub(crate) forgetful: bool,
     pub(crate) media: Vec<Packet>,
@@ -188,6 +190,7 @@ impl Peer {
             agreement,
             connected: false,
             answers: true,
+            silent: false,
             forgetful: false,
             media: Vec::new(),
             reports: Vec::new(),
@@ -287,6 +290,11 @@ impl Peer {
         write(&mut writer).expect("it fits");
         let compound = writer.written().to_vec();
         self.say(&compound);
+    }
+
+    /// The SSRC of retransmissions.
+    pub(crate) fn rtx(&self) -> u32 {
+        self.ssrcs[2]
     }
 
     pub(crate) fn nack(&mut self, ssrc: u32, seqs: &[u16]) {
@@ -430,6 +438,9 @@ impl Peer {
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         let began = *self.began.get_or_insert(now);
+        if self.silent {
+            return;
+        }
         if self.next_check.is_none_or(|due| due <= now) {
             self.next_check = Some(now + CHECKS);
             let check = self.own_check(true);
