@@ -111,12 +111,16 @@ async fn counters_are_what_the_clients_counted() {
     assert_eq!(weir.metric("weir_keyframe_requests_total"), asked);
 }
 
+fn reporting() -> Wish {
+    Wish { transport_cc: false, ..Wish::default() }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_list_of_viewers_is_who_watches() {
     let weir = Weir::start();
     let _publisher = Publisher::start(&weir, "show", Clip::small(Codec::Vp8)).await;
-    let first = Viewer::join(&weir, "show").await;
-    let second = Viewer::join(&weir, "show").await;
+    let first = Viewer::wishing(&weir, "show", reporting()).await;
+    let second = Viewer::wishing(&weir, "show", reporting()).await;
     second.more_video(60).await;
     first.more_video(60).await;
     weir.until("show", |s| s["viewers"]["whep"] == 2);

@@ -233,6 +233,8 @@ pub enum Role {
     Publisher,
     /// Receives media.
     Viewer,
+    /// Receives, and says by receiver reports what came.
+    Reporter,
 }
 
 /// A connection under test.
@@ -295,8 +297,9 @@ impl Peer {
         let registry = configure_rtcp_reports(registry);
         let registry = match role {
             Role::Publisher => configure_twcc_sender_only(registry, &mut engine),
-            // With transport-cc this client sends no receiver reports, which tests look at.
-            Role::Viewer => Ok(registry),
+            Role::Viewer => configure_twcc_receiver_only(registry, &mut engine),
+            // With transport-cc this client sends no receiver reports.
+            Role::Reporter => Ok(registry),
         };
         let settings = SettingEngineBuilder::new()
             .with_include_loopback_candidate(true)

@@ -33,6 +33,8 @@ pub struct Wish {
     pub codecs: Vec<Codec>,
     /// Whether it offers Opus.
     pub audio: bool,
+    /// Feedback by transport-cc; this client then sends no receiver reports.
+    pub transport_cc: bool,
     /// A bad network and its seed.
     pub network: Option<(Impairment, u64)>,
     /// More HTTP header fields.
@@ -41,7 +43,13 @@ pub struct Wish {
 
 impl Default for Wish {
     fn default() -> Self {
-        Self { codecs: Codec::ALL.to_vec(), audio: true, network: None, headers: Vec::new() }
+        Self {
+            codecs: Codec::ALL.to_vec(),
+            audio: true,
+            transport_cc: true,
+            network: None,
+            headers: Vec::new(),
+        }
     }
 }
 
@@ -71,7 +79,8 @@ impl Viewer {
 
     /// A connection that would receive, without anybody to offer to yet.
     pub async fn silent(wish: &Wish) -> Peer {
-        let peer = Peer::new(Role::Viewer, &wish.codecs, wish.audio).await;
+        let role = if wish.transport_cc { Role::Viewer } else { Role::Reporter };
+        let peer = Peer::new(role, &wish.codecs, wish.audio).await;
         let kinds = [(RtpCodecKind::Audio, wish.audio), (RtpCodecKind::Video, true)];
         for (kind, wanted) in kinds {
             if !wanted || (kind == RtpCodecKind::Video && wish.codecs.is_empty()) {

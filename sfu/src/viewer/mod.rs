@@ -292,24 +292,12 @@ impl Viewer {
                     blocks.for_each(|block| self.reported(rtcp::ntp_middle(ntp), &block));
                 }
                 Packet::Nack { media_ssrc, seqs } => {
-                    let Some(feed) = feed else { continue };
-                    let mut wire = Wire { transport, egress, sequence: &mut self.sequence };
-                    let Some(leg) = self.legs.iter_mut().find(|l| l.ssrc() == media_ssrc) else {
-                        drops.count(Drop::RepairUnknown);
-                        continue;
-                    };
-                    leg.lost(now);
-                    for seq in seqs {
-                        if self.limits.repair == 0 {
-                            drops.count(Drop::RepairLimit);
-                            continue;
-                        }
-                        match leg.repair(seq, feed, &mut wire) {
-                            Some(bytes) => {
-                                asked.repaired += 1;
-                                self.limits.repair = self.limits.repair.saturating_sub(bytes);
-                            }
-                            None => drops.count(Drop::RepairUnknown),
+                    if let Some(feed) = feed {
+                        let mut wire = Wire { transport, egress, sequence: &mut self.sequence };
+                        let leg = self.legs.iter_mut().find(|l| l.ssrc() == media_ssrc);
+                        asked.repaired += self.limits.repair(leg, seqs, feed, &mut wire, drops);
+                        if asked.repaired > 0 {
+                            self.legs.iter_mut().for_each(|leg| leg.lost(now));
                         }
                     }
                 }
@@ -389,5 +377,37 @@ impl Viewer {
             rtt: self.rtt,
             missing: self.legs.iter().find_map(Leg::missing),
         }
+    }
+}
+
+impl Limits {
+    /// Sends again what was lost, within what a viewer may cost; how many packets.
+    fn repair(
+        &mut self,
+        leg: Option<&mut Leg>,
+        seqs: rtcp::Seqs<'_>,
+        feed: &Feed,
+        wire: &mut Wire<'_>,
+        drops: &mut Drops,
+    ) -> u64 {
+        let mut repaired = 0;
+        let Some(leg) = leg else {
+            drops.count(Drop::RepairUnknown);
+            return repaired;
+        };
+        for seq in seqs {
+            if self.repair == 0 {
+                drops.count(Drop::RepairLimit);
+                continue;
+            }
+            match leg.repair(seq, feed, wire) {
+                Some(bytes) => {
+                    repaired += 1;
+                    self.repair = self.repair.saturating_sub(bytes);
+                }
+                None => drops.count(Drop::RepairUnknown),
+            }
+        }
+        repaired
     }
 }
