@@ -140,7 +140,14 @@ fn start_hub(
         max_viewers: config.webrtc.max_viewers,
         wait_for_publisher: config.webrtc.wait_for_publisher,
         advertise,
-        sfu: sfu::Config { wall_clock: crate::clock::since_epoch(), ..sfu::Config::default() },
+        sfu: sfu::Config {
+            history: sfu::history::Limits {
+                bytes: config.webrtc.ring_bytes,
+                age: config.webrtc.ring_time,
+            },
+            wall_clock: crate::clock::since_epoch(),
+            ..sfu::Config::default()
+        },
     };
     let sockets = sockets.into_iter().map(Socket::new).collect::<Result<_, _>>()?;
     hub::start(settings, sockets)

@@ -17,6 +17,8 @@ pub const KEYS: &[(&str, &str)] = &[
     ("webrtc.listen", "UDP address of all media; empty: off"),
     ("webrtc.advertise", "more addresses for clients: host, host:port or udp/host:port"),
     ("webrtc.shards", "media threads, 0: one per core; at most 256"),
+    ("webrtc.ring_bytes", "what each encoding keeps for viewers who join, in bytes"),
+    ("webrtc.ring_time", "the same in time: a keyframe older than that starts nobody"),
     ("webrtc.max_publishers", "publishers at once"),
     ("webrtc.max_viewers", "viewers at once"),
     ("webrtc.wait_for_publisher", "viewers without a publisher wait (else: 409)"),

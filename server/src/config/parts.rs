@@ -51,6 +51,11 @@ pub struct Webrtc {
     pub advertise: Vec<Advertise>,
     /// Media threads, 0: one per core; at most 256.
     pub shards: u16,
+    /// What each encoding keeps for retransmissions and for viewers who join, in payload bytes.
+    pub ring_bytes: usize,
+    /// See `ring_bytes`. OBS's x264 has a keyframe every 250 frames unless told otherwise.
+    #[serde(with = "duration")]
+    pub ring_time: Duration,
     /// WHIP sessions at once.
     pub max_publishers: usize,
     /// WHEP sessions at once.
@@ -65,6 +70,8 @@ impl Default for Webrtc {
             listen: Listen::any(8080),
             advertise: Vec::new(),
             shards: 0,
+            ring_bytes: 16 << 20,
+            ring_time: Duration::from_secs(12),
             max_publishers: 1000,
             max_viewers: 10_000,
             wait_for_publisher: true,

@@ -17,7 +17,7 @@ mod tests;
 use aws_lc_rs::error::Unspecified;
 
 use self::cipher::{Cipher, Purpose};
-use self::replay::Window;
+use self::replay::Windows;
 
 /// SRTCP indices are 31 bits; then the key is used up (RFC 3711 section 9.2).
 const LAST_RTCP_INDEX: u32 = (1 << 31) - 1;
@@ -274,7 +274,7 @@ pub enum OpenError {
 /// Only the feedback of one direction.
 pub struct RtcpOpener {
     cipher: Cipher,
-    window: Window,
+    windows: Windows,
 }
 
 impl RtcpOpener {
@@ -283,7 +283,7 @@ impl RtcpOpener {
     /// # Errors
     /// If the crypto library refuses it.
     pub fn new(keys: &Keys) -> Result<Self, KeyError> {
-        Ok(Self { cipher: Cipher::new(keys, Purpose::Rtcp)?, window: Window::default() })
+        Ok(Self { cipher: Cipher::new(keys, Purpose::Rtcp)?, windows: Windows::default() })
     }
 
     /// Opens an SRTCP packet in place and returns the compound.
@@ -292,17 +292,19 @@ impl RtcpOpener {
     /// See [`OpenError`]. The bytes are then undefined.
     pub fn open<'a>(&mut self, packet: &'a mut [u8]) -> Result<&'a [u8], OpenError> {
         let index = self.cipher.rtcp_index(packet).ok_or(OpenError::NotAuthentic)?;
-        if !self.window.is_new(index) {
+        let sender = packet.get(4..8).and_then(|ssrc| ssrc.try_into().ok());
+        let sender = u32::from_be_bytes(sender.ok_or(OpenError::NotAuthentic)?);
+        if !self.windows.is_new(sender, index) {
             return Err(OpenError::Replayed);
         }
         let compound = self.cipher.open_rtcp(packet, index).ok_or(OpenError::NotAuthentic)?;
-        self.window.seen(index);
+        self.windows.seen(sender, index);
         Ok(compound)
     }
 }
 
 impl std::fmt::Debug for RtcpOpener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RtcpOpener").field("window", &self.window).finish_non_exhaustive()
+        f.debug_struct("RtcpOpener").field("windows", &self.windows).finish_non_exhaustive()
     }
 }
