@@ -1,7 +1,9 @@
 //! Whole sessions in memory: real ICE, DTLS and SRTP on both sides, a fake network, a fake clock.
 
 mod faults;
+mod repair;
 mod shards;
+mod wraps;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -115,8 +115,8 @@ pub(crate) struct Packet {
     pub(crate) transport_cc: Option<u16>,
     /// Without padding; of a retransmission without the number in front.
     pub(crate) payload: Vec<u8>,
-    /// The number in front of a retransmission.
-    pub(crate) original: Option<u16>,
+    /// The number in front of a retransmission, extended.
+    pub(crate) original: Option<u64>,
     /// The datagram as it came.
     pub(crate) wire: Vec<u8>,
 }
@@ -233,8 +233,7 @@ impl Peer {
         if ssrc == self.video() {
             for packet in self.media.iter().filter(|p| p.ssrc == self.ssrcs[2]) {
                 let original = packet.original.expect("a retransmission has a number in front");
-                let highest = self.highest.get(&ssrc).copied().unwrap_or_default();
-                all.entry(extend(highest, original)).or_insert(packet);
+                all.entry(original).or_insert(packet);
             }
         }
         all
@@ -392,7 +391,9 @@ impl Peer {
         let padding = if bytes[0] & 0x20 != 0 { usize::from(opened[len - 1]) } else { 0 };
         let again = ssrc == self.ssrcs[2];
         let number = if again { 2 } else { 0 };
-        let original = again.then(|| u16::from_be_bytes([opened[header], opened[header + 1]]));
+        let near = self.highest.get(&self.ssrcs[1]).copied().unwrap_or_default();
+        let original = || extend(near, u16::from_be_bytes([opened[header], opened[header + 1]]));
+        let original = again.then(original);
         self.received += 1;
         self.note(now, (ssrc, seq, highest), original, transport_cc);
         if !self.forgetful {
@@ -415,7 +416,7 @@ impl Peer {
         &mut self,
         now: Instant,
         (ssrc, seq, highest): (u32, u64, Option<u64>),
-        original: Option<u16>,
+        original: Option<u64>,
         transport_cc: Option<u16>,
     ) {
         if highest.is_none_or(|h| h < seq) {
@@ -426,8 +427,8 @@ impl Peer {
             let gap = highest.map_or(seq, |h| h + 1)..seq;
             self.missing.extend(gap.map(|seq| (seq, 0)));
         }
-        if let (Some(original), Some(highest)) = (original, self.highest.get(&self.video())) {
-            self.missing.remove(&extend(*highest, original));
+        if let Some(original) = original {
+            self.missing.remove(&original);
         }
         if let Some(low) = transport_cc {
             let number = self.transport_cc.map_or(u64::from(low), |h| extend(h, low));
