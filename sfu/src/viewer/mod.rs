@@ -329,7 +329,10 @@ impl Viewer {
     /// Media that is sent before the client is up is lost: the first feedback shows it.
     fn arrived(&mut self, now: Instant, cc: &rtcp::TransportCc<'_>, feed: Option<&Feed>) {
         let Some((_, first)) = self.beginning.since else { return };
-        if std::mem::replace(&mut self.beginning.confirmed, true) {
+        // A report that ends before is about what went out earlier.
+        let end = cc.base_seq.wrapping_add(cc.status_count);
+        let early = end.wrapping_sub(first).cast_signed() <= 0;
+        if early || std::mem::replace(&mut self.beginning.confirmed, true) {
             return;
         }
         let came = cc.arrivals().any(|(seq, at)| seq == first && at.is_some());
