@@ -1,6 +1,7 @@
 //! Whole sessions in memory: real ICE, DTLS and SRTP on both sides, a fake network, a fake clock.
 
 mod faults;
+mod instant;
 mod repair;
 mod shards;
 mod wraps;
