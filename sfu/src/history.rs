@@ -11,6 +11,9 @@ use crate::feed::Packet;
 /// Places in the ring, filled or not: more than a stream of 100 Mbit/s needs for [`Limits::age`].
 const MAX_SLOTS: usize = 1 << 17;
 
+/// The first packet that comes may have overtaken so many: a keyframe's parameter sets among them.
+const OVERTAKEN: u64 = 64;
+
 /// How much an encoding keeps. OBS's x264 has a keyframe every 250 frames unless told otherwise.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -36,6 +39,8 @@ pub struct History {
     bytes: usize,
     /// Sequence number of the newest packet that a decoder can start with.
     start: Option<u64>,
+    /// Packets have left already: what is older than the oldest is too old.
+    trimmed: bool,
 }
 
 impl History {
@@ -49,6 +54,10 @@ impl History {
         let seq = packet.rtp.seq;
         if self.slots.is_empty() || seq >= self.head() + MAX_SLOTS as u64 {
             self.clear(seq);
+        }
+        if seq < self.base && !self.trimmed && self.base - seq <= OVERTAKEN {
+            (seq..self.base).for_each(|_| self.slots.push_front(None));
+            self.base = seq;
         }
         let Some(index) = seq.checked_sub(self.base) else { return false };
         // Bounded by the check above.
@@ -120,7 +129,7 @@ impl History {
 
     fn clear(&mut self, base: u64) {
         self.slots.clear();
-        (self.base, self.bytes, self.start) = (base, 0, None);
+        (self.base, self.bytes, self.start, self.trimmed) = (base, 0, None, false);
     }
 
     fn trim(&mut self, newest: std::time::Instant) {
@@ -133,6 +142,7 @@ impl History {
             }
             self.bytes -= oldest.as_ref().map_or(0, |p| p.rtp.payload.len());
             self.slots.pop_front();
+            self.trimmed = true;
             if self.start == Some(self.base) {
                 self.start = None;
             }
@@ -166,12 +176,26 @@ mod tests {
             assert!(history.insert(packet(seq, at, seq == 10)), "{seq}");
         }
         assert!(!history.insert(packet(12, at, false)), "it is there");
-        assert!(!history.insert(packet(9, at, false)), "older than all that is kept");
         assert_eq!(seqs(&history, 11), [11, 12, 14]);
         assert_eq!(history.weigh(10).1, 1, "13 is missing");
         assert_eq!(history.start().map(|p| p.rtp.seq), Some(10));
         assert_eq!(history.head(), 15);
         assert!(history.get(13).is_none() && history.get(99).is_none() && history.get(1).is_none());
+    }
+
+    #[test]
+    fn what_the_first_packet_overtook_is_taken_until_something_has_left() {
+        let at = epoch();
+        let mut history = History::new(Limits { age: Duration::from_secs(1), ..Limits::default() });
+        assert!(history.insert(packet(100, at, false)));
+        assert!(history.insert(packet(98, at, true)));
+        assert_eq!((seqs(&history, 0), history.weigh(98).1), (vec![98, 100], 1));
+        assert_eq!(history.start().map(|p| p.rtp.seq), Some(98));
+        assert!(history.insert(packet(99, at, false)) && !history.insert(packet(99, at, false)));
+        assert!(!history.insert(packet(98 - OVERTAKEN - 1, at, false)), "too far back");
+        assert!(history.insert(packet(101, at + Duration::from_secs(2), false)));
+        assert!(!history.insert(packet(97, at, false)), "older than all that is kept");
+        assert_eq!(seqs(&history, 0), [101]);
     }
 
     #[test]
