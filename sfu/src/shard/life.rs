@@ -229,15 +229,14 @@ impl Shard {
         }
     }
 
-    /// A viewer that still awaits a keyframe asks again; so does a publisher's unserved request.
+    /// A viewer that still awaits a picture asks again; so does a publisher's unserved request.
     fn repeat_wants(&mut self, now: Instant, key: Key) {
         match &self.sessions[key].role {
             Role::Publisher(..) => self.request_keyframes(now, key),
             Role::Viewer(_, viewer) => {
-                let Some(publisher) = viewer.publisher.filter(|_| viewer.connected) else { return };
-                let awaited: Vec<usize> = viewer.awaited().collect();
-                for encoding in awaited {
-                    self.want_keyframe(now, publisher, encoding);
+                // Also looks into the ring again: a packet that was missing there may have come.
+                if viewer.connected && viewer.awaited().next().is_some() {
+                    self.choose(now, key);
                 }
             }
         }

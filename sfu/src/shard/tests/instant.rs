@@ -70,7 +70,8 @@ fn who_joins_between_keyframes_gets_the_whole_picture_at_once() {
         }
         assert!(squeezed > 30, "{squeezed} packets were squeezed");
         // The keyframe is not far from live: a second of backlog is 31 ms.
-        let edge = live.wrapping_add(sent.iter().rfind(|s| s.at <= began).expect("some").timestamp);
+        let edge =
+            live.wrapping_add(sent.iter().rfind(|s| s.at < video[0].at).expect("some").timestamp);
         let span = edge.wrapping_sub(video[0].timestamp);
         assert!(span <= 90 * 4_200 / 32, "the backlog spans {span} ticks");
 
@@ -260,4 +261,26 @@ fn a_ring_with_a_hole_is_not_played_from() {
     let peer = &world.peers[&VIEWER];
     assert_eq!(received_video(peer)[0].payload[0] & 31, 7);
     payloads(&peer.stream(peer.video()));
+}
+
+/// A packet on its way when somebody joins is a hole for a moment only.
+#[test]
+fn a_late_packet_delays_a_start_and_does_not_prevent_it() {
+    let (mut world, mut studio) = playing(&Offer::publisher(), &[H264], SECOND / 2);
+    for number in 0..20 {
+        world.weather = Weather::default();
+        world.watch(VIEWER + number, PUBLISHER);
+        while !world.peers[&(VIEWER + number)].connected {
+            play(&mut world, &mut studio, SECOND / 1000);
+        }
+        let connected = world.now;
+        let jitter = SECOND / 20;
+        world.weather = Weather { inbound_only: true, jitter, ..Weather::default() };
+        play(&mut world, &mut studio, SECOND / 2);
+        let peer = &world.peers[&(VIEWER + number)];
+        let first = received_video(peer).first().map(|p| p.at);
+        let waited = first.unwrap_or_else(|| panic!("viewer {number} has no picture")) - connected;
+        assert!(waited < SECOND * 2 / 5, "viewer {number} waited {waited:?}");
+    }
+    assert_eq!(studio.video().keyframes, 1);
 }
