@@ -349,7 +349,7 @@ fn media_of_a_viewer_goes_nowhere() {
         seq += 2;
     });
     outcome.only(&[Drop::RtpUnusable]);
-    assert_eq!(outcome.drops(Drop::UnknownPayload), 4_000);
+    assert_eq!(outcome.drops(Drop::RtpUnusable), 4_000);
     assert_eq!((outcome.after.packets_in - outcome.before.packets_in), outcome.media);
 }
 
