@@ -80,6 +80,7 @@ pub(crate) struct Studio {
     /// Parts per million by which its clock is fast.
     pub(crate) drift_ppm: f64,
     pub(crate) streams: Vec<Stream>,
+    on_air: bool,
 }
 
 impl Stream {
@@ -189,11 +190,14 @@ impl Studio {
             Stream::new(*content, 0x3000_0000 + number * 64 + index as u32, world.now)
         };
         let streams = contents.iter().enumerate().map(stream).collect();
-        Self { number, began: world.now, drift_ppm: 0.0, streams }
+        Self { number, began: world.now, drift_ppm: 0.0, streams, on_air: false }
     }
 
-    /// To be called every millisecond.
+    /// To be called every millisecond; it begins with the first call.
     pub(crate) fn step(&mut self, world: &mut World) {
+        if !std::mem::replace(&mut self.on_air, true) {
+            self.began = world.now;
+        }
         let (now, began, drift) = (world.now, self.began, self.drift_ppm);
         let peer = world.peer(self.number);
         for asked in std::mem::take(&mut peer.asked) {

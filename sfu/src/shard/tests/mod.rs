@@ -2,6 +2,7 @@
 
 mod faults;
 mod instant;
+mod lips;
 mod repair;
 mod shards;
 mod wraps;
