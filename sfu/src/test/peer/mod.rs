@@ -291,6 +291,11 @@ impl Peer {
         self.say(&compound);
     }
 
+    /// The highest sequence number that came.
+    pub(crate) fn newest(&self, ssrc: u32) -> u64 {
+        self.highest.get(&ssrc).copied().unwrap_or_default()
+    }
+
     /// The SSRC of retransmissions.
     pub(crate) fn rtx(&self) -> u32 {
         self.ssrcs[2]
