@@ -2,7 +2,6 @@
 
 #[allow(dead_code, reason = "tests from outside have it too, and each needs a part of it")]
 pub(crate) mod peer;
-#[allow(dead_code, reason = "not every test needs all that it tells")]
 pub(crate) mod studio;
 pub(crate) mod world;
 
