@@ -20,6 +20,7 @@ WEB_PAGES := web/dist/index.html
 WEB_SOURCES = $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*')
 
 SOAK_SECONDS ?= 3600
+SOAK_JOINS ?= 100000
 # quick, or full: more viewers, longer, five repeats.
 BENCH ?= quick
 
@@ -56,7 +57,10 @@ check: web lint ## The quick part of `test`: format, lints, unit tests, the laws
 	cargo test --locked --workspace --exclude tests --lib --bins
 	cargo test --locked -p tests --test architecture
 
-soak: setup ## Fuzz every parser for SOAK_SECONDS each (an hour if not said)
+soak: setup web ## 100,000 joins and leaves, then fuzz every parser for SOAK_SECONDS each (an hour if not said)
+	$(call say,$(SOAK_JOINS) joins and leaves: memory and files stay flat)
+	WEIR_CROWDS=$$(( $(SOAK_JOINS) / 200 )) cargo test --locked -p tests --test many -- --nocapture a_thousand
+	$(call say,Fuzzing every parser)
 	scripts/fuzz.sh $(SOAK_SECONDS)
 
 bench: web ## The benchmarks, each beside its floor (BENCH=full: a quarter of an hour); target/bench.json

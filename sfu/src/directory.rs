@@ -10,6 +10,9 @@ use signaling::SessionId;
 
 use crate::shard::{Add, Command};
 
+/// Commands that wait with one session: what a client can cause before its first check.
+const MAX_COMMANDS: usize = 64;
+
 /// Shared by all shards of a server; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Directory(Arc<Shared>);
@@ -86,6 +89,10 @@ impl Directory {
                 Routed::Done
             }
             Some(Place::Waiting { commands, .. }) => {
+                // Newer wishes overrule older ones.
+                if commands.len() == MAX_COMMANDS {
+                    commands.remove(0);
+                }
                 commands.push(command);
                 Routed::Kept
             }
