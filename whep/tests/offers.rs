@@ -38,13 +38,23 @@ fn chromium_gets_every_payload_type_that_can_be_forwarded() {
     assert_eq!(lines(&answer, "a=sendonly").len(), 2);
     assert_eq!(
         lines(&answer, "a=rtcp-fb:102 "),
-        ["a=rtcp-fb:102 ccm fir", "a=rtcp-fb:102 nack", "a=rtcp-fb:102 nack pli"]
+        [
+            "a=rtcp-fb:102 transport-cc",
+            "a=rtcp-fb:102 ccm fir",
+            "a=rtcp-fb:102 nack",
+            "a=rtcp-fb:102 nack pli",
+        ]
     );
-    assert!(!answer.contains("transport-cc") && !answer.contains("transport-wide-cc"));
     assert!(!answer.contains("remb") && !answer.contains("a=rid") && !answer.contains("simulcast"));
     let extensions = |kind| agreement.media(kind).unwrap().extensions.clone();
-    assert_eq!(extensions(Kind::Video), [(5, Extension::PlayoutDelay), (4, Extension::Mid)]);
-    assert_eq!(extensions(Kind::Audio), [(1, Extension::AudioLevel), (4, Extension::Mid)]);
+    assert_eq!(
+        extensions(Kind::Video),
+        [(3, Extension::TransportCc), (5, Extension::PlayoutDelay), (4, Extension::Mid)]
+    );
+    assert_eq!(
+        extensions(Kind::Audio),
+        [(1, Extension::AudioLevel), (3, Extension::TransportCc), (4, Extension::Mid)]
+    );
 }
 
 #[test]
@@ -81,7 +91,12 @@ fn firefox() {
     );
     assert_eq!(
         lines(&answer, "a=rtcp-fb:126 "),
-        ["a=rtcp-fb:126 ccm fir", "a=rtcp-fb:126 nack", "a=rtcp-fb:126 nack pli"],
+        [
+            "a=rtcp-fb:126 transport-cc",
+            "a=rtcp-fb:126 ccm fir",
+            "a=rtcp-fb:126 nack",
+            "a=rtcp-fb:126 nack pli",
+        ],
         "feedback for every type"
     );
     let playout = "a=extmap:6/sendonly http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
