@@ -197,7 +197,7 @@ impl Bench {
             keys,
             seq: 1,
             tag: plan.profile.tag(),
-            sender: Sender::new(64),
+            sender: Sender::new(64, None),
             receiver: Receiver::new(8),
             buffer: vec![0; FULL + 16 * 2048],
             runs: Vec::with_capacity(1024),

@@ -287,12 +287,12 @@ impl Crowd {
             };
             let now = sys::now_us();
             for run in 0..runs {
-                let (from, datagrams) = self.receiver.run(run);
+                let run = self.receiver.run(run);
                 let before = self.tally.packets;
-                for datagram in datagrams {
+                for datagram in run.datagrams {
                     if rtp::is_media(datagram) {
-                        viewer.media(now, datagram, &mut self.tally);
-                    } else if let Err(error) = viewer.link.control(now, from, datagram) {
+                        viewer.media(now, run.at, datagram, &mut self.tally);
+                    } else if let Err(error) = viewer.link.control(now, run.from, datagram) {
                         viewer.failed = Some(error.to_string());
                     }
                 }

@@ -28,7 +28,7 @@ pub struct Outcome {
     pub opened: u64,
     /// From the POST to the first media packet, µs, per viewer.
     pub join_us: Vec<u32>,
-    /// From the publisher's send to our receive, µs, of opened packets.
+    /// From the publisher's send to the kernel's time of arrival at the viewer's socket, µs, of opened packets.
     pub latency_us: Vec<u32>,
     /// First POST to the last viewer's first packet.
     pub joins_per_second: f64,

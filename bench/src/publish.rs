@@ -239,10 +239,10 @@ impl Publisher {
             let runs = receiver.receive(self.link.fd()).unwrap_or(0);
             let now = sys::now_us();
             for run in 0..runs {
-                let (from, datagrams) = receiver.run(run);
-                for datagram in datagrams {
+                let run = receiver.run(run);
+                for datagram in run.datagrams {
                     if !rtp::is_media(datagram) {
-                        self.link.control(now, from, datagram)?;
+                        self.link.control(now, run.from, datagram)?;
                         self.due = now;
                     } else if rtp::is_rtcp(datagram) {
                         self.asked(datagram);
@@ -379,7 +379,7 @@ impl Publisher {
         packet.header.transport_cc = Some(self.number);
         self.number = self.number.wrapping_add(1);
         let codec = if packet.video { self.source.codec() } else { Codec::Opus };
-        source::stamp(codec, &mut packet.payload, sys::now_us());
+        source::stamp(codec, &mut packet.payload, sys::wall_us());
         let flow = if packet.video { &self.video } else { &self.audio };
         let behind = (flow.seq as u16).wrapping_sub(packet.header.seq);
         self.seal(&packet.header, &packet.payload, flow.seq - u64::from(behind));

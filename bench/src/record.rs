@@ -70,11 +70,12 @@ fn watch(plan: &Plan, viewer: &mut Viewer, tape: &mut Tape) -> Result<()> {
             let runs = receiver.receive(fd).unwrap_or(0);
             let now = sys::now_us();
             for run in 0..runs {
-                let (from, datagrams) = receiver.run(run);
-                for datagram in datagrams {
+                let run = receiver.run(run);
+                for datagram in run.datagrams {
                     if !rtp::is_media(datagram) {
-                        viewer.link.control(now, from, datagram)?;
-                    } else if let Some(opened) = viewer.media_all(now, datagram, &mut tally) {
+                        viewer.link.control(now, run.from, datagram)?;
+                    } else if let Some(opened) = viewer.media_all(now, run.at, datagram, &mut tally)
+                    {
                         tape.take(now, &opened, datagram);
                     }
                 }

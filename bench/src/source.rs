@@ -20,7 +20,7 @@ const MARK_AT: usize = 12;
 const MARK: [u8; 4] = *b"wbT1";
 const MARK_END: usize = MARK_AT + MARK.len() + 8;
 
-/// Writes the time of sending (CLOCK_MONOTONIC, µs) into a payload, if it has room and nothing
+/// Writes the time of sending (CLOCK_REALTIME, µs) into a payload, if it has room and nothing
 /// that a server reads is there.
 pub fn stamp(codec: Codec, payload: &mut [u8], now: u64) {
     let head = codec != Codec::Opus && payload::inspect(codec, payload).keyframe_start;

@@ -1,5 +1,5 @@
-//! What only the kernel's own calls give: receiving with UDP_GRO in one recvmmsg, sending GSO runs
-//! in one sendmmsg, the monotonic clock as a number, limits, pinning, signals. Everything `unsafe`
+//! What only the kernel's own calls give: receiving with UDP_GRO in one recvmmsg and the kernel's own
+//! time of arrival, sending GSO runs in one sendmmsg, clocks as numbers, limits, pinning, signals. Everything `unsafe`
 //! of this crate is in this file, and nothing else is.
 #![expect(
     unsafe_code,
@@ -16,12 +16,26 @@ use libc::{c_int, c_void, cmsghdr, iovec, mmsghdr, sockaddr_in, sockaddr_in6, so
 
 /// Most that one datagram, or one run of them joined by GRO, can hold.
 const LARGEST: usize = 65_535;
-/// Room for one control message with a number.
+/// Room for the control messages of a run: the size of its datagrams, and when it came.
 const CONTROL: usize = 64;
 
 /// CLOCK_MONOTONIC in microseconds: the same in every process of a machine.
 pub fn now_us() -> u64 {
     clock(libc::CLOCK_MONOTONIC) / 1000
+}
+
+/// CLOCK_REALTIME in microseconds: the clock that the kernel stamps arriving datagrams with.
+pub fn wall_us() -> u64 {
+    clock(libc::CLOCK_REALTIME) / 1000
+}
+
+/// CPU time of a process, all its threads, those that have ended too, and the kernel's work for it;
+/// `None` if there is no such process. The same clock as [`thread_cpu_ns`].
+pub fn process_cpu_ns(pid: u32) -> Option<u64> {
+    let mut which: libc::clockid_t = 0;
+    // SAFETY: the kernel's number of a clock is written to a place that lives during the call.
+    let known = unsafe { libc::clock_getcpuclockid(pid.try_into().ok()?, &raw mut which) } == 0;
+    known.then(|| clock(which))
 }
 
 /// CPU time of this thread in nanoseconds, the kernel's work for its calls included.
@@ -59,12 +73,6 @@ pub fn raise_file_limit(wanted: u64) -> u64 {
     }
 }
 
-/// Ticks per second of the times in `/proc/PID/stat`.
-pub fn ticks_per_second() -> u64 {
-    // SAFETY: no memory is involved.
-    u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).unwrap_or(100)
-}
-
 static STOPPED: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn stop(_: c_int) {
@@ -94,14 +102,15 @@ fn set(fd: RawFd, level: c_int, option: c_int, value: c_int) -> bool {
     }
 }
 
-/// Large buffers, past the system's limit where we may; and datagrams of one run joined by the
-/// kernel, where it can.
+/// Large buffers, past the system's limit where we may; datagrams of one run joined by the kernel,
+/// where it can; and the time at which the kernel had each run for us.
 pub fn prepare(fd: RawFd, buffer: usize) {
     let bytes = c_int::try_from(buffer).unwrap_or(c_int::MAX);
     if !set(fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, bytes) {
         set(fd, libc::SOL_SOCKET, libc::SO_RCVBUF, bytes);
     }
     set(fd, libc::SOL_UDP, libc::UDP_GRO, 1);
+    set(fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1);
 }
 
 /// Datagrams that this socket has dropped because nobody read them in time.
@@ -187,31 +196,61 @@ impl Receiver {
         usize::try_from(got).map_err(|_| io::Error::last_os_error())
     }
 
-    /// Run `i` of the last call: where it came from, and its datagrams.
-    pub fn run(&mut self, i: usize) -> (SocketAddr, std::slice::ChunksMut<'_, u8>) {
+    /// Run `i` of the last call.
+    pub fn run(&mut self, i: usize) -> Run<'_> {
         let length = (self.headers[i].msg_len as usize).min(LARGEST);
-        let segment = self.segment(i).unwrap_or(length).max(1);
+        let (segment, at) = self.said(i);
+        let segment = segment.unwrap_or(length).max(1);
         let from = address(&self.names[i]);
         let bytes = &mut self.buffers[i * LARGEST..i * LARGEST + length];
-        (from, bytes.chunks_mut(segment))
+        Run {
+            from,
+            at: at.unwrap_or_else(wall_us),
+            segment,
+            length,
+            datagrams: bytes.chunks_mut(segment),
+        }
     }
 
-    fn segment(&self, i: usize) -> Option<usize> {
+    /// What the control messages say: the size of a datagram, and when the run came.
+    fn said(&self, i: usize) -> (Option<usize>, Option<u64>) {
         let header = &self.headers[i].msg_hdr;
+        let (mut segment, mut at) = (None, None);
         // SAFETY: the kernel has filled `msg_controllen` bytes of the control buffer, and the
         // macros stay within them.
         unsafe {
             let mut control: *const cmsghdr = libc::CMSG_FIRSTHDR(header);
             while !control.is_null() {
-                if (*control).cmsg_level == libc::SOL_UDP && (*control).cmsg_type == libc::UDP_GRO {
-                    let value = libc::CMSG_DATA(control).cast::<c_int>().read_unaligned();
-                    return usize::try_from(value).ok();
+                let data = libc::CMSG_DATA(control);
+                match ((*control).cmsg_level, (*control).cmsg_type) {
+                    (libc::SOL_UDP, libc::UDP_GRO) => {
+                        segment = usize::try_from(data.cast::<c_int>().read_unaligned()).ok();
+                    }
+                    (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => {
+                        let time = data.cast::<libc::timespec>().read_unaligned();
+                        at = Some(time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000);
+                    }
+                    _ => {}
                 }
                 control = libc::CMSG_NXTHDR(header, control);
             }
         }
-        None
+        (segment, at)
     }
+}
+
+/// Datagrams that came as one: what the other side sent as one run.
+pub struct Run<'a> {
+    /// Who sent them.
+    pub from: SocketAddr,
+    /// When the kernel had them for us, CLOCK_REALTIME in µs; what it waited for us is not in it.
+    pub at: u64,
+    /// Size of each but the last.
+    pub segment: usize,
+    /// Of all together.
+    pub length: usize,
+    /// One after the other.
+    pub datagrams: std::slice::ChunksMut<'a, u8>,
 }
 
 fn address(name: &sockaddr_storage) -> SocketAddr {
@@ -230,24 +269,27 @@ fn address(name: &sockaddr_storage) -> SocketAddr {
     }
 }
 
-/// A reusable sendmmsg of GSO runs to IPv4 addresses: the floor under every sender.
+/// A reusable sendmmsg of GSO runs between IPv4 addresses: the floor under every sender.
 pub struct Sender {
     names: Vec<sockaddr_in>,
-    controls: Vec<[u64; 3]>,
+    controls: Vec<[u64; 8]>,
     slices: Vec<iovec>,
     headers: Vec<mmsghdr>,
+    source: Option<Ipv4Addr>,
 }
 
 impl Sender {
-    /// For up to `runs` runs in one call.
-    pub fn new(runs: usize) -> Self {
+    /// For up to `runs` runs in one call, each told to leave from `source` (IP_PKTINFO), as a server
+    /// that listens on all addresses does.
+    pub fn new(runs: usize, source: Option<Ipv4Addr>) -> Self {
         // SAFETY: all-zero is a valid value of these C structs; pointers are set before each call.
         unsafe {
             Self {
                 names: vec![zeroed(); runs],
-                controls: vec![[0; 3]; runs],
+                controls: vec![[0; 8]; runs],
                 slices: (0..runs).map(|_| zeroed()).collect(),
                 headers: (0..runs).map(|_| zeroed()).collect(),
+                source,
             }
         }
     }
@@ -290,19 +332,38 @@ impl Sender {
         h.msg_iovlen = 1;
         h.msg_control = std::ptr::null_mut();
         h.msg_controllen = 0;
+        let control = &mut self.controls[i];
+        let mut used = 0;
         if bytes.len() > segment {
-            h.msg_control = self.controls[i].as_mut_ptr().cast();
-            // SAFETY: 24 bytes hold one control message with a u16, and are aligned for it.
-            unsafe {
-                h.msg_controllen = libc::CMSG_SPACE(2) as _;
-                let control = libc::CMSG_FIRSTHDR(h);
-                (*control).cmsg_level = libc::SOL_UDP;
-                (*control).cmsg_type = libc::UDP_SEGMENT;
-                (*control).cmsg_len = libc::CMSG_LEN(2) as _;
-                libc::CMSG_DATA(control).cast::<u16>().write_unaligned(segment as u16);
-            }
+            used = push(control, used, libc::SOL_UDP, libc::UDP_SEGMENT, segment as u16);
+        }
+        if let Some(ip) = self.source {
+            let address = |ip: Ipv4Addr| libc::in_addr { s_addr: u32::from(ip).to_be() };
+            let (ipi_spec_dst, ipi_addr) = (address(ip), address(Ipv4Addr::UNSPECIFIED));
+            let info = libc::in_pktinfo { ipi_ifindex: 0, ipi_spec_dst, ipi_addr };
+            used = push(control, used, libc::SOL_IP, libc::IP_PKTINFO, info);
+        }
+        if used > 0 {
+            h.msg_control = control.as_mut_ptr().cast();
+            h.msg_controllen = used as _;
         }
     }
+}
+
+/// Writes a control message at byte `at`, a multiple of eight; returns where the next one goes.
+fn push<T>(control: &mut [u64; 8], at: usize, level: c_int, kind: c_int, value: T) -> usize {
+    let data = at + size_of::<cmsghdr>();
+    assert!(data + size_of::<T>() <= size_of_val(control), "two small messages fit");
+    // SAFETY: both writes lie within `control`, as was just checked; the header is aligned.
+    unsafe {
+        let bytes = control.as_mut_ptr().cast::<u8>();
+        let head = bytes.add(at).cast::<cmsghdr>();
+        (*head).cmsg_level = level;
+        (*head).cmsg_type = kind;
+        (*head).cmsg_len = libc::CMSG_LEN(size_of::<T>() as u32) as _;
+        bytes.add(data).cast::<T>().write_unaligned(value);
+    }
+    data + size_of::<T>().next_multiple_of(8)
 }
 
 /// Keeps this thread, and what it starts from here on, on one core.

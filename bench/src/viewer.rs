@@ -46,7 +46,7 @@ pub struct Tally {
     pub opened: u64,
     /// Of these and of the RTCP, not authentic.
     pub decrypt_failures: u64,
-    /// From the publisher's clock to ours, µs, of opened packets that carry it.
+    /// From the publisher's send to the kernel's time of arrival, µs, of opened packets that carry it.
     pub latencies: Vec<u32>,
 }
 
@@ -133,24 +133,30 @@ impl Viewer {
         })
     }
 
-    /// Takes SRTP or SRTCP, and opens it if it is its turn.
-    pub fn media(&mut self, now: u64, packet: &mut [u8], tally: &mut Tally) {
-        if let Some((header, at, index)) = self.arrived(now, packet, tally) {
+    /// Takes SRTP or SRTCP, and opens it if it is its turn. `at`: when the kernel had it.
+    pub fn media(&mut self, now: u64, at: u64, packet: &mut [u8], tally: &mut Tally) {
+        if let Some((header, track, index)) = self.arrived(now, packet, tally) {
             let young = now < *self.first_media.get_or_insert(now) + OPEN_ALL;
-            let Track { repair, video, .. } = self.tracks[at];
+            let Track { repair, video, .. } = self.tracks[track];
             self.countdown = self.countdown.wrapping_sub(1);
             let sample = self.countdown.is_multiple_of(SAMPLE);
             if young || sample || repair || (video && !self.keyframe) {
-                self.open(now, packet, &header, index, at, tally);
+                self.open(at, packet, &header, index, track, tally);
             }
         }
     }
 
     /// As [`Viewer::media`], but opens every packet and gives it.
-    pub fn media_all(&mut self, now: u64, packet: &mut [u8], tally: &mut Tally) -> Option<Opened> {
-        let (header, at, index) = self.arrived(now, packet, tally)?;
+    pub fn media_all(
+        &mut self,
+        now: u64,
+        at: u64,
+        packet: &mut [u8],
+        tally: &mut Tally,
+    ) -> Option<Opened> {
+        let (header, track, index) = self.arrived(now, packet, tally)?;
         self.first_media.get_or_insert(now);
-        self.open(now, packet, &header, index, at, tally)
+        self.open(at, packet, &header, index, track, tally)
     }
 
     /// Counts; gives header, track and SRTP index of what can be opened.
@@ -208,11 +214,11 @@ impl Viewer {
 
     fn open(
         &mut self,
-        now: u64,
+        at: u64,
         packet: &mut [u8],
         header: &Header,
         index: u64,
-        at: usize,
+        track: usize,
         tally: &mut Tally,
     ) -> Option<Opened> {
         // What came before the handshake was done cannot be opened.
@@ -237,10 +243,10 @@ impl Viewer {
             payload = self.payloads.iter().find(|p| p.pt == first)?;
         }
         let inside = &packet[range.clone()];
-        if let Some(sent) = source::sent_at(inside).filter(|_| !self.tracks[at].repair)
+        if let Some(sent) = source::sent_at(inside).filter(|_| !self.tracks[track].repair)
             && tally.latencies.len() < MAX_LATENCIES
         {
-            tally.latencies.push(u32::try_from(now.saturating_sub(sent)).unwrap_or(u32::MAX));
+            tally.latencies.push(u32::try_from(at.saturating_sub(sent)).unwrap_or(u32::MAX));
         }
         let Payload { kind, codec, .. } = *payload;
         if kind == Kind::Video && !self.keyframe {
