@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::source::{Generator, Shape};
 use crate::table::Values;
 use crate::trace::Trace;
-use crate::{blackhole, floor, load, publish, record, suite, sys};
+use crate::{blackhole, floor, load, publish, record, runs, suite, sys};
 
 /// Load on any WHIP/WHEP server, and what it did with it.
 #[derive(Debug, Parser)]
@@ -150,6 +150,9 @@ struct Floor {
     /// Stay on this core
     #[arg(long)]
     core: Option<usize>,
+    /// Read on this core
+    #[arg(long)]
+    load_core: Option<usize>,
     /// How often; the median counts
     #[arg(long, default_value_t = 5)]
     repeats: usize,
@@ -287,7 +290,9 @@ impl Floor {
         if let Some(core) = self.core {
             sys::pin(core);
         }
-        let plan = floor::Plan { trace: &trace, viewers: self.viewers, profile };
+        let runs = runs::laid_out(&trace.records, floor::around(profile));
+        let to = floor::To::Readers(self.load_core);
+        let plan = floor::Plan { runs: &runs, viewers: self.viewers, profile, to };
         let (mut ns, mut last) = (Values::default(), floor::Floor::default());
         for _ in 0..self.repeats.max(1) {
             last = floor::measure(&plan)?;

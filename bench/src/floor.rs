@@ -1,44 +1,67 @@
 //! The floor under a server's send path: for each viewer a header, a copy, one seal and its share of
-//! a sendmmsg of GSO runs over loopback, and nothing else. Same packets, same run lengths, same
-//! SRTP profile as the server had; as many keys and sockets as there are viewers.
+//! a sendmmsg of GSO runs, and nothing else. The runs are those that a viewer's socket got from the
+//! server, the seal is the server's own, there are as many keys and sockets as viewers; and the
+//! sockets are read meanwhile, on another core, as the load tool reads them, so that waking a reader
+//! is in it.
 //!
-//! What it leaves out is what a server is for: choosing, renumbering, history, feedback, sessions.
+//! What it leaves out is what a server is for: receiving, choosing, renumbering, history, feedback,
+//! timers, sessions.
 
-use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::ops::Range;
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use mio::{Events, Interest, Poll, Token};
+use sfu::transport::srtp::{self, Sealer};
 
 use crate::rtp::{self, Header};
-use crate::srtp::{Keys, OVERHEAD, Profile};
+use crate::runs::{self, Run};
+use crate::srtp::Profile;
 use crate::sys::{self, Receiver, Sender};
-use crate::trace::{Record, Trace};
 
-/// Packets of a trace that come closer together than this are one wake of a server.
-const WAKE: u64 = 500;
-/// As the server: more segments in a run gain nothing.
-const SEGMENTS: usize = 16;
 /// As the server: sent while it is still in the cache.
 const FULL: usize = 128 * 1024;
-/// How far the sizes in a run may differ: the shorter ones are padded (RFC 3550 section 5.1).
-const LEVEL: usize = 16;
 /// Payloads lie in a ring larger than the caches, as those of a server that keeps twelve seconds.
 const RING: usize = 64 << 20;
-/// Rounds of one measurement stop after this many packets.
+/// A measurement stops after this many packets.
 const ENOUGH: u64 = 400_000;
+/// And after so long.
+const LONG: Duration = Duration::from_millis(1500);
+/// The first wakes fault pages in and warm the branch predictor.
+const WARM: usize = 8;
 /// Id of the transport-wide number in the header.
 const EXTENSION: u8 = 3;
+/// Bytes of a header with it.
+const HEADER: usize = 20;
 
 /// What to measure.
 #[derive(Clone, Debug)]
 pub struct Plan<'a> {
-    /// Whose packets.
-    pub trace: &'a Trace,
+    /// What one viewer got, or would get.
+    pub runs: &'a [Run],
     /// Destinations and keys.
     pub viewers: usize,
     /// How they are sealed.
     pub profile: Profile,
+    /// Where to.
+    pub to: To,
+}
+
+/// Where the packets of a floor go.
+#[derive(Clone, Copy, Debug)]
+pub enum To {
+    /// Sockets of this machine, read on this core, if on a certain one.
+    Readers(Option<usize>),
+    /// An address behind which nobody is, told to leave from this one as the server's do.
+    Nobody {
+        /// IP_PKTINFO.
+        from: Ipv4Addr,
+        /// Destination.
+        to: Ipv4Addr,
+    },
 }
 
 /// What one measurement found.
@@ -50,12 +73,15 @@ pub struct Floor {
     pub run_length: f64,
     /// Bytes of a datagram, on average.
     pub datagram: f64,
+    /// From the begin of a wake until the kernel had a packet, median and 99th percentile, µs.
+    pub latency_us: (u32, u32),
+    /// Datagrams that the readers did not read in time.
+    pub unread: u64,
 }
 
-/// Packets of one wake: a run is a range of them and the size that they are padded to.
-struct Wake {
-    packets: Range<usize>,
-    runs: Vec<(Range<usize>, usize)>,
+/// Bytes that header and tag add to a payload.
+pub fn around(profile: Profile) -> usize {
+    HEADER + profile.tag()
 }
 
 /// Measures once, on the core where the caller runs.
@@ -63,32 +89,83 @@ struct Wake {
 /// # Errors
 /// If sockets are refused, or the kernel takes no GSO.
 pub fn measure(plan: &Plan<'_>) -> Result<Floor> {
+    if plan.runs.is_empty() {
+        bail!("no packets to measure with");
+    }
     sys::raise_file_limit(plan.viewers as u64 + 4096);
-    let wakes = wakes(&plan.trace.records);
-    let ring = Ring::fill(&plan.trace.records);
-    let mut bench = Bench::new(plan)?;
-    let (mut spent, mut total) = (0, Totals::default());
-    let mut place = 0;
-    // The first wakes fault pages in and warm the branch predictor.
-    for (round, wake) in wakes.iter().cycle().enumerate() {
-        let before = sys::thread_cpu_ns();
-        let sent = bench.send(&plan.trace.records, wake, &ring, place)?;
-        let took = sys::thread_cpu_ns() - before;
-        place = (place + 1) % ring.copies;
-        bench.drain();
-        if round >= 8 {
-            spent += took;
-            total.add(&sent);
+    let core = match plan.to {
+        To::Readers(core) => core,
+        To::Nobody { from, to } => {
+            let port = |i: usize| SocketAddrV4::new(to, 10_000 + (i % 50_000) as u16);
+            let to = (0..plan.viewers).map(port).collect();
+            return Bench::new(plan, to, Some(from))?.measure(plan.runs);
         }
-        if total.packets > ENOUGH {
-            break;
+    };
+    let mut sockets: Vec<mio::net::UdpSocket> =
+        (0..plan.viewers).map(|_| reader()).collect::<Result<_>>()?;
+    let to = sockets.iter().map(address).collect::<Result<_>>()?;
+    let mut bench = Bench::new(plan, to, None)?;
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| read(&mut sockets, core, &over));
+        let measured = bench.measure(plan.runs);
+        over.store(true, Ordering::Relaxed);
+        reading.join().unwrap_or_else(|_| bail!("the readers panicked"))?;
+        measured
+    })
+    .map(|floor| Floor {
+        unread: sockets.iter().map(|s| sys::dropped(s.as_raw_fd())).sum(),
+        ..floor
+    })
+}
+
+fn reader() -> Result<mio::net::UdpSocket> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    socket.set_nonblocking(true)?;
+    sys::prepare(socket.as_raw_fd(), 1 << 20);
+    Ok(mio::net::UdpSocket::from_std(socket))
+}
+
+fn address(socket: &mio::net::UdpSocket) -> Result<SocketAddrV4> {
+    match socket.local_addr()? {
+        SocketAddr::V4(address) => Ok(address),
+        SocketAddr::V6(_) => bail!("no IPv4"),
+    }
+}
+
+/// Reads all sockets by one epoll, as the load tool does, until it is over.
+fn read(sockets: &mut [mio::net::UdpSocket], core: Option<usize>, over: &AtomicBool) -> Result<()> {
+    if let Some(core) = core {
+        sys::pin(core);
+    }
+    let mut poll = Poll::new()?;
+    for (i, socket) in sockets.iter_mut().enumerate() {
+        poll.registry().register(socket, Token(i), Interest::READABLE)?;
+    }
+    let (mut events, mut receiver) = (Events::with_capacity(1024), Receiver::new(8));
+    let mut seen = 0;
+    while !over.load(Ordering::Relaxed) {
+        poll.poll(&mut events, Some(Duration::from_millis(10))).or_else(again)?;
+        for event in &events {
+            let Some(socket) = sockets.get(event.token().0) else { continue };
+            while let Ok(runs) = receiver.receive(socket.as_raw_fd()) {
+                for run in 0..runs {
+                    let datagrams = receiver.run(run).datagrams;
+                    seen +=
+                        datagrams.filter(|d| Header::parse(d, Some(EXTENSION)).is_some()).count();
+                }
+                if runs < receiver.capacity() {
+                    break;
+                }
+            }
         }
     }
-    Ok(Floor {
-        ns_per_packet: spent as f64 / total.packets as f64,
-        run_length: total.packets as f64 / total.runs as f64,
-        datagram: total.bytes as f64 / total.packets as f64,
-    })
+    std::hint::black_box(seen);
+    Ok(())
+}
+
+fn again(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == std::io::ErrorKind::Interrupted { Ok(()) } else { Err(error) }
 }
 
 #[derive(Default)]
@@ -96,236 +173,177 @@ struct Totals {
     packets: u64,
     runs: u64,
     bytes: u64,
+    /// µs since the begin of its wake, and how many packets the kernel took then.
+    taken: Vec<(u32, u32)>,
 }
 
 impl Totals {
-    fn add(&mut self, other: &Self) {
-        self.packets += other.packets;
-        self.runs += other.runs;
-        self.bytes += other.bytes;
-    }
-}
-
-fn wakes(records: &[Record]) -> Vec<Wake> {
-    let mut wakes: Vec<Wake> = Vec::new();
-    for (i, record) in records.iter().enumerate() {
-        let apart = i == 0 || record.at - records[i - 1].at > WAKE;
-        match wakes.last_mut().filter(|_| !apart) {
-            Some(wake) => wake.packets.end = i + 1,
-            None => wakes.push(Wake { packets: i..i + 1, runs: Vec::new() }),
-        }
-    }
-    for wake in &mut wakes {
-        for i in wake.packets.clone() {
-            let size = records[i].payload.len();
-            match wake.runs.last_mut().filter(|(r, largest)| {
-                r.len() < SEGMENTS && size.abs_diff(*largest) <= LEVEL && size.max(*largest) > LEVEL
-            }) {
-                Some((run, largest)) => {
-                    run.end = i + 1;
-                    *largest = size.max(*largest);
-                }
-                None => wake.runs.push((i..i + 1, size)),
-            }
-        }
-    }
-    wakes
-}
-
-/// Copies of all payloads one behind the other.
-struct Ring {
-    bytes: Vec<u8>,
-    at: Vec<usize>,
-    copy: usize,
-    copies: usize,
-}
-
-impl Ring {
-    fn fill(records: &[Record]) -> Self {
-        let mut at = Vec::with_capacity(records.len());
-        let mut bytes = Vec::with_capacity(RING);
-        for record in records {
-            at.push(bytes.len());
-            bytes.extend_from_slice(&record.payload);
-        }
-        let copy = bytes.len().max(1);
-        let copies = (RING / copy).max(1);
-        for _ in 1..copies {
-            bytes.extend_from_within(..copy);
-        }
-        Self { bytes, at, copy, copies }
-    }
-
-    fn payload(&self, record: usize, length: usize, copy: usize) -> &[u8] {
-        let start = self.at[record] + copy * self.copy;
-        &self.bytes[start..start + length]
+    fn latency(&mut self) -> (u32, u32) {
+        self.taken.sort_unstable();
+        let at = |part: f64| {
+            let mut before = (self.packets as f64 * part) as u64;
+            let found = self.taken.iter().find(|(_, count)| {
+                let here = before < u64::from(*count);
+                before = before.saturating_sub(u64::from(*count));
+                here
+            });
+            found.map_or(0, |(us, _)| *us)
+        };
+        (at(0.5), at(0.99))
     }
 }
 
 struct Bench {
     socket: UdpSocket,
-    receivers: Vec<UdpSocket>,
     to: Vec<SocketAddrV4>,
-    keys: Vec<Keys>,
+    sealers: Vec<Sealer>,
     seq: u64,
     tag: usize,
     sender: Sender,
-    receiver: Receiver,
     buffer: Vec<u8>,
-    runs: Vec<(SocketAddrV4, usize, Range<usize>)>,
+    used: usize,
+    ring: Vec<u8>,
+    place: usize,
+    queue: Vec<(SocketAddrV4, usize, Range<usize>)>,
+    /// Packets in the queue.
+    waiting: u32,
 }
 
 impl Bench {
-    fn new(plan: &Plan<'_>) -> Result<Self> {
-        let socket = UdpSocket::bind("127.0.0.1:0")?;
-        let (mut receivers, mut to, mut keys) = (Vec::new(), Vec::new(), Vec::new());
-        for i in 0..plan.viewers {
-            let receiver = UdpSocket::bind("127.0.0.1:0")?;
-            receiver.set_nonblocking(true)?;
-            sys::prepare(receiver.as_raw_fd(), 1 << 20);
-            let SocketAddr::V4(address) = receiver.local_addr()? else { bail!("no IPv4") };
-            let mut material = [7; 88];
-            material[..8].copy_from_slice(&(i as u64).to_be_bytes());
-            keys.push(Keys::pair(plan.profile, &material, true)?.0);
-            receivers.push(receiver);
-            to.push(address);
-        }
+    fn new(plan: &Plan<'_>, to: Vec<SocketAddrV4>, source: Option<Ipv4Addr>) -> Result<Self> {
+        let socket = UdpSocket::bind(if source.is_some() { "0.0.0.0:0" } else { "127.0.0.1:0" })?;
         Ok(Self {
             socket,
-            receivers,
             to,
-            keys,
+            sealers: (0..plan.viewers).map(|i| sealer(plan.profile, i)).collect::<Result<_>>()?,
             seq: 1,
             tag: plan.profile.tag(),
-            sender: Sender::new(64, None),
-            receiver: Receiver::new(8),
-            buffer: vec![0; FULL + 16 * 2048],
-            runs: Vec::with_capacity(1024),
+            sender: Sender::new(64, source),
+            buffer: vec![0; FULL + (64 << 10)],
+            used: 0,
+            ring: (0..RING).map(|i| i as u8 | 1).collect(),
+            place: 0,
+            queue: Vec::with_capacity(1024),
+            waiting: 0,
+        })
+    }
+
+    fn measure(&mut self, runs: &[Run]) -> Result<Floor> {
+        let wakes = runs::wakes(runs);
+        let (mut spent, mut total) = (0, Totals::default());
+        let began = Instant::now();
+        for (round, wake) in wakes.iter().cycle().enumerate() {
+            if round == WARM {
+                (spent, total) = (0, Totals::default());
+            }
+            let before = sys::thread_cpu_ns();
+            self.wake(&runs[wake.clone()], &mut total)?;
+            spent += sys::thread_cpu_ns() - before;
+            let enough = total.packets > ENOUGH || began.elapsed() > LONG;
+            if round > WARM && enough {
+                break;
+            }
+        }
+        Ok(Floor {
+            ns_per_packet: spent as f64 / total.packets as f64,
+            run_length: total.packets as f64 / total.runs as f64,
+            datagram: total.bytes as f64 / total.packets as f64,
+            latency_us: total.latency(),
+            unread: 0,
         })
     }
 
     /// One wake to everybody.
-    fn send(
-        &mut self,
-        records: &[Record],
-        wake: &Wake,
-        ring: &Ring,
-        copy: usize,
-    ) -> Result<Totals> {
-        let (mut used, mut total) = (0, Totals::default());
+    fn wake(&mut self, runs: &[Run], total: &mut Totals) -> Result<()> {
+        let began = sys::now_us();
+        let bytes: usize = runs.iter().map(|run| run.length).sum();
+        if self.place + bytes > RING {
+            self.place = 0;
+        }
         for viewer in 0..self.to.len() {
-            for (run, largest) in &wake.runs {
-                let start = used;
-                for number in run.clone() {
-                    let record = &records[number];
-                    let payload = ring.payload(number, record.payload.len(), copy);
-                    used = self.seal(viewer, record, number, payload, *largest, used)?;
+            let (mut place, mut seq) = (self.place, self.seq);
+            for run in runs {
+                let start = self.used;
+                for at in (0..run.length).step_by(run.segment.max(1)) {
+                    let length = run.segment.min(run.length - at).max(HEADER + self.tag + 1);
+                    self.seal(viewer, seq, place, length)?;
+                    (place, seq) = (place + length, seq + 1);
                 }
-                let segment = (used - start) / run.len();
-                self.runs.push((self.to[viewer], segment, start..used));
-                total.packets += run.len() as u64;
-                if used >= FULL {
-                    total.bytes += used as u64;
-                    self.flush(&mut total)?;
-                    used = 0;
+                self.queue.push((self.to[viewer], run.segment, start..self.used));
+                self.waiting += run.segments() as u32;
+                if self.used >= FULL {
+                    self.flush(began, total)?;
                 }
             }
         }
-        total.bytes += used as u64;
-        self.flush(&mut total)?;
-        self.seq += wake.packets.len() as u64;
-        Ok(total)
+        self.flush(began, total)?;
+        self.place += bytes;
+        self.seq += runs.iter().map(|run| run.segments() as u64).sum::<u64>();
+        Ok(())
     }
 
-    fn seal(
-        &mut self,
-        viewer: usize,
-        record: &Record,
-        number: usize,
-        payload: &[u8],
-        largest: usize,
-        used: usize,
-    ) -> Result<usize> {
-        let index = self.seq + number as u64;
+    fn seal(&mut self, viewer: usize, index: u64, place: usize, length: usize) -> Result<()> {
         let header = Header {
-            pt: if record.video { 102 } else { 111 },
-            marker: record.marker,
+            pt: 102,
+            marker: false,
             seq: index as u16,
-            timestamp: record.timestamp,
-            ssrc: viewer as u32 * 2 + u32::from(record.video),
+            timestamp: index as u32,
+            ssrc: viewer as u32,
             length: 0,
             padding: false,
             transport_cc: Some(index as u16),
         };
-        let packet = &mut self.buffer[used..used + 64 + largest + OVERHEAD];
+        let packet = &mut self.buffer[self.used..self.used + length];
         let head = rtp::write(packet, &header, Some(EXTENSION));
-        packet[head..head + payload.len()].copy_from_slice(payload);
-        let padding = largest - payload.len();
-        if padding > 0 {
-            packet[0] |= 0x20;
-            packet[head + payload.len()..head + largest].fill(0);
-            packet[head + largest - 1] = padding as u8;
-        }
-        let end = head + largest;
-        let sealed = self.keys[viewer].seal_rtp(packet, head, end, index).context("no seal")?;
-        debug_assert_eq!(sealed, end + self.tag);
-        Ok(used + sealed)
+        let payload = length - head - self.tag;
+        packet[head..head + payload].copy_from_slice(&self.ring[place..place + payload]);
+        self.used += length;
+        self.sealers[viewer].seal_rtp(packet, head, index).then_some(()).context("no seal")
     }
 
-    fn flush(&mut self, total: &mut Totals) -> Result<()> {
-        let taken = self.sender.send(self.socket.as_raw_fd(), &self.buffer, &self.runs);
-        if taken < self.runs.len() {
-            bail!(
-                "the kernel took {taken} of {} runs: {}",
-                self.runs.len(),
-                std::io::Error::last_os_error()
-            );
+    fn flush(&mut self, began: u64, total: &mut Totals) -> Result<()> {
+        let taken = self.sender.send(self.socket.as_raw_fd(), &self.buffer, &self.queue);
+        if taken < self.queue.len() {
+            let why = std::io::Error::last_os_error();
+            bail!("the kernel took {taken} of {} runs: {why}", self.queue.len());
         }
         total.runs += taken as u64;
-        self.runs.clear();
+        total.bytes += self.used as u64;
+        total.packets += u64::from(self.waiting);
+        total.taken.push(((sys::now_us() - began) as u32, self.waiting));
+        self.queue.clear();
+        (self.used, self.waiting) = (0, 0);
         Ok(())
     }
+}
 
-    /// Empties the receivers; not part of what is measured.
-    fn drain(&mut self) {
-        for socket in &self.receivers {
-            while self
-                .receiver
-                .receive(socket.as_raw_fd())
-                .is_ok_and(|n| n == self.receiver.capacity())
-            {}
-        }
-    }
+fn sealer(profile: Profile, viewer: usize) -> Result<Sealer> {
+    let profile = match profile {
+        Profile::Aes128CmSha1 => srtp::Profile::Aes128CmSha1,
+        Profile::Aes128Gcm => srtp::Profile::Aes128Gcm,
+        Profile::Aes256Gcm => srtp::Profile::Aes256Gcm,
+    };
+    let mut material = vec![7; profile.material_len()];
+    material[..8].copy_from_slice(&(viewer as u64).to_be_bytes());
+    let (keys, _) = srtp::Keys::pair(profile, &material).context("keys of the profile's length")?;
+    Ok(Sealer::new(&keys)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::source::{Generator, Shape};
-
-    #[test]
-    fn a_wake_is_laid_out_in_runs_of_about_one_size() {
-        let record = |at, length: usize| Record {
-            at,
-            video: true,
-            marker: false,
-            timestamp: 0,
-            payload: vec![1; length],
-        };
-        let records =
-            [record(0, 20), record(0, 1000), record(0, 1001), record(100, 900), record(9000, 900)];
-        let shown: Vec<Vec<(usize, usize)>> = wakes(&records)
-            .iter()
-            .map(|w| w.runs.iter().map(|(r, size)| (r.len(), *size)).collect())
-            .collect();
-        assert_eq!(shown, [vec![(1, 20), (2, 1001), (1, 900)], vec![(1, 900)]]);
-    }
+    use crate::trace::Trace;
 
     #[test]
     fn the_floor_is_a_number() {
         let trace = Trace::generated(Generator::new(Shape::default(), 1), 1.0);
-        let plan = Plan { trace: &trace, viewers: 400, profile: Profile::Aes128Gcm };
+        let profile = Profile::Aes128Gcm;
+        let runs = runs::laid_out(&trace.records, around(profile));
+        let plan = Plan { runs: &runs, viewers: 100, profile, to: To::Readers(None) };
         let floor = measure(&plan).unwrap();
         assert!(floor.ns_per_packet > 10.0 && floor.run_length > 1.5, "{floor:?}");
+        assert!(floor.latency_us.0 <= floor.latency_us.1, "{floor:?}");
+        assert!(measure(&Plan { runs: &[], ..plan }).is_err());
     }
 }

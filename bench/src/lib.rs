@@ -3,8 +3,8 @@
 //!
 //! A crowd is one thread: [`load`] waits for all sockets of all [`viewer`]s; each has a [`link`]
 //! (ICE, DTLS, SRTP), counts what comes in its [`track`]s from RTP headers alone, and opens a
-//! sample. Nothing is allocated per packet. Nothing of the server's own transport is used here, so
-//! that the two cannot share a fault.
+//! sample. Nothing is allocated per packet. Nothing of the server's own transport is used there, so
+//! that the two cannot share a fault; only the floor seals as the server does.
 
 pub mod blackhole;
 pub mod cli;
@@ -19,6 +19,7 @@ pub mod publish;
 pub mod record;
 pub mod rtcp;
 pub mod rtp;
+pub mod runs;
 pub mod sdp;
 pub mod server;
 pub mod signal;

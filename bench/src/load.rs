@@ -12,6 +12,7 @@ use mio::{Events, Poll, Token, Waker};
 
 use crate::dtls::Shared;
 use crate::outcome::{Outcome, Server};
+use crate::runs::Run;
 use crate::signal::{Session, Signal};
 use crate::srtp::Profile;
 use crate::sys::{self, Receiver};
@@ -23,6 +24,8 @@ const WAKER: Token = Token(usize::MAX);
 const SIGNALLING: usize = 32;
 /// Runs that one recvmmsg takes.
 const RUNS: usize = 8;
+/// Runs that are remembered.
+const TAPE: usize = 20_000;
 const TICK: u64 = 10_000;
 /// A viewer ticks every so many ticks: 60 ms.
 const SLICES: usize = 6;
@@ -101,6 +104,8 @@ struct Crowd {
     viewers: Vec<Viewer>,
     refused: Vec<String>,
     tally: Tally,
+    /// What the first viewer's socket gets, once all have joined.
+    tape: Option<Vec<Run>>,
     slice: usize,
     next_tick: u64,
     started: u64,
@@ -152,6 +157,7 @@ impl Crowd {
             viewers: Vec::with_capacity(count),
             refused: Vec::new(),
             tally: Tally::default(),
+            tape: None,
             slice: 0,
             next_tick: started,
             started,
@@ -171,6 +177,7 @@ impl Crowd {
                 looked = now;
                 if self.complete(plan) || now >= deadline + JOIN {
                     begin = Some(now + SETTLE);
+                    self.tape = Some(Vec::new());
                 }
             }
             if begin.is_some_and(|begin| now >= begin) && self.window.from == 0 {
@@ -287,16 +294,22 @@ impl Crowd {
             };
             let now = sys::now_us();
             for run in 0..runs {
-                let run = self.receiver.run(run);
+                let sys::Run { from, at, segment, length, datagrams } = self.receiver.run(run);
                 let before = self.tally.packets;
-                for datagram in run.datagrams {
+                for datagram in datagrams {
                     if rtp::is_media(datagram) {
-                        viewer.media(now, run.at, datagram, &mut self.tally);
-                    } else if let Err(error) = viewer.link.control(now, run.from, datagram) {
+                        viewer.media(now, at, datagram, &mut self.tally);
+                    } else if let Err(error) = viewer.link.control(now, from, datagram) {
                         viewer.failed = Some(error.to_string());
                     }
                 }
-                self.tally.runs += u64::from(self.tally.packets > before);
+                if self.tally.packets > before {
+                    self.tally.runs += 1;
+                    let tape = self.tape.as_mut().filter(|t| number == 0 && t.len() < TAPE);
+                    if let Some(tape) = tape {
+                        tape.push(Run { at, segment, length });
+                    }
+                }
             }
             if runs < self.receiver.capacity() {
                 return;
@@ -323,6 +336,7 @@ impl Crowd {
         let said = self.viewers.iter().filter_map(|v| v.failed.clone());
         outcome.failures = self.refused.iter().cloned().chain(said).collect();
         outcome.own_drops = self.viewers.iter().map(|v| sys::dropped(v.link.fd())).sum();
+        outcome.runs = self.tape.take().unwrap_or_default();
         outcome.silent = plan.viewers - playing.len();
 
         let Window { from, until, packets, bytes, cpu, rss } = self.window;

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::runs::Run;
 use crate::srtp::Profile;
 
 /// What a crowd of viewers found.
@@ -42,6 +43,8 @@ pub struct Outcome {
     pub failures: Vec<String>,
     /// Datagrams that were lost in the viewers' own sockets, which we did not empty in time.
     pub own_drops: u64,
+    /// What one viewer's socket got, once all had joined.
+    pub runs: Vec<Run>,
     /// What the process of the server used.
     pub server: Option<Server>,
 }

@@ -1,5 +1,4 @@
-//! SRTP and SRTCP (RFC 3711, RFC 7714) as a client needs them, and the bare seal that the floor is
-//! measured with. Independent of the server's own on purpose: a load tool that shared its faults
+//! SRTP and SRTCP (RFC 3711, RFC 7714) as a client needs them. Independent of the server's own on purpose: a load tool that shared its faults
 //! would not find them.
 
 use anyhow::{Result, bail};

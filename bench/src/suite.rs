@@ -7,14 +7,13 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use crate::floor::{self, Floor};
+use crate::floor::{self, Floor, To};
 use crate::load::{self, Hooks, Plan};
 use crate::outcome::{Outcome, percentiles};
 use crate::server::{Process, Weir};
-use crate::source::{Generator, Shape};
+use crate::source::Shape;
 use crate::srtp::Profile;
 use crate::table::{Row, Table, Values};
-use crate::trace::Trace;
 use crate::{blackhole, sys};
 
 /// What most people send.
@@ -115,8 +114,13 @@ impl Config {
     }
 
     /// On the server's core, while it is not there.
-    fn floor(&self, trace: &Trace, viewers: usize, profile: Profile) -> Result<Floor> {
-        let plan = floor::Plan { trace, viewers, profile };
+    fn floor(&self, outcome: &Outcome) -> Result<Floor> {
+        let plan = floor::Plan {
+            runs: &outcome.runs,
+            viewers: outcome.viewers,
+            profile: outcome.profile.unwrap_or(Profile::Aes128Gcm),
+            to: To::Readers(Some(self.load_core)),
+        };
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
                 sys::pin(self.server_core);
@@ -134,14 +138,12 @@ impl Config {
         shape: Shape,
         sizes: &[usize],
     ) -> Result<(f64, f64)> {
-        let trace = Trace::generated(Generator::new(shape, 1), 8.0);
         let (mut per_viewer, mut costs) = ((0.0, 0.0), Vec::new());
         for &viewers in sizes {
             let mut all = Crowd::default();
             for turn in 1..=self.repeats {
                 let outcome = self.play(shape, viewers, &mut ())?;
-                let profile = outcome.profile.unwrap_or(Profile::Aes128Gcm);
-                let floor = self.floor(&trace, viewers, profile)?;
+                let floor = self.floor(&outcome)?;
                 let ns = outcome.cpu_ns_per_packet().unwrap_or_default();
                 eprintln!(
                     "{name}, {viewers} viewers, {turn} of {}: {:.0} packets/s, {ns:.0} ns each, floor {:.0} ns, lost {}",
