@@ -6,12 +6,17 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::floor::{self, To};
 use crate::load::{self, Hooks};
 use crate::server::Weir;
 use crate::source::Shape;
-use crate::suite::Config;
+use crate::srtp::Profile;
+use crate::suite::{Config, Source};
 use crate::table::{Row, Table, Values};
 
+/// So many keep a server busy; loopback, over which they join, carries them too.
+const CROWD: usize = 1200;
+const STREAM: Shape = Shape { bitrate: 2_500_000, fps: 30, gop: 30, audio: true };
 const SERVER: &str = "10.98.0.1";
 const VIEWERS: &str = "10.99.0.2";
 /// The namespace, a device for the server's address, one that drops.
@@ -30,22 +35,26 @@ const SWALLOW: &[&str] =
 const GIVE_BACK: &[&str] =
     &["route del 10.99.0.2/32 dev hole0", "route add local 10.99.0.2/32 dev lo table local"];
 
+const NAME: &str = "into a blackhole device";
+
 /// Adds the row, or the reason why there is none.
 pub(crate) fn row(config: &Config, table: &mut Table) {
     match outside(config) {
-        Ok((values, about)) => {
-            let rate = values.map(|ns| 1e9 / ns.max(1.0));
-            table
-                .push(Row::new("into a blackhole device", "ns/packet", values, None).about(&about));
-            table.push(Row::new("into a blackhole device: per core", "packets/s", rate, None));
+        Ok((values, floor, about)) => {
+            let rate = |values: &Values| values.map(|ns| 1e9 / ns.max(1.0));
+            let (ours, least) = (rate(&values), rate(&floor));
+            let row = Row::new(NAME, "ns/packet", values, Some(floor));
+            table.push(row.about(&about));
+            let row = Row::new(&format!("{NAME}: per core"), "packets/s", ours, Some(least));
+            table.push(row);
         }
-        Err(error) => table.note(format!("into a blackhole device: not measured here: {error:#}")),
+        Err(error) => table.note(format!("{NAME}: not measured here: {error:#}")),
     }
 }
 
 /// Runs ourselves again, inside a namespace, once per repeat.
-fn outside(config: &Config) -> Result<(Values, String)> {
-    let mut values = Values::default();
+fn outside(config: &Config) -> Result<(Values, Values, String)> {
+    let (mut values, mut floors) = (Values::default(), Values::default());
     let mut about = String::new();
     for _ in 0..config.repeats {
         let output = Command::new("unshare")
@@ -56,6 +65,7 @@ fn outside(config: &Config) -> Result<(Values, String)> {
             .arg(&config.weir)
             .args(["--server-core", &config.server_core.to_string()])
             .args(["--load-core", &config.load_core.to_string()])
+            .args(["--seconds", &config.seconds.to_string()])
             .output()
             .context("unshare does not start")?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -63,17 +73,20 @@ fn outside(config: &Config) -> Result<(Values, String)> {
         let line = said.lines().last().filter(|_| output.status.success());
         let line = line.with_context(|| complaint.lines().last().unwrap_or_default().to_owned())?;
         let (ns, rest) = line.split_once(' ').context("no number")?;
+        let (floor, rest) = rest.split_once(' ').context("no floor")?;
         values.push(ns.parse()?);
+        floors.push(floor.parse()?);
+        eprintln!("{NAME}: {ns} ns each, floor {floor} ns, {rest}");
         rest.clone_into(&mut about);
     }
-    Ok((values, about))
+    Ok((values, floors, about))
 }
 
-/// Inside the namespace: nanoseconds per packet, and what it was measured with.
+/// Inside the namespace: nanoseconds per packet, those of the floor, and what it was measured with.
 ///
 /// # Errors
 /// If the machine does not permit it.
-pub fn inside(config: &Config, viewers: usize, shape: Shape) -> Result<(f64, String)> {
+pub fn inside(config: &Config) -> Result<String> {
     ip(SET_UP)?;
     for switch in ["all", "default", "lo", "weir0", "hole0"] {
         // Answers come back by another way than they went.
@@ -81,28 +94,41 @@ pub fn inside(config: &Config, viewers: usize, shape: Shape) -> Result<(f64, Str
     }
     crate::sys::pin(config.load_core);
     let weir = Weir::start(&config.weir, config.server_core, "0.0.0.0")?;
-    let _publisher = config.publisher(&weir.url, shape)?;
+    let publisher = config.publisher(&weir.url, &Source::Made(STREAM), 1)?;
     weir.until_live("bench")?;
-    let mut plan = config.plan(&weir, viewers);
+    let mut plan = config.plan(&weir, CROWD);
     plan.url = format!("http://{SERVER}:{}/whep/bench", weir.port());
     plan.source = Some(VIEWERS.parse::<IpAddr>()?);
     // Within the time that a server waits for consent.
-    plan.seconds = 5.0;
+    plan.seconds = config.seconds.min(5.0);
     let mut hole = Hole { weir: &weir, sent: 0.0, failed: None };
     let outcome = load::run(&plan, &mut hole)?;
-    if let Some(error) = hole.failed {
+    let Hole { sent, failed, .. } = hole;
+    if let Some(error) = failed {
         return Err(error);
     }
+    drop((publisher, weir));
     let arrived = outcome.packets;
-    if hole.sent < 1.0 || arrived as f64 > hole.sent / 20.0 {
-        bail!("the device did not swallow: {} packets sent, {arrived} arrived", hole.sent);
+    if sent < 1.0 || arrived as f64 > sent / 20.0 {
+        bail!("the device did not swallow: {sent} packets sent, {arrived} arrived");
     }
     let cpu = outcome.server.unwrap_or_default().cpu_seconds;
-    let rate = hole.sent / outcome.seconds;
+    let rate = sent / outcome.seconds;
     let busy = 100.0 * cpu / outcome.seconds;
-    Ok((
-        cpu * 1e9 / hole.sent,
-        format!("{viewers} viewers, {rate:.0} packets/s, server {busy:.0} % busy"),
+    ip(SWALLOW)?;
+    let floor = config.on_server_core(&floor::Plan {
+        runs: &outcome.runs,
+        viewers: outcome.viewers,
+        profile: outcome.profile.unwrap_or(Profile::Aes128Gcm),
+        to: To::Nobody { from: SERVER.parse()?, to: VIEWERS.parse()? },
+    })?;
+    Ok(format!(
+        "{:.1} {:.1} {} viewers, {rate:.0} packets/s, {:.1} packets per run (floor: {:.1}), server {busy:.0} % busy",
+        cpu * 1e9 / sent,
+        floor.ns_per_packet,
+        outcome.viewers,
+        outcome.run_length,
+        floor.run_length,
     ))
 }
 

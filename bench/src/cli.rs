@@ -53,6 +53,9 @@ struct Target {
 struct Whep {
     #[command(flatten)]
     target: Target,
+    /// How many streams they share; the second one is at the URL with `-1` at its end, and so on
+    #[arg(long, default_value_t = 1)]
+    streams: usize,
     /// How many viewers
     #[arg(long, default_value_t = 100)]
     viewers: usize,
@@ -166,7 +169,7 @@ struct Suite {
     /// The server; the one beside this program if not said
     #[arg(long)]
     weir: Option<PathBuf>,
-    /// Fewer viewers, shorter, three repeats
+    /// Shorter: three seconds each
     #[arg(long)]
     quick: bool,
     /// Numbers of viewers, instead of the form's
@@ -206,9 +209,7 @@ impl Cli {
                 Ok(())
             }
             Command::Blackhole(args) => {
-                let shape = Shape::default();
-                let (ns, about) = blackhole::inside(&args.config()?, 300, shape)?;
-                println!("{ns:.1} {about}");
+                println!("{}", blackhole::inside(&args.config()?)?);
                 Ok(())
             }
         }
@@ -220,6 +221,7 @@ impl Whep {
         let plan = load::Plan {
             url: self.target.url,
             token: self.target.token,
+            streams: self.streams,
             viewers: self.viewers,
             seconds: self.seconds,
             ramp: self.ramp,
@@ -323,14 +325,16 @@ impl Suite {
             Some(weir) => weir,
             None => std::env::current_exe()?.with_file_name("weir"),
         };
-        let default: &[usize] = if self.quick { &[100, 300] } else { &[100, 300, 1000, 3000] };
-        let sizes = if self.viewers.is_empty() { default.to_vec() } else { self.viewers };
+        let sizes = match self.viewers {
+            sizes if sizes.is_empty() => vec![100, 300, 1000, 3000],
+            sizes => sizes,
+        };
         Ok(suite::Config {
             weir,
             quick: self.quick,
             sizes,
-            repeats: self.repeats.unwrap_or(if self.quick { 3 } else { 5 }),
-            seconds: self.seconds.unwrap_or(if self.quick { 4.0 } else { 10.0 }),
+            repeats: self.repeats.unwrap_or(5).max(1),
+            seconds: self.seconds.unwrap_or(if self.quick { 3.0 } else { 10.0 }),
             out: self.out,
             server_core: self.server_core,
             load_core: self.load_core,

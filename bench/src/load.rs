@@ -41,6 +41,8 @@ pub struct Plan {
     pub url: String,
     /// Bearer token.
     pub token: Option<String>,
+    /// How many streams they share: the second one is at the URL with `-1` at its end, and so on.
+    pub streams: usize,
     /// How many.
     pub viewers: usize,
     /// How long is measured, after all have joined.
@@ -120,6 +122,7 @@ struct Window {
     packets: u64,
     bytes: u64,
     cpu: f64,
+    waited: f64,
     rss: u64,
 }
 
@@ -131,6 +134,7 @@ impl Crowd {
         let next = Arc::new(AtomicUsize::new(0));
         let started = sys::now_us();
         let (count, every) = (plan.viewers, 1e6 / plan.ramp.max(0.1));
+        let streams = plan.streams.max(1);
         for _ in 0..SIGNALLING.min(count) {
             let (signal, outbox, waker, next) =
                 (signal.clone(), outbox.clone(), waker.clone(), next.clone());
@@ -143,7 +147,8 @@ impl Crowd {
                     let due = started + (number as f64 * every) as u64;
                     let wait = due.saturating_sub(sys::now_us());
                     std::thread::sleep(Duration::from_micros(wait));
-                    if outbox.send(signal.watch()).is_err() || waker.wake().is_err() {
+                    if outbox.send(signal.watch(number % streams)).is_err() || waker.wake().is_err()
+                    {
                         return;
                     }
                 }
@@ -212,8 +217,10 @@ impl Crowd {
     fn open_window(&mut self, plan: &Plan) -> Result<()> {
         self.tally.latencies.clear();
         let cpu = plan.server_pid.map(process::cpu_seconds).transpose()?.unwrap_or_default();
+        let waited = plan.server_pid.map(process::waited_seconds).unwrap_or_default();
         let Tally { packets, bytes, .. } = self.tally;
-        self.window = Window { from: sys::now_us(), until: 0, packets, bytes, cpu, rss: 0 };
+        let from = sys::now_us();
+        self.window = Window { from, until: 0, packets, bytes, cpu, waited, rss: 0 };
         Ok(())
     }
 
@@ -224,6 +231,7 @@ impl Crowd {
         window.bytes = self.tally.bytes - window.bytes;
         if let Some(pid) = plan.server_pid {
             window.cpu = process::cpu_seconds(pid)? - window.cpu;
+            window.waited = process::waited_seconds(pid) - window.waited;
             window.rss = process::resident_bytes(pid)?;
         }
         Ok(())
@@ -339,7 +347,7 @@ impl Crowd {
         outcome.runs = self.tape.take().unwrap_or_default();
         outcome.silent = plan.viewers - playing.len();
 
-        let Window { from, until, packets, bytes, cpu, rss } = self.window;
+        let Window { from, until, packets, bytes, cpu, waited, rss } = self.window;
         outcome.seconds = until.saturating_sub(from) as f64 / 1e6;
         (outcome.packets, outcome.bytes) = (packets, bytes);
         outcome.run_length = self.tally.packets as f64 / self.tally.runs.max(1) as f64;
@@ -348,6 +356,7 @@ impl Crowd {
         outcome.latency_us = std::mem::take(&mut self.tally.latencies);
         outcome.server = rss_before.map(|before| Server {
             cpu_seconds: cpu,
+            waited_seconds: waited,
             rss_bytes: rss,
             rss_per_viewer: rss.saturating_sub(before) / playing.len().max(1) as u64,
         });

@@ -54,6 +54,8 @@ pub struct Outcome {
 pub struct Server {
     /// In the measured part.
     pub cpu_seconds: f64,
+    /// In the measured part, ready to run while others had the core.
+    pub waited_seconds: f64,
     /// At its end.
     pub rss_bytes: u64,
     /// What came on top of the resident memory before the first viewer, divided by the viewers.

@@ -14,6 +14,17 @@ pub fn cpu_seconds(pid: u32) -> Result<f64> {
     Ok(ns as f64 / 1e9)
 }
 
+/// Seconds that its threads were ready to run and did not: others had the core, its own threads
+/// included. Says of a measurement whether the machine was idle; 0 where the kernel does not tell.
+pub fn waited_seconds(pid: u32) -> f64 {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let waited = threads.filter_map(|thread| {
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()
+    });
+    waited.sum::<u64>() as f64 / 1e9
+}
+
 /// Resident bytes.
 ///
 /// # Errors

@@ -180,6 +180,8 @@ struct Publisher {
     next: Option<Frame>,
     queue: VecDeque<Packet>,
     history: VecDeque<Packet>,
+    /// After the first frame of the first publisher, µs.
+    phase: u64,
     started: u64,
     free: u64,
     due: u64,
@@ -193,11 +195,10 @@ struct Publisher {
 
 impl Publisher {
     fn join(signal: &Signal, plan: &Plan, number: usize, source: Source) -> Result<Self> {
-        let suffix = if number == 0 { String::new() } else { format!("-{number}") };
         let base = 0x1000 + number as u32 * 16;
         let ssrcs = Ssrcs { video: base, rtx: base + 1, audio: base + 2 };
         let codec = source.codec();
-        let Session { link, answer, resource, .. } = signal.publish(&suffix, ssrcs, codec)?;
+        let Session { link, answer, resource, .. } = signal.publish(number, ssrcs, codec)?;
         let flow = |ssrc, codec: Codec| -> Result<Flow> {
             let found = answer.payloads.iter().find(|p| p.codec == Some(codec));
             let pt = found.ok_or_else(|| anyhow!("the server takes no {}", codec.name()))?.pt;
@@ -222,6 +223,9 @@ impl Publisher {
             next: None,
             queue: VecDeque::new(),
             history: VecDeque::with_capacity(HISTORY),
+            // Cameras do not take their pictures at the same moment.
+            phase: 1_000_000 / u64::from(plan.shape.fps.max(1)) * number as u64
+                / plan.publishers.max(1) as u64,
             started: 0,
             free: 0,
             due: 0,
@@ -308,7 +312,8 @@ impl Publisher {
             return Ok(());
         }
         if self.started == 0 {
-            self.started = now;
+            self.started = now + self.phase;
+            self.next_report = self.started;
         }
         self.collect(now);
         self.drain(now);
@@ -411,7 +416,7 @@ impl Publisher {
         let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let fraction = (u64::from(unix.subsec_nanos()) << 32) / 1_000_000_000;
         let ntp = ((unix.as_secs() + NTP) << 32) | fraction;
-        let at = now - self.started;
+        let at = now.saturating_sub(self.started);
         for (flow, rate) in [(&self.video, 90), (&self.audio, 48)] {
             if flow.packets > 0 {
                 let mut writer = Writer::default();

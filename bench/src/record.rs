@@ -39,7 +39,7 @@ pub struct Plan {
 /// If there is no stream, no keyframe, or the file cannot be written.
 pub fn run(plan: &Plan) -> Result<usize> {
     let signal = Signal::new(&plan.url, plan.token.clone(), Arc::new(Shared::new(None)?), None)?;
-    let mut viewer = Viewer::new(signal.watch()?, 0);
+    let mut viewer = Viewer::new(signal.watch(0)?, 0);
     let mut tape = Tape::default();
     let ended = watch(plan, &mut viewer, &mut tape);
     viewer.link.close();

@@ -74,20 +74,24 @@ impl Signal {
         Ok(Self { agent, url: url.to_owned(), host, token, shared, source })
     }
 
-    /// Offers to watch.
+    /// Offers to watch stream `number`: the second one is at the URL with `-1` at its end.
     ///
     /// # Errors
     /// If the server refuses or answers nonsense.
-    pub fn watch(&self) -> Result<Session> {
-        self.join(&self.url, sdp::watch)
+    pub fn watch(&self, number: usize) -> Result<Session> {
+        self.join(&self.numbered(number), sdp::watch)
     }
 
-    /// Offers to publish at the URL with `suffix` at its end.
+    fn numbered(&self, number: usize) -> String {
+        if number == 0 { self.url.clone() } else { format!("{}-{number}", self.url) }
+    }
+
+    /// Offers to publish stream `number`.
     ///
     /// # Errors
     /// As [`Signal::watch`].
-    pub fn publish(&self, suffix: &str, ssrcs: Ssrcs, codec: Codec) -> Result<Session> {
-        self.join(&format!("{}{suffix}", self.url), |local| sdp::publish(local, ssrcs, codec))
+    pub fn publish(&self, number: usize, ssrcs: Ssrcs, codec: Codec) -> Result<Session> {
+        self.join(&self.numbered(number), |local| sdp::publish(local, ssrcs, codec))
     }
 
     fn join(&self, url: &str, offer: impl Fn(&Local<'_>) -> String) -> Result<Session> {

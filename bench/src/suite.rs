@@ -14,13 +14,37 @@ use crate::server::{Process, Weir};
 use crate::source::Shape;
 use crate::srtp::Profile;
 use crate::table::{Row, Table, Values};
-use crate::{blackhole, sys};
+use crate::{blackhole, record, sys};
 
 /// What most people send.
 const FULL: Shape = Shape { bitrate: 2_500_000, fps: 30, gop: 60, audio: true };
 /// Thin enough for thousands of viewers on one core: 38 packets of about 1000 bytes per second.
 const THIN: Shape = Shape { bitrate: 300_000, fps: 15, gop: 30, audio: false };
 const STREAM: &str = "bench";
+/// More viewers of the full stream want more packets than a core can send over loopback.
+const MOST_FULL: usize = 1000;
+/// Streams of the second measurement of latency.
+const MANY: usize = 16;
+/// Viewers of the runs that say how many make a server half busy, and how many runs.
+const CALIBRATION: usize = 400;
+const CALIBRATIONS: usize = 2;
+/// Joins per second that are asked for.
+const ASKED: f64 = 500.0;
+const FFMPEG_SECONDS: f64 = 6.0;
+/// 720p, 2.5 Mbit/s, a keyframe every two seconds, audio; the URL comes behind.
+const FFMPEG: &str = "-hide_banner -loglevel error -re -f lavfi -i testsrc2=size=1280x720:rate=30 \
+    -f lavfi -i sine=frequency=440:sample_rate=48000 -pix_fmt yuv420p -c:v libx264 \
+    -profile:v baseline -preset veryfast -tune zerolatency -b:v 2500k -maxrate 2500k \
+    -bufsize 1250k -g 60 -bf 0 -c:a libopus -ar 48000 -ac 2 -b:a 64k -f whip";
+
+/// What is published.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// A generated stream.
+    Made(Shape),
+    /// A recorded one, again and again.
+    Trace(PathBuf),
+}
 
 /// What to measure with.
 #[derive(Clone, Debug)]
@@ -51,11 +75,18 @@ pub fn run(config: &Config) -> Result<Table> {
     sys::pin(config.load_core);
     let mut table = Table::default();
     let sizes = &config.sizes[..];
-    // The largest crowd wants more packets of the full stream than a core can send to loopback.
-    let most = sizes.iter().filter(|size| **size <= 1000).count().max(1);
-    let full = config.crowds(&mut table, "2.5 Mbit/s + audio", FULL, &sizes[..most])?;
-    config.crowds(&mut table, "0.3 Mbit/s", THIN, sizes)?;
-    config.latency(&mut table, full)?;
+    let most = sizes.iter().filter(|size| **size <= MOST_FULL).count().max(1);
+    config.crowds(&mut table, "2.5 Mbit/s + audio", &Source::Made(FULL), &sizes[..most])?;
+    if let Some(size) = sizes.get(most) {
+        let wanted = *size as f64 * 277.0;
+        table.note(format!(
+            "2.5 Mbit/s + audio, {size} viewers: not measured: {wanted:.0} packets/s are more than one core can send over loopback, the floor included"
+        ));
+    }
+    config.crowds(&mut table, "0.3 Mbit/s", &Source::Made(THIN), sizes)?;
+    config.recorded(&mut table)?;
+    config.latency(&mut table, 1)?;
+    config.latency(&mut table, MANY)?;
     config.joins(&mut table)?;
     blackhole::row(config, &mut table);
     let written = serde_json::to_vec_pretty(&table.json(&config.machine()))?;
@@ -79,16 +110,25 @@ impl Config {
         })
     }
 
-    pub(crate) fn publisher(&self, url: &str, shape: Shape) -> Result<Process> {
+    /// `streams`: so many of them, at the name with `-1` at its end, and so on.
+    pub(crate) fn publisher(&self, url: &str, source: &Source, streams: usize) -> Result<Process> {
         let own = std::env::current_exe()?;
-        let whip = format!("{url}/whip/{STREAM}");
-        let (bitrate, fps, gop) =
-            (shape.bitrate.to_string(), shape.fps.to_string(), shape.gop.to_string());
         let mut arguments =
-            vec!["whip", "--url", &whip, "--bitrate", &bitrate, "--fps", &fps, "--gop", &gop];
-        if shape.audio {
-            arguments.push("--audio");
+            vec!["whip".to_owned(), "--url".to_owned(), format!("{url}/whip/{STREAM}")];
+        let mut say = |option: &str, value: String| arguments.extend([option.to_owned(), value]);
+        say("--publishers", streams.to_string());
+        match source {
+            Source::Made(shape) => {
+                say("--bitrate", shape.bitrate.to_string());
+                say("--fps", shape.fps.to_string());
+                say("--gop", shape.gop.to_string());
+                if shape.audio {
+                    arguments.push("--audio".to_owned());
+                }
+            }
+            Source::Trace(path) => say("--trace", path.display().to_string()),
         }
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         Process::pinned(self.load_core, &own, &arguments, Path::new("."))
     }
 
@@ -96,6 +136,7 @@ impl Config {
         Plan {
             url: format!("{}/whep/{STREAM}", weir.url),
             token: None,
+            streams: 1,
             viewers,
             seconds: self.seconds,
             ramp: 300.0,
@@ -106,112 +147,175 @@ impl Config {
         }
     }
 
-    fn play(&self, shape: Shape, viewers: usize, hooks: &mut dyn Hooks) -> Result<Outcome> {
+    fn play(
+        &self,
+        source: &Source,
+        streams: usize,
+        viewers: usize,
+        seconds: f64,
+    ) -> Result<Outcome> {
         let weir = Weir::start(&self.weir, self.server_core, "127.0.0.1")?;
-        let _publisher = self.publisher(&weir.url, shape)?;
-        weir.until_live(STREAM)?;
-        load::run(&self.plan(&weir, viewers), hooks)
+        let _publisher = self.publisher(&weir.url, source, streams)?;
+        weir.until_live(&numbered(streams))?;
+        load::run(&Plan { streams, seconds, ..self.plan(&weir, viewers) }, &mut ())
     }
 
-    /// On the server's core, while it is not there.
-    fn floor(&self, outcome: &Outcome) -> Result<Floor> {
-        let plan = floor::Plan {
+    /// The runs that the viewers got, to so many.
+    fn floor(&self, outcome: &Outcome, viewers: usize) -> Result<Floor> {
+        self.on_server_core(&floor::Plan {
             runs: &outcome.runs,
-            viewers: outcome.viewers,
+            viewers,
             profile: outcome.profile.unwrap_or(Profile::Aes128Gcm),
             to: To::Readers(Some(self.load_core)),
-        };
+        })
+    }
+
+    /// A floor, while the server is not there.
+    pub(crate) fn on_server_core(&self, plan: &floor::Plan<'_>) -> Result<Floor> {
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
                 sys::pin(self.server_core);
-                floor::measure(&plan)
+                floor::measure(plan)
             });
             thread.join().unwrap_or_else(|_| anyhow::bail!("the floor panicked"))
         })
     }
 
-    /// The table of sizes; gives packets per second of one viewer and the cost of a packet.
+    /// The table of sizes.
     fn crowds(
         &self,
         table: &mut Table,
         name: &str,
-        shape: Shape,
+        source: &Source,
         sizes: &[usize],
-    ) -> Result<(f64, f64)> {
-        let (mut per_viewer, mut costs) = ((0.0, 0.0), Vec::new());
+    ) -> Result<()> {
+        let mut costs = Vec::new();
         for &viewers in sizes {
             let mut all = Crowd::default();
             for turn in 1..=self.repeats {
-                let outcome = self.play(shape, viewers, &mut ())?;
-                let floor = self.floor(&outcome)?;
+                let outcome = self.play(source, 1, viewers, self.seconds)?;
+                let floor = self.floor(&outcome, outcome.viewers)?;
                 let ns = outcome.cpu_ns_per_packet().unwrap_or_default();
                 eprintln!(
-                    "{name}, {viewers} viewers, {turn} of {}: {:.0} packets/s, {ns:.0} ns each, floor {:.0} ns, lost {}",
+                    "{name}, {viewers} viewers, {turn} of {}: {:.0} packets/s, {ns:.0} ns each, floor {:.0} ns, lost {}, waited {:.1} %",
                     self.repeats,
                     outcome.packets_per_second(),
                     floor.ns_per_packet,
                     outcome.lost,
+                    100.0 * outcome.server.unwrap_or_default().waited_seconds / outcome.seconds,
                 );
                 all.take(&outcome, floor);
-            }
-            if costs.is_empty() {
-                per_viewer = (all.rate.median() / viewers as f64, all.ns.median());
             }
             costs.push(all.cpu_per_viewer.median());
             all.rows(table, name, viewers);
         }
-        if let (Some(first), Some(last), [.., most]) = (costs.first(), costs.last(), sizes) {
-            let row = format!("{name}: cost per viewer, {most} against {}", sizes[0]);
+        if let (Some(first), Some(last), [least, .., most]) = (costs.first(), costs.last(), sizes) {
+            let row = format!("{name}: cost per viewer, {most} against {least}");
             table.push(Row::plain(&row, "times", last / first));
         }
-        Ok(per_viewer)
+        Ok(())
     }
 
-    /// With the server half busy: from the publisher's send to the viewer's receive.
-    fn latency(&self, table: &mut Table, (rate, ns): (f64, f64)) -> Result<()> {
-        let viewers = (0.5e9 / (rate * ns).max(1.0)).clamp(10.0, 2000.0) as usize;
-        let (mut p50, mut p99, mut busy) =
-            (Values::default(), Values::default(), Values::default());
-        for _ in 0..self.repeats {
-            let outcome = self.play(FULL, viewers, &mut ())?;
+    /// What FFmpeg sends, recorded behind this server, and sent again.
+    fn recorded(&self, table: &mut Table) -> Result<()> {
+        let Some(trace) = self.record(FFMPEG_SECONDS)? else {
+            let about = "no FFmpeg that speaks WHIP in target/tools: `make setup-test`";
+            table.note(format!("trace of FFmpeg: not measured here: {about}"));
+            return Ok(());
+        };
+        let size = self.sizes.iter().copied().filter(|size| *size <= MOST_FULL).max();
+        let name = "trace of FFmpeg (x264, Opus)";
+        self.crowds(table, name, &Source::Trace(trace), &[size.unwrap_or(MOST_FULL)])
+    }
+
+    /// `None` where there is no FFmpeg.
+    fn record(&self, seconds: f64) -> Result<Option<PathBuf>> {
+        let own = std::env::current_exe()?;
+        let ffmpeg = own.parent().and_then(Path::parent).map(|t| t.join("tools/ffmpeg"));
+        let Some(ffmpeg) = ffmpeg.filter(|path| path.exists()) else { return Ok(None) };
+        let weir = Weir::start(&self.weir, self.server_core, "127.0.0.1")?;
+        let whip = format!("{}/whip/{STREAM}", weir.url);
+        let arguments: Vec<&str> = FFMPEG.split_whitespace().chain([whip.as_str()]).collect();
+        let _publisher = Process::pinned(self.load_core, &ffmpeg, &arguments, Path::new("."))?;
+        weir.until_live(STREAM)?;
+        let (url, out) = (format!("{}/whep/{STREAM}", weir.url), self.out.with_extension("trace"));
+        record::run(&record::Plan { url, token: None, seconds, out: out.clone() })?;
+        Ok(Some(out))
+    }
+
+    /// With the server half busy: from the publisher's send to the viewer's socket. A floor's latency
+    /// is that of one picture on its way to all who watch its stream, and no other waits before it.
+    fn latency(&self, table: &mut Table, streams: usize) -> Result<()> {
+        let source = Source::Made(FULL);
+        let mut viewers = CALIBRATION;
+        let (mut p50, mut p99) = (Values::default(), Values::default());
+        let (mut least50, mut least99) = (Values::default(), Values::default());
+        let mut busy = Values::default();
+        for turn in 0..self.repeats + CALIBRATIONS {
+            let outcome = self.play(&source, streams, viewers, self.seconds)?;
+            let server = outcome.server.unwrap_or_default();
+            let part = server.cpu_seconds / outcome.seconds;
+            if turn < CALIBRATIONS {
+                viewers = (viewers as f64 * 0.5 / part.max(0.05)).clamp(10.0, 2000.0) as usize;
+                continue;
+            }
             if let Some((median, tail)) = percentiles(&outcome.latency_us) {
+                eprintln!(
+                    "latency, {streams} streams, {viewers} viewers, {:.0} % busy: {median}, {tail} µs",
+                    100.0 * part
+                );
                 p50.push(f64::from(median));
                 p99.push(f64::from(tail));
             }
-            let server = outcome.server.unwrap_or_default();
-            busy.push(100.0 * server.cpu_seconds / outcome.seconds);
+            let floor = self.floor(&outcome, outcome.viewers.div_ceil(streams))?;
+            least50.push(f64::from(floor.latency_us.0));
+            least99.push(f64::from(floor.latency_us.1));
+            busy.push(100.0 * part);
         }
-        let name = format!("latency, {viewers} viewers, server {:.0} % busy", busy.median());
-        table.push(Row::new(&format!("{name}: p50"), "µs", p50, None));
-        table.push(Row::new(&format!("{name}: p99"), "µs", p99, None));
+        let of = if streams == 1 { "1 stream".to_owned() } else { format!("{streams} streams") };
+        let name = format!("latency, {of}, {viewers} viewers, server {:.0} % busy", busy.median());
+        table.push(Row::new(&format!("{name}: p50"), "µs", p50, Some(least50)));
+        table.push(Row::new(&format!("{name}: p99"), "µs", p99, Some(least99)));
         Ok(())
     }
 
     /// A second crowd joins while the first one plays.
     fn joins(&self, table: &mut Table) -> Result<()> {
-        let (playing, joining) = if self.quick { (100, 150) } else { (1000, 900) };
-        let (mut rate, mut tail, mut lost) =
-            (Values::default(), Values::default(), Values::default());
-        for _ in 0..self.repeats {
+        let (playing, joining) = (1000, if self.quick { 600 } else { 1000 });
+        let (mut rate, mut tail) = (Values::default(), Values::default());
+        let (mut lost, mut unread) = (Values::default(), 0);
+        for turn in 1..=self.repeats {
             let weir = Weir::start(&self.weir, self.server_core, "127.0.0.1")?;
-            let _publisher = self.publisher(&weir.url, THIN)?;
+            let _publisher = self.publisher(&weir.url, &Source::Made(THIN), 1)?;
             weir.until_live(STREAM)?;
-            let mut second = Plan { seconds: 1.0, ..self.plan(&weir, joining) };
-            second.ramp = 400.0;
-            let first = Plan { seconds: joining as f64 / 100.0, ..self.plan(&weir, playing) };
+            let second = Plan { seconds: 0.5, ramp: ASKED, ..self.plan(&weir, joining) };
+            let seconds = joining as f64 / 300.0 + 2.0;
+            let first = Plan { seconds, ..self.plan(&weir, playing) };
             let mut crowd = Second { plan: second, thread: None };
             let outcome = load::run(&first, &mut crowd)?;
             let joined = crowd.thread.and_then(|t| t.join().ok()).context("nobody joined")??;
+            let missing = outcome.lost + joined.lost;
+            eprintln!(
+                "joins, {turn} of {}: {:.0} per s, lost {missing}",
+                self.repeats, joined.joins_per_second
+            );
             rate.push(joined.joins_per_second);
             tail.push(percentiles(&joined.join_us).map_or(0.0, |(_, p99)| f64::from(p99) / 1000.0));
-            lost.push((outcome.lost + joined.lost) as f64);
+            lost.push(missing as f64);
+            unread += outcome.own_drops + joined.own_drops;
         }
-        let name = format!("joins while {playing} play (0.3 Mbit/s), asked for 400/s");
-        table.push(Row::new(&name, "per s", rate, None));
+        let name = format!("joins while {playing} play (0.3 Mbit/s), asked for {ASKED:.0}/s");
+        let about = format!("{joining} joined each time; the load itself lost {unread}");
+        table.push(Row::new(&name, "per s", rate, None).about(&about));
         table.push(Row::new(&format!("{name}: time of a join, p99"), "ms", tail, None));
         table.push(Row::new(&format!("{name}: lost by all"), "packets", lost, None));
         Ok(())
     }
+}
+
+/// The name of the last of so many streams.
+fn numbered(streams: usize) -> String {
+    if streams <= 1 { STREAM.to_owned() } else { format!("{STREAM}-{}", streams - 1) }
 }
 
 /// Joins when the first crowd is complete.
@@ -253,7 +357,7 @@ impl Crowd {
         let cpu = server.cpu_seconds / outcome.seconds;
         self.cpu_per_viewer.push(cpu * 1e6 / outcome.viewers as f64);
         self.about = format!(
-            "{} of the viewers played; {} bytes, {:.1} packets per run (floor: {:.0}, {:.1}); {}; server {:.0} % busy{}",
+            "{} of the viewers played; {} bytes, {:.1} packets per run (floor: {:.0}, {:.1}); {}; server {:.0} % busy, waited {:.1} % for its core{}",
             outcome.viewers,
             outcome.bytes / outcome.packets.max(1),
             outcome.run_length,
@@ -261,7 +365,12 @@ impl Crowd {
             floor.run_length,
             outcome.profile.map_or("", Profile::name),
             100.0 * cpu,
-            if outcome.own_drops > 0 { "; THE LOAD ITSELF LOST PACKETS" } else { "" },
+            100.0 * server.waited_seconds / outcome.seconds,
+            if outcome.own_drops + floor.unread > 0 {
+                "; THE LOAD ITSELF LOST PACKETS"
+            } else {
+                ""
+            },
         );
     }
 
