@@ -27,9 +27,9 @@ const FULL: usize = 128 * 1024;
 /// Payloads lie in a ring larger than the caches, as those of a server that keeps twelve seconds.
 const RING: usize = 64 << 20;
 /// A measurement stops after this many packets.
-const ENOUGH: u64 = 400_000;
+const ENOUGH: u64 = 300_000;
 /// And after so long.
-const LONG: Duration = Duration::from_millis(1500);
+const LONG: Duration = Duration::from_millis(800);
 /// The first wakes fault pages in and warm the branch predictor.
 const WARM: usize = 8;
 /// Id of the transport-wide number in the header.

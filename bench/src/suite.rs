@@ -25,9 +25,9 @@ const STREAM: &str = "bench";
 const MOST_FULL: usize = 1000;
 /// Streams of the second measurement of latency.
 const MANY: usize = 16;
-/// Viewers of the runs that say how many make a server half busy, and how many runs.
+/// Viewers of the runs that say how many make a server half busy, and how many such runs.
 const CALIBRATION: usize = 400;
-const CALIBRATIONS: usize = 2;
+const CALIBRATIONS: usize = 1;
 /// Joins per second that are asked for.
 const ASKED: f64 = 500.0;
 const FFMPEG_SECONDS: f64 = 6.0;
