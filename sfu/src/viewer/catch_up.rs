@@ -4,6 +4,8 @@
 //! 1. **The bet.** Before anything is known the link is taken to carry 1.5 times the encoding and to
 //!    queue [`BURST`]: so much of the keyframe goes at once, the rest of it at 1.5 times the bitrate.
 //!    That burst is also the probe: a packet train whose spread on arrival is the link's capacity.
+//!    Then it waits for the first feedback: a client that got some pictures more and then nothing would
+//!    count a freeze, and one that got the keyframe alone does not.
 //! 2. **Feedback** (transport-cc, each 50 to 100 ms in Chromium). Delay as it was: up to eight times
 //!    faster, within 85 % of what the densest arrivals prove, and not again before the effect is seen.
 //!    Delay risen: the capacity is the rate of the arrivals, and 85 % of that goes on if it catches up
@@ -40,8 +42,13 @@ use self::trend::{Trend, Window};
 const BURST: u64 = 40_000;
 /// The link is taken to carry so many times the encoding's bitrate.
 const BET: f64 = 1.5;
-/// After the keyframe, until the first feedback: less than the bet, so that its queue drains.
+/// After the keyframe, while no report says how it went: less than the bet, so that its queue drains.
 const AFTER_KEYFRAME: f64 = 1.2;
+/// So many bytes go before it waits for feedback, also where the keyframe is smaller: the first report
+/// needs some packets to speak of.
+const PROBE: u64 = 24_000;
+/// What is said at most of how long the rest takes.
+const MOST_LEFT: Duration = Duration::from_millis(250);
 /// The share of a measured capacity that is used.
 const SHARE: f64 = 0.85;
 /// Bits per second: 4 s of 8 Mbit/s in 80 ms.
@@ -159,7 +166,15 @@ impl CatchUp {
         // Who asks late saves up no burst.
         let depth = (self.rate / 8.0 * 0.004).max(2.0 * PACKET as f64);
         let allowed = self.bucket.fill(now, self.rate, depth);
-        if self.verdict() == Verdict::Continue { allowed } else { 0 }
+        let goes_on = self.verdict() == Verdict::Continue && !self.awaits_feedback(now);
+        if goes_on { allowed } else { 0 }
+    }
+
+    /// How long the backlog takes at the rate that it has now, at most 250 ms.
+    pub fn time_left(&self) -> Duration {
+        let spare = (self.rate - self.bitrate).max(1.0);
+        let left = (self.behind as f64 * 8.0 / spare).min(MOST_LEFT.as_secs_f64());
+        Duration::from_secs_f64(left)
     }
 
     /// When to ask again, 1 to 5 ms after the last time; `None` at the live head or given up.
@@ -349,6 +364,13 @@ impl CatchUp {
         let times = BET + (needed - BET) * climbed.min(1.0);
         // Never slower than before, or the end would come ever later.
         (times * self.bitrate).max(self.rate)
+    }
+
+    /// The keyframe is out, and nothing is known of the link yet.
+    fn awaits_feedback(&self, now: Instant) -> bool {
+        let age = now.saturating_duration_since(self.start);
+        let awaited = self.backlog.feedback && self.heard.is_none() && age < self.stale();
+        awaited && self.sent >= self.backlog.keyframe_bytes.max(PROBE)
     }
 
     /// Ends what takes too long.

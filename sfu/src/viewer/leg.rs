@@ -63,6 +63,8 @@ struct Replay {
     behind: u64,
     /// Timestamp of the keyframe, which goes out whole whatever happens.
     keyframe: u32,
+    /// What follows it is on its way.
+    goes_on: bool,
 }
 
 /// What a packet looks like on the wire besides its header.
@@ -268,6 +270,7 @@ impl Leg {
             cursor: start.rtp.seq,
             behind: bytes,
             keyframe: start.rtp.timestamp,
+            goes_on: false,
         }));
         self.still = None;
         self.selector.show(index);
@@ -318,6 +321,13 @@ impl Leg {
                 replay.control.allowance(now, replay.behind);
                 self.replay = Some(replay);
                 return sent;
+            }
+            if !replay.goes_on && packet.rtp.timestamp != replay.keyframe {
+                replay.goes_on = true;
+                if let Some(edge) = history.newest() {
+                    let time = replay.control.time_left();
+                    self.rewriter.go_on(&packet.rtp, &edge.rtp, time);
+                }
             }
             let sequence = *wire.sequence;
             sent += match self.rewriter.map().map(|m| m.is_first(&packet.rtp)) {

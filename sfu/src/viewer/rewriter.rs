@@ -4,16 +4,15 @@
 //! alone, so that a retransmission is the same packet again.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use media::payload::PictureIds;
 use media::{Codec, RtpPacket};
 
 /// Switches that are remembered: a NACK for a packet of before the last one is answered too.
 const MAPS: usize = 4;
-/// A backlog's time is squeezed by this: 33 ms between pictures become 1 ms, so that a decoder shows
-/// the newest as soon as it has it.
-const SQUEEZE: u32 = 32;
+/// A backlog's time is squeezed at most by this: 33 ms between pictures become 0.1 ms.
+const SQUEEZE: u32 = 256;
 
 /// The header of the packet as this viewer sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +49,23 @@ pub struct Map {
     /// Something went out before the first packet: its parameter sets.
     prefix: bool,
     timestamp: u32,
-    /// Packets before this sequence number are backlog: their time is squeezed towards this timestamp.
-    edge: (u64, u32),
+    /// The time of a backlog's keyframe.
+    squeeze: Squeeze,
+    /// The time of what follows it, from this sequence number on.
+    rest: Option<(u64, Squeeze)>,
     picture_id: u16,
     tl0_pic_idx: u8,
+}
+
+/// What lies before a timestamp comes closer to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Squeeze {
+    /// Packets from this sequence number on keep their time.
+    until: u64,
+    edge: u32,
+    /// So many ticks become so many.
+    from: u32,
+    to: u32,
 }
 
 /// What an outgoing sequence number stood for.
@@ -105,7 +117,8 @@ impl Rewriter {
             first_out: self.next_seq,
             prefix,
             timestamp: 0,
-            edge: (edge.seq, edge.timestamp),
+            squeeze: Squeeze { until: edge.seq, edge: edge.timestamp, from: SQUEEZE, to: 1 },
+            rest: None,
             picture_id: 0,
             tl0_pic_idx: 0,
         };
@@ -131,6 +144,23 @@ impl Rewriter {
         self.next_seq += u64::from(prefix);
         self.maps.truncate(MAPS - 1);
         self.maps.push_front(map);
+    }
+
+    /// The backlog goes on with `next`, a picture's first packet; `edge` is the newest now, and the
+    /// live head will be reached in `time`. Until then the timestamps go on as time does: a client
+    /// that learns from arrivals which timestamp belongs to which moment learns what will be true
+    /// of the live packets.
+    pub fn go_on(&mut self, next: &RtpPacket, edge: &RtpPacket, time: Duration) {
+        let Some(map) = self.maps.front_mut() else { return };
+        let span = edge.timestamp.wrapping_sub(next.timestamp);
+        if span.cast_signed() <= 0 {
+            return;
+        }
+        let ticks = (time.as_secs_f64() * f64::from(map.target.codec.clock_rate())) as u32;
+        let to = ticks.max(span / SQUEEZE).clamp(1, span);
+        let edge = edge.timestamp.wrapping_add(to);
+        let rest = Squeeze { until: u64::MAX, edge, from: span.saturating_add(to), to };
+        map.rest = Some((next.seq, rest));
     }
 
     /// The header for `packet`; `None` if it lies before the switch.
@@ -217,14 +247,8 @@ impl Map {
     }
 
     fn timestamp(&self, packet: &RtpPacket) -> u32 {
-        let (seq, edge) = self.edge;
-        let ahead = edge.wrapping_sub(packet.timestamp);
-        let squeezed = if packet.seq < seq && ahead.cast_signed() > 0 {
-            edge.wrapping_sub(ahead / SQUEEZE)
-        } else {
-            packet.timestamp
-        };
-        squeezed.wrapping_add(self.timestamp)
+        let rest = self.rest.filter(|(seq, _)| packet.seq >= *seq).map(|(_, rest)| rest);
+        rest.unwrap_or(self.squeeze).apply(packet).wrapping_add(self.timestamp)
     }
 
     fn ids(&self, ids: PictureIds) -> PictureIds {
@@ -237,10 +261,19 @@ impl Map {
     }
 }
 
+impl Squeeze {
+    fn apply(&self, packet: &RtpPacket) -> u32 {
+        let ahead = self.edge.wrapping_sub(packet.timestamp);
+        if packet.seq >= self.until || ahead.cast_signed() <= 0 {
+            return packet.timestamp;
+        }
+        let near = u64::from(ahead) * u64::from(self.to) / u64::from(self.from);
+        self.edge.wrapping_sub(near as u32)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::test::{epoch, packet};
 
@@ -317,9 +350,32 @@ mod tests {
         let out: Vec<Header> = gop.iter().filter_map(|p| rewriter.rewrite(p)).collect();
         assert_eq!(out[0].seq, 8, "after its parameter sets");
         let steps: Vec<u32> = out.windows(2).map(|w| w[1].timestamp - w[0].timestamp).collect();
-        assert!(steps[..90].iter().all(|s| (90..=96).contains(s)), "1 ms apart: {steps:?}");
+        assert!(steps[..90].iter().all(|s| (11..=12).contains(s)), "0.1 ms apart: {steps:?}");
         assert!(steps[90..].iter().all(|s| *s == 3000), "live ones as they are");
         assert_eq!(out[90].timestamp, gop[90].timestamp);
+    }
+
+    #[test]
+    fn a_backlogs_time_goes_on_at_the_pace_that_it_is_sent_at() {
+        let start = epoch();
+        let gop = pictures(1000, 121, start);
+        let mut rewriter = Rewriter::new(7);
+        rewriter.begin(target(0), &gop[0], &gop[90], false);
+        let keyframe = rewriter.rewrite(&gop[0]).expect("the keyframe");
+        // Three pictures later the rest goes on, and will take 200 ms, or six pictures.
+        rewriter.go_on(&gop[1], &gop[93], Duration::from_millis(200));
+        let out: Vec<u32> =
+            gop[1..].iter().filter_map(|p| rewriter.rewrite(p)).map(|h| h.timestamp).collect();
+        assert_eq!(out[0], gop[93].timestamp, "the second one is sent now");
+        assert!(keyframe.timestamp < out[0]);
+        let steps: Vec<u32> = out.windows(2).map(|w| w[1] - w[0]).collect();
+        assert!(steps[..98].iter().all(|s| (183..=184).contains(s)), "2 ms apart: {steps:?}");
+        assert!(steps[98..].iter().all(|s| *s == 3000), "live ones as they are");
+        assert_eq!(out[98], gop[99].timestamp);
+        // A retransmission is the same packet again, the keyframe's too.
+        let map = rewriter.map().expect("begun");
+        assert_eq!(map.header(&gop[0]), Some(keyframe));
+        assert_eq!(map.header(&gop[50]).map(|h| h.timestamp), Some(out[49]));
     }
 
     #[test]

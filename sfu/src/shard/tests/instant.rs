@@ -52,28 +52,31 @@ fn who_joins_between_keyframes_gets_the_whole_picture_at_once() {
         let caught_up = behind.expect("live at last").at - began;
         assert!(caught_up < SECOND * 3 / 2, "at {age:?} live only after {caught_up:?}");
 
-        // Time goes on, never back, and live ones keep the steps that they had.
+        // Time goes on, never back, waits after the keyframe as the sending does, and live ones keep the
+        // steps that they had.
         let sent = &studio.streams[1].sent;
         let live =
             video.last().expect("plays").timestamp.wrapping_sub(sent[sent.len() - 1].timestamp);
-        let mut squeezed = 0;
+        let (mut squeezed, mut waits) = (0, 0);
         for (index, packet) in video.iter().enumerate() {
             if index > 0 {
                 let step = packet.timestamp.wrapping_sub(video[index - 1].timestamp).cast_signed();
-                assert!((0..=3_001).contains(&step), "a step of {step}");
+                waits += u32::from(step > 3_001);
+                assert!((0..=90 * 250).contains(&step), "a step of {step}");
             }
             let off = live.wrapping_add(sent[index].timestamp).wrapping_sub(packet.timestamp);
-            if sent[index].at >= began + SECOND / 10 {
+            if sent[index].at >= began + SECOND / 2 {
                 assert_eq!(off, 0, "a live packet's time was changed");
             }
             squeezed += u32::from(off != 0);
         }
         assert!(squeezed > 30, "{squeezed} packets were squeezed");
-        // The keyframe is not far from live: a second of backlog is 31 ms.
+        assert!(waits <= 1, "time jumped {waits} times");
+        // The keyframe is not far from live: a second of backlog is 4 ms.
         let edge =
             live.wrapping_add(sent.iter().rfind(|s| s.at < video[0].at).expect("some").timestamp);
         let span = edge.wrapping_sub(video[0].timestamp);
-        assert!(span <= 90 * 4_200 / 32, "the backlog spans {span} ticks");
+        assert!(span <= 90 * 4_200 / 256, "the backlog spans {span} ticks");
 
         // Audio is live from the start.
         let audio: Vec<&Packet> = peer.stream(peer.audio()).into_values().collect();
