@@ -44,6 +44,8 @@ pub(super) struct Leg {
     replay: Option<Box<Replay>>,
     /// The keyframe of this position stands as a still: no more of its group of pictures is sent.
     still: Option<u64>,
+    /// Something else has just begun: its timestamps need a sender report.
+    pub(super) turned: bool,
 }
 
 /// The stream of retransmissions (RFC 4588).
@@ -100,6 +102,7 @@ impl Leg {
             }),
             replay: None,
             still: None,
+            turned: false,
         })
     }
 
@@ -186,7 +189,7 @@ impl Leg {
         let target = self.target(packet.encoding).ok_or(Drop::NoCommonCodec)?;
         let mut sent = self.end_replay(feed, wire);
         self.rewriter.switch(target, &packet.rtp, packet.prefix.is_some());
-        self.still = None;
+        (self.still, self.turned) = (None, true);
         sent += self.first(packet, wire);
         let history = feed.encodings.get(packet.encoding).map(|e| &e.history);
         for packet in history.into_iter().flat_map(|h| h.overtakers(packet)) {

@@ -24,8 +24,11 @@ const PLAYING: Duration = Duration::from_secs(1);
 /// A client whose handshake has just ended still needs a moment before it can decrypt: what comes
 /// earlier is lost. Its first SRTCP ends the wait at once.
 const SETTLE: Duration = Duration::from_millis(20);
-/// Sender reports are what a viewer keeps lips and voice together by: the first ones come soon.
+/// Sender reports are what a viewer keeps lips and voice together by: so often in the long run.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// The second and third come sooner: the first speaks of what began first only, picture or sound, and
+/// Chromium looks once a second whether there is news, and needs two of each.
+const FIRST_INTERVALS: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(300)];
 /// The name by which audio and video are known to be of one source (RFC 3550 section 6.5.1).
 const CNAME: &str = signaling::CNAME;
 /// Room for two sender reports and their names.
@@ -56,6 +59,8 @@ pub struct Viewer {
     bitrate: Rate,
     last_sent: Option<Instant>,
     next_report: Option<Instant>,
+    /// How many went out.
+    reports: usize,
     loss: Option<f32>,
     rtt: Option<Duration>,
     beginning: Beginning,
@@ -104,6 +109,7 @@ impl Viewer {
             bitrate: Rate::default(),
             last_sent: None,
             next_report: None,
+            reports: 0,
             loss: None,
             rtt: None,
             beginning: Beginning::default(),
@@ -214,7 +220,10 @@ impl Viewer {
         }
         self.sent += sent;
         self.last_sent = Some(now);
-        self.next_report.get_or_insert(now);
+        let turned = self.legs.iter_mut().any(|l| std::mem::take(&mut l.turned));
+        if turned || self.next_report.is_none() {
+            self.next_report = Some(now);
+        }
         let video = |l: &Leg| l.kind == Kind::Video && l.selector.current().is_some();
         if self.beginning.since.is_none() && self.legs.iter().any(video) {
             self.beginning.since = Some((now, sequence));
@@ -237,7 +246,9 @@ impl Viewer {
         if self.next_report.is_none_or(|due| now < due) {
             return;
         }
-        self.next_report = Some(now + REPORT_INTERVAL);
+        let interval = FIRST_INTERVALS.get(self.reports).copied().unwrap_or(REPORT_INTERVAL);
+        self.reports += 1;
+        self.next_report = Some(now + interval);
         let mut buffer = [0; REPORT];
         let mut writer = Writer::new(&mut buffer);
         for leg in &self.legs {
