@@ -132,7 +132,8 @@ impl CatchUp {
     /// Begins: the first [`CatchUp::allowance`] is the burst.
     pub fn new(now: Instant, backlog: Backlog) -> Self {
         let bitrate = backlog.bitrate_bps.clamp(50_000, 200_000_000) as f64;
-        let chunk = if backlog.keyframe_bytes < 24_000 { 4 } else { 8 };
+        // The keyframe alone must be long enough for a first report.
+        let chunk = if backlog.keyframe_bytes < BURST { 4 } else { 8 };
         Self {
             start: now,
             backlog,
