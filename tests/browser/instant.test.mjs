@@ -4,12 +4,18 @@
 // The publisher is FFmpeg with a film encoded before: it ignores PLI, so nothing but the server's memory can help. All times are from the POST; the
 // offer is ready before. The age of the GOP is what a viewer on loopback shows at that moment: the counter in the picture.
 //
+// Sound and picture: by this way to measure, a viewer of another page's film, no server between, has its sound 50 to 70 ms after its pictures
+// in its first seconds. Part of that is Chromium's (its audio buffer begins with 80 ms, and it moves both towards each other by some 20 ms in
+// two seconds), part the way to measure. So each run measures it anew, and on loopback the limit holds for the difference. On the thin link each
+// keyframe fills the queue that the sound waits in, and Chromium's audio buffer grows to 160 ms: that is the link, not the start, so the
+// limit holds for the difference to who joins there with a keyframe and has nothing to catch up with. The table has all as measured.
+//
 // `npm run instant` is the long form: 720p, three joins of each kind (WEIR_INSTANT_JOINS), medians as a table.
 
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import { crowd } from './crowd.mjs';
-import { enter, join, median, regular, seat, stats } from './join.mjs';
+import { enter, floor, join, median, regular, seat, stats } from './join.mjs';
 import { startLink } from './link.mjs';
 import { GOP, reel, show } from './reel.mjs';
 import { startRig, until } from './rig.mjs';
@@ -50,11 +56,19 @@ const since = Date.now();
 /// Their statistics when they had become steady.
 let settled;
 const rows = [];
+/// How much later than its picture sound is anyway, in ms: `{ loopback, 'thin link' }`.
+const own = {};
+
+test('one page straight to another', async () => {
+  const { av, typical, skew } = await floor(rig, FILM);
+  console.log(`page to page, after 3 s: sound ${ms(av)} ms after its picture at worst, ${ms(typical)} ms as a rule; ${ms(skew)} ms when both left`);
+  own.loopback = av;
+});
 
 for (const age of AGES) {
   test(`loopback, a GOP of ${age} s`, async () => {
     const joins = await several('loopback', age, () => join(rig, { url, age, guide: steady, steady }));
-    hold(joins, (one) => ({ ...quality(one), 'at most 200 ms behind the steady viewer within 1.5 s (live)': one.live <= 1500 }));
+    hold(joins, (one) => ({ ...quality(one, own.loopback), 'at most 200 ms behind the steady viewer within 1.5 s (live)': one.live <= 1500 }));
   });
 }
 
@@ -63,16 +77,16 @@ test('loopback: a picture at once', () => {
   assert.ok(first <= 250, `first frame after ${ms(first)} ms, the median of all ages; at most 250 are allowed`);
 });
 
+test(`a link of ${LINK.times} times the bitrate, with a keyframe`, async () => {
+  const [one] = await several('thin link', 0, joinThin, 1);
+  assert.ok(Number.isFinite(one.av), 'sound and picture are there');
+  own['thin link'] = one.av;
+});
+
 for (const age of AGES) {
   test(`a link of ${LINK.times} times the bitrate, a GOP of ${age} s`, async () => {
-    const joins = await several('thin link', age, async () => {
-      const own = await link();
-      const one = await join(rig, { url, port: own.port, age, guide: steady, steady: slow });
-      one.link = await own.stats();
-      await own.stop();
-      return one;
-    });
-    hold(joins, quality);
+    const joins = await several('thin link', age, () => joinThin(age));
+    hold(joins, (one) => quality(one, own['thin link']));
   });
 }
 
@@ -95,20 +109,29 @@ test('whoever was there saw nothing of it', async () => {
   assert.ok(keyframes <= Math.ceil(frames / GOP) + 1, `${keyframes} keyframes in ${frames} frames: the publisher makes some when asked, so that this file proves nothing`);
 });
 
+/// Joins through a link of its own.
+async function joinThin(age = 0) {
+  const made = await link();
+  const one = await join(rig, { url, port: made.port, age, guide: steady, steady: slow });
+  one.link = await made.stats();
+  await made.stop();
+  return one;
+}
+
 /// Joins as often as this run wants, once the old viewers are old enough; all of them go into the table.
-async function several(way, age, once) {
+async function several(way, age, once, times = JOINS) {
   await new Promise((done) => setTimeout(done, Math.max(0, since + STEADY - Date.now())));
   settled ??= { steady: await stats(steady), slow: await stats(slow) };
   const joins = [];
   rows.push({ way, age, joins });
-  for (let i = 0; i < JOINS; i++) joins.push(await once());
+  for (let i = 0; i < times; i++) joins.push(await once());
   return joins;
 }
 
-/// What holds on every way.
-const quality = (one) => ({
+/// What holds on every way. `own`: what the way itself puts between picture and sound.
+const quality = (one, own) => ({
   'no freeze from 2 s on (freezes)': one.freezes === 0,
-  'sound and picture at most 60 ms apart from 3 s on (av)': Math.abs(one.av) <= 60,
+  [`sound and picture at most 60 ms further apart than ${ms(own)} ms from 3 s on (av)`]: Math.abs(one.av - own) <= 60,
   "a jitter buffer of at most the steady viewer's + 20 ms after 10 s (buffer, steadyBuffer)": one.buffer <= one.steadyBuffer + 20,
 });
 
@@ -133,6 +156,7 @@ function table(scale) {
     way, age, of(joins, 'first'), of(joins, 'live'), of(joins, 'lag'), all(joins, 'freezes'), of(joins, 'gap'), of(joins, 'av'), of(joins, 'stats'),
     of(joins, 'buffer'), of(joins, 'steadyBuffer'), all(joins, 'lost'), all(joins, 'nacks'), of(joins, 'stall')]);
   for (const [way, one] of Object.entries(scale)) lines.push([way, 'steady', '', '', '', one.freezes, '', ms(one.av), ms(one.stats), ms(one.buffer), '', one.lost, '', '']);
+  lines.push(['page to page', 0, '', '', '', '', '', ms(own.loopback), '', '', '', '', '', '']);
   const head = ['way', 'GOP age', 'first', 'live', 'behind', 'freezes', 'longest gap', 'A/V', 'A/V by stats', 'buffer', 'steady buffer', 'lost', 'NACKs', 'stall'];
   return [`${FILM.width}x${FILM.height}, ${Math.round(film.bitrate / 1000)} kbit/s with sound; ms after the POST, medians of ${JOINS}`,
     head, head.map(() => '---'), ...lines].map((row) => (Array.isArray(row) ? `| ${row.join(' | ')} |` : row)).join('\n');

@@ -49,6 +49,26 @@ export async function join(rig, { url, port, age, guide, steady }) {
   return judge(seen);
 }
 
+/// What the browser and this way to measure do by themselves: a viewer who joins a film that another page makes, with no server between. How
+/// much later than its flash each beep is heard, worst and typical, less what it was later when both left.
+export async function floor(rig, film) {
+  const source = await rig.open(`${rig.labOrigin}/index.html`, { name: 'film', viewport: { width: 320, height: 240 }, ready: () => window.lab });
+  await source.addScriptTag({ path: SEAT });
+  const page = await seat(rig, 'floor');
+  await page.exposeFunction('direct', (offer) => source.evaluate((how) => seat.film(how), { offer, ...film, fps: FPS, beep: BEEP }));
+  const entered = await enter(page, {});
+  await until(entered.at + TO);
+  const [seen, made, { output }] = await Promise.all([notes(page), notes(source), stats(page)]);
+  const late = offsets(seen, output).filter(({ when }) => when - entered.at > 3000);
+  const skew = median(offsets(made, 0).map(({ ms }) => ms));
+  for (const one of [page, source]) {
+    await one.evaluate(() => seat.leave());
+    clean(one);
+    await one.done();
+  }
+  return { av: worst(late) - skew, typical: median(late.map(({ ms }) => ms)) - skew, skew };
+}
+
 /// The numbers of a join, all times in ms.
 function judge({ entered, moments: [settled, from, to], mine, theirs, guide }) {
   const since = (when) => when - entered.at;
@@ -124,8 +144,7 @@ function live(frames, lag, since) {
   return Infinity;
 }
 
-/// How much later than its flash each beep reached the ear. Checked once with one page straight to another, on loopback: 43 ms this way and
-/// 47 ms by the browser's own reckoning (`playing`), and with the video's buffer made 300 ms -209 and -214. So much Chromium leaves by itself.
+/// How much later than its flash each beep reached the ear.
 const offsets = ({ flashes, beeps }, output) => flashes.flatMap((when) => {
   const near = beeps.map((beep) => beep + output - when).filter((ms) => Math.abs(ms) < (BEEP * FRAME) / 2);
   return near.length ? [{ when, ms: near[0] }] : [];

@@ -88,26 +88,78 @@ window.seat = (() => {
   }
 
   /// POSTs at the time `at`, or at once; with `port` all media passes there. Gives when the POST was, and after how many ms the answer
-  /// was there and the connection stood.
+  /// was there and the connection stood. Without a URL another page answers, see `film`.
   async function enter({ url, at, port }) {
     const ahead = at === undefined ? 0 : at - epoch - performance.now();
     if (ahead > 0) await lab.wait(ahead);
     watchStalls();
     const posted = performance.now();
-    const reply = await fetch(url, { method: 'POST', headers: { 'Content-Type': 'application/sdp' }, body: pc.localDescription.sdp });
-    const sdp = await reply.text();
-    if (reply.status !== 201) throw new Error(`POST ${url}: ${reply.status} ${sdp}`);
-    resource = reply.headers.get('Location');
+    const sdp = url ? await post(url) : await window.direct(pc.localDescription.sdp);
     const answered = performance.now();
     await pc.setRemoteDescription({ type: 'answer', sdp: port ? through(sdp, port) : sdp });
     await lab.until('the connection', () => pc.connectionState === 'connected');
     return { at: epoch + posted, answered: answered - posted, connected: performance.now() - posted };
   }
 
+  async function post(url) {
+    const reply = await fetch(url, { method: 'POST', headers: { 'Content-Type': 'application/sdp' }, body: pc.localDescription.sdp });
+    const sdp = await reply.text();
+    if (reply.status !== 201) throw new Error(`POST ${url}: ${reply.status} ${sdp}`);
+    resource = reply.headers.get('Location');
+    return sdp;
+  }
+
   /// The answer with one candidate only: the link's.
   function through(sdp, port) {
     const [before, ...after] = sdp.split(/a=candidate:.*\r\n/);
     return `${before}a=candidate:1 1 udp 2130706431 127.0.0.1 ${port} typ host\r\n${after.join('')}`;
+  }
+
+  /// The other end of a seat that has no server: a film like the reel, made here, sent to whoever made this `offer`. The notes then say when
+  /// each flash was drawn, and when the first sample of each beep left for the encoder.
+  async function film({ offer, width, height, bitrate, fps, beep }) {
+    const ctx = new AudioContext({ sampleRate: 48000 });
+    const sound = new MediaStreamAudioDestinationNode(ctx);
+    const gain = new GainNode(ctx, { gain: 0 });
+    const tone = new OscillatorNode(ctx, { frequency: 1000 });
+    tone.connect(gain).connect(sound);
+    tone.start();
+    const canvas = Object.assign(document.createElement('canvas'), { width, height });
+    document.body.append(canvas);
+    const c = canvas.getContext('2d', { alpha: false });
+    const [track] = canvas.captureStream(0).getVideoTracks();
+    const side = width / (BITS + 4);
+    let n = 0;
+    setInterval(() => {
+      c.fillStyle = `hsl(${n % 360} 60% 40%)`;
+      c.fillRect(0, 0, width, height);
+      const bits = Array.from({ length: BITS }, (_, i) => (n >> (BITS - 1 - i)) & 1);
+      const flash = n % beep < 2;
+      [1, 0, ...bits, bits.reduce((a, b) => a ^ b), flash].forEach((bit, i) => {
+        c.fillStyle = bit ? '#fff' : '#000';
+        c.fillRect(i * side, 0, side, side);
+      });
+      if (n % beep === 0) {
+        notes.flashes.push(epoch + performance.now());
+        gain.gain.setValueAtTime(0.5, ctx.currentTime).setValueAtTime(0, ctx.currentTime + 0.06);
+      }
+      track.requestFrame();
+      n = (n + 1) % 2 ** BITS;
+    }, 1000 / fps);
+    listen(sound.stream.getAudioTracks()[0].clone());
+    pc = new RTCPeerConnection();
+    await pc.setRemoteDescription({ type: 'offer', sdp: offer });
+    // Of one stream, so that lips and voice are kept together.
+    const senders = [sound.stream.getAudioTracks()[0], track].map((one) => pc.addTrack(one, sound.stream));
+    const { codecs } = RTCRtpSender.getCapabilities('video');
+    const h264 = (codec) => codec.mimeType === 'video/H264';
+    pc.getTransceivers().find((t) => t.sender === senders[1]).setCodecPreferences(codecs.toSorted((a, b) => h264(b) - h264(a)));
+    await pc.setLocalDescription();
+    const parameters = senders[1].getParameters();
+    parameters.encodings[0].maxBitrate = bitrate;
+    await senders[1].setParameters(parameters);
+    await lab.until('ICE gathering', () => pc.iceGatheringState === 'complete', 5000);
+    return pc.localDescription.sdp;
   }
 
   /// The inbound statistics; `output`: how long sound is on its way from the jitter buffer to the ear, in ms, on average since the beginning.
@@ -119,9 +171,9 @@ window.seat = (() => {
   }
 
   async function leave() {
-    await fetch(resource, { method: 'DELETE' });
+    if (resource) await fetch(resource, { method: 'DELETE' });
     pc.close();
   }
 
-  return { prepare, enter, stats, leave, notes: () => notes, last: () => notes.frames.at(-1) ?? null };
+  return { prepare, enter, film, stats, leave, notes: () => notes, last: () => notes.frames.at(-1) ?? null };
 })();
