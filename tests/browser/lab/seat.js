@@ -34,9 +34,17 @@ window.seat = (() => {
   }
 
   let dark = true;
+  let looked = 0;
   function look(_, { presentationTime, expectedDisplayTime }) {
     video.requestVideoFrameCallback(look);
+    note(++looked, presentationTime, expectedDisplayTime);
+  }
+
+  /// A page may show its very first frame some milliseconds before a script can read it: it is read again until the next one is there.
+  function note(which, presentationTime, expectedDisplayTime, tries = 0) {
+    if (which !== looked) return;
     const seen = read();
+    if (!seen && tries < 20) return void setTimeout(note, 5, which, presentationTime, expectedDisplayTime, tries + 1);
     if (!seen) return void notes.unread++;
     notes.frames.push([epoch + presentationTime, seen.number]);
     if (seen.flash && dark) notes.flashes.push(epoch + expectedDisplayTime);
