@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -13,9 +14,12 @@ use crate::source::Shape;
 use crate::srtp::Profile;
 use crate::suite::{Config, Source};
 use crate::table::{Row, Table, Values};
+use crate::{process, sys};
 
+/// Hundredths of a second that we wait for a server to count anew.
+const PATIENCE: u32 = 300;
 /// So many keep a server busy; loopback, over which they join, carries them too.
-const CROWD: usize = 1200;
+const CROWD: usize = 1500;
 const STREAM: Shape = Shape { bitrate: 2_500_000, fps: 30, gop: 30, audio: true };
 const SERVER: &str = "10.98.0.1";
 const VIEWERS: &str = "10.99.0.2";
@@ -92,7 +96,7 @@ pub fn inside(config: &Config) -> Result<String> {
         // Answers come back by another way than they went.
         let _ = std::fs::write(format!("/proc/sys/net/ipv4/conf/{switch}/rp_filter"), "0");
     }
-    crate::sys::pin(config.load_core);
+    sys::pin(config.load_core);
     let weir = Weir::start(&config.weir, config.server_core, "0.0.0.0")?;
     let publisher = config.publisher(&weir.url, &Source::Made(STREAM), 1)?;
     weir.until_live("bench")?;
@@ -101,20 +105,17 @@ pub fn inside(config: &Config) -> Result<String> {
     plan.source = Some(VIEWERS.parse::<IpAddr>()?);
     // Within the time that a server waits for consent.
     plan.seconds = config.seconds.min(5.0);
-    let mut hole = Hole { weir: &weir, sent: 0.0, failed: None };
+    let mut hole = Hole { weir: &weir, from: Ok(Sample::default()), until: Ok(Sample::default()) };
     let outcome = load::run(&plan, &mut hole)?;
-    let Hole { sent, failed, .. } = hole;
-    if let Some(error) = failed {
-        return Err(error);
-    }
+    let Hole { from, until, .. } = hole;
+    let (from, until) = (from?, until?);
     drop((publisher, weir));
-    let arrived = outcome.packets;
+    let (sent, arrived) = (until.packets - from.packets, outcome.packets);
     if sent < 1.0 || arrived as f64 > sent / 20.0 {
         bail!("the device did not swallow: {sent} packets sent, {arrived} arrived");
     }
-    let cpu = outcome.server.unwrap_or_default().cpu_seconds;
-    let rate = sent / outcome.seconds;
-    let busy = 100.0 * cpu / outcome.seconds;
+    let (cpu, seconds) = (until.cpu - from.cpu, until.at.saturating_sub(from.at) as f64 / 1e6);
+    let (rate, busy) = (sent / seconds, 100.0 * cpu / seconds);
     ip(SWALLOW)?;
     let floor = config.on_server_core(&floor::Plan {
         runs: &outcome.runs,
@@ -132,29 +133,45 @@ pub fn inside(config: &Config) -> Result<String> {
     ))
 }
 
+/// What the server had done at a moment.
+#[derive(Clone, Copy, Default)]
+struct Sample {
+    /// µs.
+    at: u64,
+    packets: f64,
+    cpu: f64,
+}
+
 struct Hole<'a> {
     weir: &'a Weir,
-    sent: f64,
-    failed: Option<anyhow::Error>,
+    from: Result<Sample>,
+    until: Result<Sample>,
 }
 
 impl Hole<'_> {
-    fn turn(&mut self, ways: &[&str], sign: f64) {
-        let turned = ip(ways).and_then(|()| self.weir.metric("weir_packets_out_total"));
-        match turned {
-            Ok(count) => self.sent += sign * count,
-            Err(error) => self.failed = Some(error),
+    /// The server counts anew about once a second: what it has used is read at the moment of that.
+    fn sample(&self) -> Result<Sample> {
+        let count = || self.weir.metric("weir_packets_out_total");
+        let before = count()?;
+        for _ in 0..PATIENCE {
+            std::thread::sleep(Duration::from_millis(10));
+            let packets = count()?;
+            if packets > before {
+                let cpu = process::cpu_seconds(self.weir.pid())?;
+                return Ok(Sample { at: sys::now_us(), packets, cpu });
+            }
         }
+        bail!("the server sends nothing")
     }
 }
 
 impl Hooks for Hole<'_> {
     fn joined(&mut self) {
-        self.turn(SWALLOW, -1.0);
+        self.from = ip(SWALLOW).and_then(|()| self.sample());
     }
 
     fn measured(&mut self) {
-        self.turn(GIVE_BACK, 1.0);
+        self.until = self.sample().and_then(|sample| ip(GIVE_BACK).map(|()| sample));
     }
 }
 

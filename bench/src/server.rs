@@ -24,6 +24,7 @@ impl Process {
             .arg(program)
             .args(arguments)
             .env("WEIR_DATA__DIR", data)
+            .env("WEIR_HTTP__RATE", "0")
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -13,6 +13,11 @@ impl Values {
         self.0.sort_by(f64::total_cmp);
     }
 
+    /// How many.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// The middle one; 0 of none.
     pub fn median(&self) -> f64 {
         self.0.get(self.0.len() / 2).copied().unwrap_or_default()
