@@ -91,6 +91,11 @@ fn outside(config: &Config) -> Result<(Values, Values, String)> {
 /// # Errors
 /// If the machine does not permit it.
 pub fn inside(config: &Config) -> Result<String> {
+    // What follows would break the network of a machine: a fresh namespace has no routes.
+    let routes = std::fs::read_to_string("/proc/self/net/route")?;
+    if routes.lines().count() > 1 {
+        bail!("only in a network namespace of its own: unshare -n");
+    }
     ip(SET_UP)?;
     for switch in ["all", "default", "lo", "weir0", "hole0"] {
         // Answers come back by another way than they went.
