@@ -40,11 +40,12 @@ export async function reel({ width, height, bitrate }) {
     '-f', 'lavfi', '-i', `testsrc2=size=${width}x${height}:rate=${FPS}`,
     '-f', 'lavfi', '-i', `aevalsrc='0.5*sin(2*PI*1000*t)*lt(mod((t+312/48000)*${FPS / BEEP},1),0.09)':s=48000:c=stereo`,
     '-frames:v', String(FRAMES), '-frames:a', String((FRAMES / FPS) * 50), '-af', 'asetpts=PTS+312',
-    // Grain that stands still makes a keyframe some eight times as large as the average frame, as a camera's is.
+    // Grain that stands still makes keyframes large, as a camera's are; the rate control of a live encoder holds them to some five average
+    // frames. (At eight, a link of 1.5 times the bitrate needs so long for one that Chromium counts a freeze or not by chance.)
     '-vf', `format=yuv420p,noise=alls=3,${squares}`,
     '-c:v', 'libx264', '-preset', 'veryfast', '-profile:v', 'baseline', '-pix_fmt', 'yuv420p', '-bf', '0',
     '-g', String(GOP), '-keyint_min', String(GOP), '-sc_threshold', '0',
-    '-b:v', String(bitrate), '-maxrate', String(bitrate), '-bufsize', String(bitrate),
+    '-b:v', String(bitrate), '-maxrate', String(bitrate), '-bufsize', String(Math.round(bitrate / 6)),
     '-c:a', 'libopus', '-b:a', '64k', '-frame_duration', '20', '-f', 'nut',
   ];
   const path = join(OUT, `reel-${height}p-${createHash('sha256').update(args.join(' ')).digest('hex').slice(0, 12)}.nut`);
