@@ -11,6 +11,8 @@ use media::{Codec, RtpPacket};
 
 /// Switches that are remembered: a NACK for a packet of before the last one is answered too.
 const MAPS: usize = 4;
+/// More packets than come while a backlog is sent: two seconds of 30 Mbit/s.
+const MEANWHILE: u64 = 8192;
 /// A backlog's time is squeezed at most by this: 33 ms between pictures become 0.1 ms.
 const SQUEEZE: u32 = 256;
 
@@ -158,8 +160,10 @@ impl Rewriter {
         }
         let ticks = (time.as_secs_f64() * f64::from(map.target.codec.clock_rate())) as u32;
         let to = ticks.max(span / SQUEEZE).clamp(1, span);
+        // A viewer that stays until timestamps wrap, in 13 hours, must not meet its backlog again.
+        let until = edge.seq + MEANWHILE;
         let edge = edge.timestamp.wrapping_add(to);
-        let rest = Squeeze { until: u64::MAX, edge, from: span.saturating_add(to), to };
+        let rest = Squeeze { until, edge, from: span.saturating_add(to), to };
         map.rest = Some((next.seq, rest));
     }
 
@@ -409,5 +413,22 @@ mod tests {
         rewriter.rewrite(&packet(1, 500, start));
         let later = start + Duration::from_millis(100);
         assert_eq!(rewriter.timestamp_at(later), Some(9_500));
+    }
+
+    #[test]
+    fn hours_later_a_wrapped_timestamp_is_not_taken_for_backlog() {
+        let start = epoch();
+        let gop = pictures(1000, 94, start);
+        let mut rewriter = Rewriter::new(7);
+        rewriter.begin(target(0), &gop[0], &gop[93], false);
+        rewriter.rewrite(&gop[0]);
+        rewriter.go_on(&gop[1], &gop[93], Duration::from_millis(200));
+        for hours in 1..=30 {
+            // Five packets a second, as a still screen sends them.
+            let (seq, ticks) = (1094 + hours * 18_000, (hours * 3600 * 90_000) as u32);
+            let later = packet(seq, ticks, start + Duration::from_secs(3600 * hours));
+            let header = rewriter.rewrite(&later).expect("it follows");
+            assert_eq!(header.timestamp, ticks, "after {hours} hours");
+        }
     }
 }
