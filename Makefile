@@ -63,7 +63,7 @@ soak: setup web ## 100,000 joins and leaves, then fuzz every parser for SOAK_SEC
 	$(call say,Fuzzing every parser)
 	scripts/fuzz.sh $(SOAK_SECONDS)
 
-bench: web ## The benchmarks, each beside its floor (BENCH=full: a quarter of an hour); target/bench.json
+bench: web ## The benchmarks, each beside its floor (BENCH=full: longer ones); target/bench.json
 	$(call say,Building weir and weir-bench for release)
 	cargo build --release --locked --bin weir
 	cargo build --release --locked -p bench
