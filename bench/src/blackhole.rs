@@ -127,6 +127,7 @@ pub fn inside(config: &Config) -> Result<String> {
         viewers: outcome.viewers,
         profile: outcome.profile.unwrap_or(Profile::Aes128Gcm),
         to: To::Nobody { from: SERVER.parse()?, to: VIEWERS.parse()? },
+        paced: false,
     })?;
     Ok(format!(
         "{:.1} {:.1} {} viewers, {rate:.0} packets/s, {:.1} packets per run (floor: {:.1}), server {busy:.0} % busy",

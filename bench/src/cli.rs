@@ -94,6 +94,9 @@ struct Whip {
     /// Make keyframes only every `--gop` frames, whatever is asked
     #[arg(long)]
     ignore_pli: bool,
+    /// Send at the right moment also where viewers of this tool have the same core (SCHED_RR)
+    #[arg(long)]
+    urgent: bool,
     /// Offer one SRTP profile alone: aes128-cm-sha1, aes128-gcm or aes256-gcm
     #[arg(long)]
     srtp: Option<String>,
@@ -156,6 +159,9 @@ struct Floor {
     /// Read on this core
     #[arg(long)]
     load_core: Option<usize>,
+    /// Keep the times of the packets, instead of sending flat out
+    #[arg(long)]
+    paced: bool,
     /// How often; the median counts
     #[arg(long, default_value_t = 5)]
     repeats: usize,
@@ -181,6 +187,9 @@ struct Suite {
     /// Seconds of a measurement, instead of the form's
     #[arg(long)]
     seconds: Option<f64>,
+    /// Rows for a recorded trace; may be given several times
+    #[arg(long)]
+    trace: Vec<PathBuf>,
     /// Where the table goes as JSON
     #[arg(long, default_value = "target/bench.json")]
     out: PathBuf,
@@ -260,6 +269,7 @@ impl Whip {
             trace: self.trace,
             shape: self.shape.shape(),
             ignore_pli: self.ignore_pli,
+            urgent: self.urgent,
             srtp: self.srtp.as_deref().map(load::profile).transpose()?,
         };
         let counted = publish::run(&plan)?;
@@ -294,7 +304,8 @@ impl Floor {
         }
         let runs = runs::laid_out(&trace.records, floor::around(profile));
         let to = floor::To::Readers(self.load_core);
-        let plan = floor::Plan { runs: &runs, viewers: self.viewers, profile, to };
+        let plan =
+            floor::Plan { runs: &runs, viewers: self.viewers, profile, to, paced: self.paced };
         let (mut ns, mut last) = (Values::default(), floor::Floor::default());
         for _ in 0..self.repeats.max(1) {
             last = floor::measure(&plan)?;
@@ -335,6 +346,7 @@ impl Suite {
             sizes,
             repeats: self.repeats.unwrap_or(5).max(1),
             seconds: self.seconds.unwrap_or(if self.quick { 3.0 } else { 10.0 }),
+            traces: self.trace,
             out: self.out,
             server_core: self.server_core,
             load_core: self.load_core,

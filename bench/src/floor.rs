@@ -30,6 +30,8 @@ const RING: usize = 64 << 20;
 const ENOUGH: u64 = 300_000;
 /// And after so long.
 const LONG: Duration = Duration::from_millis(800);
+/// The same where it keeps the times.
+const LONG_PACED: Duration = Duration::from_secs(2);
 /// The first wakes fault pages in and warm the branch predictor.
 const WARM: usize = 8;
 /// Id of the transport-wide number in the header.
@@ -48,6 +50,9 @@ pub struct Plan<'a> {
     pub profile: Profile,
     /// Where to.
     pub to: To,
+    /// At the times at which the runs came, not flat out: with the caches and the wakes of a thread that
+    /// rests between pictures.
+    pub paced: bool,
 }
 
 /// Where the packets of a floor go.
@@ -98,7 +103,7 @@ pub fn measure(plan: &Plan<'_>) -> Result<Floor> {
         To::Nobody { from, to } => {
             let port = |i: usize| SocketAddrV4::new(to, 10_000 + (i % 50_000) as u16);
             let to = (0..plan.viewers).map(port).collect();
-            return Bench::new(plan, to, Some(from))?.measure(plan.runs);
+            return Bench::new(plan, to, Some(from))?.measure(plan);
         }
     };
     let mut sockets: Vec<mio::net::UdpSocket> =
@@ -108,7 +113,7 @@ pub fn measure(plan: &Plan<'_>) -> Result<Floor> {
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let reading = scope.spawn(|| read(&mut sockets, core, &over));
-        let measured = bench.measure(plan.runs);
+        let measured = bench.measure(plan);
         over.store(true, Ordering::Relaxed);
         reading.join().unwrap_or_else(|_| bail!("the readers panicked"))?;
         measured
@@ -207,6 +212,8 @@ struct Bench {
     queue: Vec<(SocketAddrV4, usize, Range<usize>)>,
     /// Packets in the queue.
     waiting: u32,
+    /// When the wake before was due, in µs.
+    woke: u64,
 }
 
 impl Bench {
@@ -225,21 +232,30 @@ impl Bench {
             place: 0,
             queue: Vec::with_capacity(1024),
             waiting: 0,
+            woke: 0,
         })
     }
 
-    fn measure(&mut self, runs: &[Run]) -> Result<Floor> {
-        let wakes = runs::wakes(runs);
+    fn measure(&mut self, plan: &Plan<'_>) -> Result<Floor> {
+        let wakes = runs::wakes(plan.runs);
         let (mut spent, mut total) = (0, Totals::default());
+        let long = if plan.paced { LONG_PACED } else { LONG };
         let began = Instant::now();
+        let mut last = None;
         for (round, wake) in wakes.iter().cycle().enumerate() {
             if round == WARM {
                 (spent, total) = (0, Totals::default());
             }
+            let at = plan.runs[wake.start].at;
+            // Where the runs begin again there is no pause.
+            let pause = last.replace(at).map_or(0, |before| at.saturating_sub(before));
             let before = sys::thread_cpu_ns();
-            self.wake(&runs[wake.clone()], &mut total)?;
+            if plan.paced {
+                self.rest(pause);
+            }
+            self.wake(&plan.runs[wake.clone()], &mut total)?;
             spent += sys::thread_cpu_ns() - before;
-            let enough = total.packets > ENOUGH || began.elapsed() > LONG;
+            let enough = !plan.paced && total.packets > ENOUGH || began.elapsed() > long;
             if round > WARM && enough {
                 break;
             }
@@ -251,6 +267,17 @@ impl Bench {
             latency_us: total.latency(),
             unread: 0,
         })
+    }
+
+    /// Until so long after the begin of the wake before, in µs.
+    fn rest(&mut self, pause: u64) {
+        let due = self.woke + pause;
+        let now = sys::now_us();
+        if let Some(left) = due.checked_sub(now).filter(|left| *left > 0) {
+            std::thread::sleep(Duration::from_micros(left));
+        }
+        // Who is late does not hurry.
+        self.woke = due.max(now);
     }
 
     /// One wake to everybody.
@@ -340,7 +367,7 @@ mod tests {
         let trace = Trace::generated(Generator::new(Shape::default(), 1), 1.0);
         let profile = Profile::Aes128Gcm;
         let runs = runs::laid_out(&trace.records, around(profile));
-        let plan = Plan { runs: &runs, viewers: 100, profile, to: To::Readers(None) };
+        let plan = Plan { runs: &runs, viewers: 100, profile, to: To::Readers(None), paced: false };
         let floor = measure(&plan).unwrap();
         assert!(floor.ns_per_packet > 10.0 && floor.run_length > 1.5, "{floor:?}");
         assert!(floor.latency_us.0 <= floor.latency_us.1, "{floor:?}");

@@ -50,6 +50,8 @@ pub struct Plan {
     pub shape: Shape,
     /// As an encoder that makes keyframes only when it wants to.
     pub ignore_pli: bool,
+    /// Before everybody else on the core.
+    pub urgent: bool,
     /// Offer this profile alone.
     pub srtp: Option<Profile>,
 }
@@ -69,6 +71,9 @@ pub fn run(plan: &Plan) -> Result<Value> {
             None => Source::Generated(Generator::new(plan.shape, number as u64)),
         };
         publishers.push(Publisher::join(&signal, plan, number, source)?);
+    }
+    if plan.urgent && !sys::urgent() {
+        eprintln!("pictures may leave late: SCHED_RR needs root or CAP_SYS_NICE");
     }
     let poll = Poll::new()?;
     for (i, publisher) in publishers.iter_mut().enumerate() {
@@ -180,7 +185,8 @@ struct Publisher {
     next: Option<Frame>,
     queue: VecDeque<Packet>,
     history: VecDeque<Packet>,
-    /// After the first frame of the first publisher, µs.
+    /// How much later than the first publisher it begins, in µs: neither pictures nor keyframes of
+    /// different cameras come at the same moment.
     phase: u64,
     started: u64,
     free: u64,
@@ -223,9 +229,7 @@ impl Publisher {
             next: None,
             queue: VecDeque::new(),
             history: VecDeque::with_capacity(HISTORY),
-            // Cameras do not take their pictures at the same moment.
-            phase: 1_000_000 / u64::from(plan.shape.fps.max(1)) * number as u64
-                / plan.publishers.max(1) as u64,
+            phase: plan.shape.period_us() * number as u64 / plan.publishers.max(1) as u64,
             started: 0,
             free: 0,
             due: 0,

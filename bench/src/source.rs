@@ -71,6 +71,14 @@ impl Default for Shape {
     }
 }
 
+impl Shape {
+    /// From one keyframe to the next and one frame more, in µs: publishers that begin at equal shares
+    /// of this after each other have neither their keyframes nor their pictures in common.
+    pub fn period_us(&self) -> u64 {
+        1_000_000 * u64::from(self.gop + 1) / u64::from(self.fps.max(1))
+    }
+}
+
 /// An endless stream of frames.
 #[derive(Clone, Debug)]
 pub struct Generator {

@@ -23,8 +23,8 @@ const THIN: Shape = Shape { bitrate: 300_000, fps: 15, gop: 30, audio: false };
 const STREAM: &str = "bench";
 /// More viewers of the full stream want more packets than a core can send over loopback.
 const MOST_FULL: usize = 1000;
-/// Streams of the second measurement of latency.
-const MANY: usize = 16;
+/// Among how many the same load is shared where latency is measured.
+const STREAMS: [usize; 3] = [1, 16, 64];
 /// Viewers of the runs that say how many make a server half busy, and how many such runs at most.
 const CALIBRATION: usize = 400;
 const CALIBRATIONS: usize = 3;
@@ -59,6 +59,8 @@ pub struct Config {
     pub repeats: usize,
     /// How long each time.
     pub seconds: f64,
+    /// Recorded streams that get rows of their own.
+    pub traces: Vec<PathBuf>,
     /// Where the table goes as JSON.
     pub out: PathBuf,
     /// The server's core.
@@ -85,8 +87,9 @@ pub fn run(config: &Config) -> Result<Table> {
     }
     config.crowds(&mut table, "0.3 Mbit/s", &Source::Made(THIN), sizes)?;
     config.recorded(&mut table)?;
-    config.latency(&mut table, 1)?;
-    config.latency(&mut table, MANY)?;
+    for streams in STREAMS {
+        config.latency(&mut table, streams)?;
+    }
     config.joins(&mut table)?;
     blackhole::row(config, &mut table);
     let written = serde_json::to_vec_pretty(&table.json(&config.machine()))?;
@@ -113,9 +116,10 @@ impl Config {
     /// `streams`: so many of them, at the name with `-1` at its end, and so on.
     pub(crate) fn publisher(&self, url: &str, source: &Source, streams: usize) -> Result<Process> {
         let own = std::env::current_exe()?;
-        let mut arguments =
-            vec!["whip".to_owned(), "--url".to_owned(), format!("{url}/whip/{STREAM}")];
+        // What the publisher waits for its core would come out as bursts, and look like the server's.
+        let mut arguments = vec!["whip".to_owned(), "--urgent".to_owned()];
         let mut say = |option: &str, value: String| arguments.extend([option.to_owned(), value]);
+        say("--url", format!("{url}/whip/{STREAM}"));
         say("--publishers", streams.to_string());
         match source {
             Source::Made(shape) => {
@@ -161,12 +165,13 @@ impl Config {
     }
 
     /// The runs that the viewers got, to so many.
-    fn floor(&self, outcome: &Outcome, viewers: usize) -> Result<Floor> {
+    fn floor(&self, outcome: &Outcome, viewers: usize, paced: bool) -> Result<Floor> {
         self.on_server_core(&floor::Plan {
             runs: &outcome.runs,
             viewers,
             profile: outcome.profile.unwrap_or(Profile::Aes128Gcm),
             to: To::Readers(Some(self.load_core)),
+            paced,
         })
     }
 
@@ -194,17 +199,19 @@ impl Config {
             let mut all = Crowd::default();
             for turn in 1..=self.repeats {
                 let outcome = self.play(source, 1, viewers, self.seconds)?;
-                let floor = self.floor(&outcome, outcome.viewers)?;
+                let floor = self.floor(&outcome, outcome.viewers, false)?;
+                let paced = self.floor(&outcome, outcome.viewers, true)?;
                 let ns = outcome.cpu_ns_per_packet().unwrap_or_default();
                 eprintln!(
-                    "{name}, {viewers} viewers, {turn} of {}: {:.0} packets/s, {ns:.0} ns each, floor {:.0} ns, lost {}, waited {:.1} %",
+                    "{name}, {viewers} viewers, {turn} of {}: {:.0} packets/s, {ns:.0} ns each, floor {:.0} ns, {:.0} at the same times, lost {}, waited {:.1} %",
                     self.repeats,
                     outcome.packets_per_second(),
                     floor.ns_per_packet,
+                    paced.ns_per_packet,
                     outcome.lost,
                     100.0 * outcome.server.unwrap_or_default().waited_seconds / outcome.seconds,
                 );
-                all.take(&outcome, floor);
+                all.take(&outcome, floor, paced);
             }
             costs.push(all.cpu_per_viewer.median());
             all.rows(table, name, viewers);
@@ -216,16 +223,21 @@ impl Config {
         Ok(())
     }
 
-    /// What FFmpeg sends, recorded behind this server, and sent again.
+    /// What real encoders sent: the traces that are given, and FFmpeg, recorded behind this server.
     fn recorded(&self, table: &mut Table) -> Result<()> {
+        let size = self.sizes.iter().copied().filter(|size| *size <= MOST_FULL).max();
+        let sizes = [size.unwrap_or(MOST_FULL)];
+        for trace in &self.traces {
+            let name = trace.file_stem().unwrap_or_default().to_string_lossy();
+            let source = Source::Trace(trace.clone());
+            self.crowds(table, &format!("trace of {name}"), &source, &sizes)?;
+        }
         let Some(trace) = self.record(FFMPEG_SECONDS)? else {
             let about = "no FFmpeg that speaks WHIP in target/tools: `make setup-test`";
             table.note(format!("trace of FFmpeg: not measured here: {about}"));
             return Ok(());
         };
-        let size = self.sizes.iter().copied().filter(|size| *size <= MOST_FULL).max();
-        let name = "trace of FFmpeg (x264, Opus)";
-        self.crowds(table, name, &Source::Trace(trace), &[size.unwrap_or(MOST_FULL)])
+        self.crowds(table, "trace of FFmpeg (x264, Opus)", &Source::Trace(trace), &sizes)
     }
 
     /// `None` where there is no FFmpeg.
@@ -268,7 +280,7 @@ impl Config {
             );
             p50.push(f64::from(median));
             p99.push(f64::from(tail));
-            let floor = self.floor(&outcome, outcome.viewers.div_ceil(streams))?;
+            let floor = self.floor(&outcome, outcome.viewers.div_ceil(streams), false)?;
             least50.push(f64::from(floor.latency_us.0));
             least99.push(f64::from(floor.latency_us.1));
             busy.push(100.0 * part);
@@ -342,18 +354,20 @@ struct Crowd {
     rate: Values,
     memory: Values,
     floor: Values,
+    paced: Values,
     lost: Values,
     cpu_per_viewer: Values,
     about: String,
 }
 
 impl Crowd {
-    fn take(&mut self, outcome: &Outcome, floor: Floor) {
+    fn take(&mut self, outcome: &Outcome, floor: Floor, paced: Floor) {
         let server = outcome.server.unwrap_or_default();
         self.ns.push(outcome.cpu_ns_per_packet().unwrap_or_default());
         self.rate.push(outcome.packets_per_second());
         self.memory.push(server.rss_per_viewer as f64 / 1000.0);
         self.floor.push(floor.ns_per_packet);
+        self.paced.push(paced.ns_per_packet);
         self.lost.push(outcome.lost as f64);
         let cpu = server.cpu_seconds / outcome.seconds;
         self.cpu_per_viewer.push(cpu * 1e6 / outcome.viewers as f64);
@@ -367,7 +381,7 @@ impl Crowd {
             outcome.profile.map_or("", Profile::name),
             100.0 * cpu,
             100.0 * server.waited_seconds / outcome.seconds,
-            if outcome.own_drops + floor.unread > 0 {
+            if outcome.own_drops + floor.unread + paced.unread > 0 {
                 "; THE LOAD ITSELF LOST PACKETS"
             } else {
                 ""
@@ -379,7 +393,10 @@ impl Crowd {
         let name = format!("{name}, {viewers} viewers");
         let per_core = self.ns.map(|ns| 1e9 / ns.max(1.0));
         let floor_per_core = self.floor.map(|ns| 1e9 / ns.max(1.0));
-        table.push(Row::new(&name, "ns/packet", self.ns, Some(self.floor)).about(&self.about));
+        let same = format!("{name}: beside a floor that keeps the times");
+        let row = Row::new(&name, "ns/packet", self.ns.clone(), Some(self.floor));
+        table.push(row.about(&self.about));
+        table.push(Row::new(&same, "ns/packet", self.ns, Some(self.paced)));
         table.push(Row::new(
             &format!("{name}: per core"),
             "packets/s",

@@ -375,3 +375,13 @@ pub fn pin(core: usize) -> bool {
         libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) == 0
     }
 }
+
+/// This thread goes before all that are not as urgent. False where that is not allowed.
+pub fn urgent() -> bool {
+    // SAFETY: the parameters live during the call.
+    unsafe {
+        let mut how: libc::sched_param = zeroed();
+        how.sched_priority = 1;
+        libc::sched_setscheduler(0, libc::SCHED_RR, &raw const how) == 0
+    }
+}

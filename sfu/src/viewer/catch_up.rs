@@ -25,7 +25,7 @@
 //! Memory: one ring of at most 4096 records of 16 bytes, allocated by [`CatchUp::new`], nothing after.
 //! Feedback is the viewer's word; the worst that a lie buys is its own backlog at [`FASTEST`].
 
-mod pacer;
+mod bucket;
 mod sent;
 #[cfg(test)]
 mod tests;
@@ -33,8 +33,7 @@ mod trend;
 
 use std::time::{Duration, Instant};
 
-pub use self::pacer::Pacer;
-use self::pacer::{Bucket, PACKET};
+use self::bucket::{Bucket, PACKET};
 use self::sent::Ring;
 use self::trend::{Trend, Window};
 
