@@ -26,9 +26,12 @@ const SIGNALLING: usize = 32;
 const RUNS: usize = 8;
 /// Runs that are remembered.
 const TAPE: usize = 20_000;
-const TICK: u64 = 10_000;
+/// So finely that the feedback of a crowd does not come in bursts, which would look like the server's.
+const TICK: u64 = 1_000;
 /// A viewer ticks every so many ticks: 60 ms.
-const SLICES: usize = 6;
+const SLICES: usize = 60;
+/// How often it is looked whether all play.
+const LOOK: u64 = 10_000;
 /// After the last POST was due, how long we wait for the last first packet.
 const JOIN: u64 = 20_000_000;
 /// Between the last join and the measurement.
@@ -178,7 +181,7 @@ impl Crowd {
         while !sys::stopped() {
             self.turn(&mut events)?;
             let now = sys::now_us();
-            if begin.is_none() && now >= looked + TICK {
+            if begin.is_none() && now >= looked + LOOK {
                 looked = now;
                 if self.complete(plan) || now >= deadline + JOIN {
                     begin = Some(now + SETTLE);
