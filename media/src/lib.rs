@@ -3,12 +3,14 @@
 //! Pure transforms only: no sockets, clocks, threads or randomness enter here. Every function that
 //! reads bytes treats them as hostile: it is bounded, never panics, and returns `None` or an error.
 
+pub mod activity;
 pub mod clock;
 pub mod codec;
 pub mod encoding;
 pub mod payload;
 pub mod rtp;
 
+pub use activity::Activity;
 pub use codec::{Codec, Kind};
 pub use encoding::EncodingId;
 pub use rtp::RtpPacket;

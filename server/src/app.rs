@@ -139,6 +139,10 @@ fn start_hub(
         max_publishers: config.webrtc.max_publishers,
         max_viewers: config.webrtc.max_viewers,
         wait_for_publisher: config.webrtc.wait_for_publisher,
+        stream: stream::Config {
+            grace: config.stream.grace,
+            on_conflict: config.stream.on_conflict.into(),
+        },
         advertise,
         sfu: sfu::Config {
             history: sfu::history::Limits {

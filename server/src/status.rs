@@ -30,6 +30,8 @@ pub struct Stream {
     pub state: State,
     /// Who publishes, if anybody.
     pub publisher: Option<Publisher>,
+    /// Publishers that stand by for it (`stream.on_conflict = "standby"`).
+    pub standbys: usize,
     /// What is published.
     pub tracks: Vec<Track>,
     /// Running codec bridges.

@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use media::{Codec, EncodingId};
+use media::{Activity, Codec, EncodingId};
 use signaling::{Agreement, SessionId};
 use slab::Slab;
 
@@ -130,6 +130,14 @@ pub enum Event {
         /// What it sends now of that codec's kind.
         codec: Codec,
     },
+    /// What is heard of a publisher has changed. One that has just connected counts as
+    /// [`Activity::Quiet`]; a return to [`Activity::Media`] is said with the first packet.
+    Activity {
+        /// Of whom.
+        session: SessionId,
+        /// What is heard now.
+        activity: Activity,
+    },
     /// The session is gone.
     Closed {
         /// Which.
@@ -179,6 +187,8 @@ pub struct Shard {
     dirty: Vec<Key>,
     totals: Totals,
     next_look: Instant,
+    /// The last look came late.
+    held_up: bool,
     next_rates: Instant,
 }
 
@@ -204,6 +214,7 @@ impl Shard {
             dirty: Vec::new(),
             totals: Totals::default(),
             next_look: now,
+            held_up: false,
             next_rates: now,
         }
     }
@@ -317,8 +328,10 @@ impl Shard {
             }
         }
         if self.next_look <= now {
+            let late = now.saturating_duration_since(self.next_look) > life::LOOK_INTERVAL;
             self.next_look = now + life::LOOK_INTERVAL;
-            self.look(now);
+            self.look(now, late && !self.held_up);
+            self.held_up = late;
         }
         if self.next_rates <= now {
             self.next_rates = now + life::RATES_INTERVAL;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use media::Codec;
+use media::{Activity, Codec};
 use signaling::SessionId;
 
 /// Something happened.
@@ -15,12 +15,21 @@ pub enum Event {
         /// What it may send, audio and video, best first.
         codecs: Vec<Codec>,
     },
-    /// Media can arrive from this publisher: it takes over now.
+    /// Media can arrive from this publisher.
     PublisherConnected {
         /// Whose transport is up.
         session: SessionId,
     },
-    /// The first packet of a codec: at the start, and at each change of codec.
+    /// What is heard of a publisher has changed. One that has just connected counts as
+    /// [`Activity::Quiet`].
+    PublisherActivity {
+        /// Of whom.
+        session: SessionId,
+        /// What is heard now.
+        activity: Activity,
+    },
+    /// The first packet of a codec: at the start, and at each change of codec. To be said before the
+    /// [`Activity::Media`] of that packet.
     MediaStarted {
         /// Which publisher sends it.
         session: SessionId,
@@ -33,6 +42,8 @@ pub enum Event {
         session: SessionId,
         /// Why, in plain words.
         reason: String,
+        /// It said so itself, or was sent away: nobody waits for it.
+        goodbye: bool,
     },
     /// A viewer's offer was accepted; it is not connected yet.
     ViewerJoined {
@@ -51,7 +62,7 @@ pub enum Event {
         /// Who.
         session: SessionId,
     },
-    /// An operator disconnects the publisher, and the one that waits to take over.
+    /// An operator disconnects the publisher, and all that wait or stand by.
     PublisherKicked,
     /// The server stops: everybody is told, and nobody may join any more.
     Drain,
@@ -73,6 +84,12 @@ pub enum Command {
         /// To whom.
         viewer: SessionId,
     },
+    /// What comes for this viewer from now on it cannot take, and wants: a new offer may help. Said
+    /// once per change of publisher or codec.
+    Reconnect {
+        /// Whom to tell.
+        viewer: SessionId,
+    },
     /// End this session.
     Close {
         /// Which.
@@ -88,6 +105,8 @@ pub enum Command {
 pub enum Reason {
     /// Another publisher took over.
     Replaced,
+    /// Another publisher was there first.
+    Refused,
     /// An operator said so.
     Kicked,
     /// The server stops.
@@ -98,6 +117,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Replaced => "replaced by a new publisher",
+            Self::Refused => "another publisher was there first",
             Self::Kicked => "disconnected by an operator",
             Self::Draining => "the server is shutting down",
         })

@@ -1,5 +1,5 @@
 //! The life of one stream as a pure state machine: publishers that come, go and take over, viewers
-//! that wait. Events in, commands out; time is an argument.
+//! that wait, what a loss interrupts and what ends. Events in, commands out; time is an argument.
 //!
 //! # Contract
 //!
@@ -11,6 +11,8 @@
 //!   itself; after a `Close` the session is forgotten at once, and its later `*Left` is ignored.
 //! - Commands only name known sessions. Events of unknown sessions, events that come twice, and
 //!   events of a publisher named as viewer (or the reverse) change nothing.
+//! - Whoever owns it also calls [`Stream::handle_timeout`] when [`Stream::deadline`] has come, which each
+//!   call may move.
 //! - When the stream [is empty](Stream::is_empty) its owner may drop it.
 
 pub mod event;
@@ -18,5 +20,7 @@ pub mod machine;
 pub mod name;
 
 pub use event::{Command, Event, Reason};
-pub use machine::{Publisher, State, Stream, Viewer};
+pub use machine::{
+    Config, Conflict, MAX_PENDING, MAX_STANDBYS, Publisher, Refusal, STEADY, State, Stream, Viewer,
+};
 pub use name::Name;

@@ -22,6 +22,8 @@ pub const KEYS: &[(&str, &str)] = &[
     ("webrtc.max_publishers", "publishers at once"),
     ("webrtc.max_viewers", "viewers at once"),
     ("webrtc.wait_for_publisher", "viewers without a publisher wait (else: 409)"),
+    ("stream.grace", "how long a lost publisher is waited for until the stream has ended"),
+    ("stream.on_conflict", "of two publishers of a stream: takeover, reject or standby"),
     ("server.drain_timeout", "time to close everything when stopped"),
     ("admin.listen", "TCP address of its own for API and metrics; empty: http.listen"),
     ("data.dir", "folder for what is kept between runs"),

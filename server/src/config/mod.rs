@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 pub use keys::{KEYS, Kind, kind};
 pub(crate) use load::flag;
 pub use load::{Error, Sources, load};
-pub use parts::{Admin, Data, Http, Server, Webrtc};
-pub use value::{Advertise, Listen, Network, PublicUrl};
+pub use parts::{Admin, Data, Http, Server, Stream, Webrtc};
+pub use value::{Advertise, Listen, Network, OnConflict, PublicUrl};
 
 use crate::access::Rule;
 
@@ -27,6 +27,8 @@ pub struct Config {
     pub http: Http,
     /// Media.
     pub webrtc: Webrtc,
+    /// The life of every stream.
+    pub stream: Stream,
     /// The process.
     pub server: Server,
     /// A listener of their own for API and metrics.

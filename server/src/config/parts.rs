@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::value::{Advertise, Listen, Network, PublicUrl, duration};
+use super::value::{Advertise, Listen, Network, OnConflict, PublicUrl, duration};
 
 /// `[http]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -76,6 +76,23 @@ impl Default for Webrtc {
             max_viewers: 10_000,
             wait_for_publisher: true,
         }
+    }
+}
+
+/// `[stream]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Stream {
+    /// From the loss of a publisher until its stream has ended.
+    #[serde(with = "duration")]
+    pub grace: Duration,
+    /// What happens when a stream that has a publisher is published again.
+    pub on_conflict: OnConflict,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self { grace: Duration::from_secs(10), on_conflict: OnConflict::default() }
     }
 }
 

@@ -172,6 +172,29 @@ impl fmt::Display for PublicUrl {
     }
 }
 
+/// `stream.on_conflict`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnConflict {
+    /// The newcomer takes over, with its first media.
+    #[default]
+    Takeover,
+    /// The newcomer gets 409.
+    Reject,
+    /// The newcomer serves while no media comes from the one before it.
+    Standby,
+}
+
+impl From<OnConflict> for stream::Conflict {
+    fn from(value: OnConflict) -> Self {
+        match value {
+            OnConflict::Takeover => Self::Takeover,
+            OnConflict::Reject => Self::Reject,
+            OnConflict::Standby => Self::Standby,
+        }
+    }
+}
+
 /// Times as people write them: `10s`, `500ms`, `1m 30s`.
 pub(super) mod duration {
     use std::time::Duration;

@@ -30,6 +30,7 @@ impl Server {
         let config: Config = toml::from_str(toml).unwrap();
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let settings = hub::Config {
+            stream: stream::Config::default(),
             max_publishers: 1,
             max_viewers: 1,
             wait_for_publisher: config.webrtc.wait_for_publisher,

@@ -1,15 +1,16 @@
 //! The hub's task: it owns the streams, takes requests and events in turn, and passes on to the
 //! media threads what the streams want.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use media::{Codec, EncodingId, Kind};
 use sfu::{Add, Closed, Link};
 use signaling::{Agreement, Problem, SessionId};
-use stream::{Command, Event, Stream};
+use stream::{Command, Event, Refusal, Stream};
 use tokio::sync::mpsc;
+use tokio::time::sleep_until;
 
 use super::{Config, Join, Request, Role, stopping};
 use crate::net::{self, Media};
@@ -22,6 +23,8 @@ pub(super) struct Actor {
     config: Config,
     media: Media,
     streams: BTreeMap<stream::Name, Entry>,
+    /// When which stream wants to be woken.
+    deadlines: BTreeSet<(Instant, stream::Name)>,
     sessions: HashMap<SessionId, Session>,
     /// Sessions that ended by DTLS: many clients close their transport first and send the DELETE
     /// after it, which is then no mistake.
@@ -32,9 +35,10 @@ pub(super) struct Actor {
 }
 
 /// One stream and who is on it.
-#[derive(Default)]
 struct Entry {
     stream: Stream,
+    /// As it stands in the actor's set.
+    deadline: Option<Instant>,
 }
 
 /// What the hub knows of one session.
@@ -54,6 +58,8 @@ pub(super) struct Facts {
     pub(super) state: stream::State,
     /// The publisher that is forwarded, else the one that is connecting.
     pub(super) publisher: Option<(SessionId, Session)>,
+    /// Publishers that stand by.
+    pub(super) standbys: usize,
     pub(super) viewers: Vec<(SessionId, Session, Vec<Codec>)>,
 }
 
@@ -71,6 +77,7 @@ impl Actor {
             config,
             media,
             streams: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
             sessions: HashMap::new(),
             departed: VecDeque::new(),
             outbox: Vec::new(),
@@ -84,9 +91,12 @@ impl Actor {
         mut events: mpsc::Receiver<sfu::Event>,
     ) {
         loop {
+            let due = self.deadlines.first().map(|(due, _)| *due);
+            let next = due.unwrap_or_else(net::now).into();
             tokio::select! {
                 Some(request) = requests.recv() => request(&mut self),
                 Some(event) = events.recv() => self.event(event),
+                () = sleep_until(next), if due.is_some() => self.wake(),
                 else => return,
             }
             for command in std::mem::take(&mut self.outbox) {
@@ -99,6 +109,7 @@ impl Actor {
 
     pub(super) fn publish(&mut self, join: Join, link: Link) -> Result<(), Problem> {
         self.admit(Role::Publisher)?;
+        self.may_publish(&join.stream)?;
         let codecs = codecs(&join.agreement);
         let (stream, session) = (join.stream.clone(), join.session);
         tracing::info!(%stream, %session, from = %join.address, "a publisher joins");
@@ -130,7 +141,7 @@ impl Actor {
         }
         tracing::info!(stream = %name, session = %id, ?role, "left");
         self.outbox.push(sfu::Command::Remove(id));
-        self.gone(id, "it said goodbye");
+        self.gone(id, "it said goodbye", true);
         true
     }
 
@@ -158,7 +169,8 @@ impl Actor {
 
     pub(super) fn kick(&mut self, name: &stream::Name) -> bool {
         let Some(entry) = self.streams.get(name) else { return false };
-        let any = entry.stream.publisher().is_some() || entry.stream.pending().is_some();
+        let lost = entry.stream.state() == stream::State::Interrupted;
+        let any = lost || !entry.stream.publishers().is_empty();
         self.apply(name, Event::PublisherKicked);
         any
     }
@@ -196,7 +208,8 @@ impl Actor {
         };
         let mut viewers: Vec<_> = stream.viewers().filter_map(|(id, _)| viewer(id)).collect();
         viewers.sort_by_key(|(id, session, _)| (session.since, *id));
-        Facts { name: name.clone(), state: stream.state(), publisher, viewers }
+        let (state, standbys) = (stream.state(), stream.standbys());
+        Facts { name: name.clone(), state, publisher, standbys, viewers }
     }
 
     fn event(&mut self, event: sfu::Event) {
@@ -217,6 +230,11 @@ impl Actor {
                 tracing::info!(%stream, %session, %codec, "media flows");
                 self.apply(&stream, Event::MediaStarted { session, codec });
             }
+            sfu::Event::Activity { session, activity } => {
+                let Some((stream, _)) = self.find(session) else { return };
+                tracing::debug!(%stream, %session, ?activity, "heard of a publisher");
+                self.apply(&stream, Event::PublisherActivity { session, activity });
+            }
             sfu::Event::Closed { session, reason } => {
                 let Some((stream, role)) = self.find(session) else { return };
                 tracing::info!(%stream, %session, ?role, reason = why(reason), "a session ended");
@@ -224,7 +242,7 @@ impl Actor {
                     self.departed.truncate(DEPARTED - 1);
                     self.departed.push_front((session, stream, role));
                 }
-                self.gone(session, why(reason));
+                self.gone(session, why(reason), reason == Closed::ByPeer);
             }
         }
     }
@@ -240,13 +258,17 @@ impl Actor {
         Add { session, agreement, link }
     }
 
-    /// A session is over: forget it and tell its stream.
-    fn gone(&mut self, id: SessionId, reason: &str) {
+    /// A session is over: forget it and tell its stream. `goodbye`: by its own wish, so that nobody
+    /// waits for it.
+    fn gone(&mut self, id: SessionId, reason: &str, goodbye: bool) {
         let Some(session) = self.sessions.remove(&id) else { return };
         self.apply(
             &session.stream,
             match session.role {
-                Role::Publisher => Event::PublisherLeft { session: id, reason: reason.to_owned() },
+                Role::Publisher => {
+                    let reason = reason.to_owned();
+                    Event::PublisherLeft { session: id, reason, goodbye }
+                }
                 Role::Viewer => Event::ViewerLeft { session: id },
             },
         );
@@ -254,10 +276,54 @@ impl Actor {
 
     /// Tells the stream, and carries out what it wants.
     fn apply(&mut self, name: &stream::Name, event: Event) {
-        let entry = self.streams.entry(name.clone()).or_default();
+        let rules = self.config.stream;
+        let new = || Entry { stream: Stream::new(rules), deadline: None };
+        let entry = self.streams.entry(name.clone()).or_insert_with(new);
+        let before = entry.stream.state();
         let mut commands = Vec::new();
         entry.stream.handle(net::now(), event, &mut commands);
-        let empty = entry.stream.is_empty();
+        self.settle(name, before, commands);
+    }
+
+    /// Wakes every stream whose time has come.
+    fn wake(&mut self) {
+        let now = net::now();
+        while let Some((due, name)) = self.deadlines.pop_first() {
+            if due > now {
+                self.deadlines.insert((due, name));
+                return;
+            }
+            let Some(entry) = self.streams.get_mut(&name) else { continue };
+            entry.deadline = None;
+            let before = entry.stream.state();
+            let mut commands = Vec::new();
+            entry.stream.handle_timeout(now, &mut commands);
+            self.settle(&name, before, commands);
+        }
+    }
+
+    /// After a stream was told something: does what it wants, and notes when to wake it.
+    fn settle(&mut self, name: &stream::Name, before: stream::State, commands: Vec<Command>) {
+        self.obey(name, commands);
+        let Some(entry) = self.streams.get_mut(name) else { return };
+        let (state, empty) = (entry.stream.state(), entry.stream.is_empty());
+        if state != before {
+            let because = entry.stream.ended_because();
+            tracing::info!(stream = %name, ?state, because, "the stream's state has changed");
+        }
+        let deadline = entry.stream.deadline().filter(|_| !empty);
+        if entry.deadline != deadline {
+            if let Some(old) = std::mem::replace(&mut entry.deadline, deadline) {
+                self.deadlines.remove(&(old, name.clone()));
+            }
+            self.deadlines.extend(deadline.map(|due| (due, name.clone())));
+        }
+        if empty {
+            self.streams.remove(name);
+        }
+    }
+
+    fn obey(&mut self, name: &stream::Name, commands: Vec<Command>) {
         for command in commands {
             match command {
                 Command::Attach { viewer, publisher } => {
@@ -267,6 +333,7 @@ impl Actor {
                 Command::Detach { viewer } => {
                     self.outbox.push(sfu::Command::Attach { viewer, publisher: None });
                 }
+                Command::Reconnect { viewer } => self.should_reconnect(name, viewer),
                 Command::Close { session, reason } => {
                     tracing::info!(stream = %name, %session, %reason, "closed");
                     self.sessions.remove(&session);
@@ -274,9 +341,12 @@ impl Actor {
                 }
             }
         }
-        if empty {
-            self.streams.remove(name);
-        }
+    }
+
+    /// What comes for this viewer now is in a codec that it did not offer: a new offer may help. The
+    /// place for whoever has a way to tell it.
+    fn should_reconnect(&mut self, name: &stream::Name, viewer: SessionId) {
+        tracing::info!(stream = %name, session = %viewer, "a viewer lacks the codec that comes now");
     }
 
     fn count(&self, role: Role) -> usize {
@@ -298,6 +368,13 @@ impl Actor {
         let mut problem = Problem::new(503, "server-full", "The server is full", detail);
         problem.retry_after = Some(5);
         Err(problem)
+    }
+
+    /// Another publisher of the stream may be in the way.
+    fn may_publish(&self, name: &stream::Name) -> Result<(), Problem> {
+        let entry = self.streams.get(name);
+        let refusal = entry.and_then(|e| e.stream.admits_publisher().err());
+        refusal.map_or(Ok(()), |refusal| Err(publisher_exists(name, refusal)))
     }
 
     /// A viewer that could never show what is published is told so at once.
@@ -341,6 +418,25 @@ fn no_session() -> Problem {
 fn no_publisher(name: &stream::Name) -> Problem {
     let detail = format!("Nobody publishes {name} now.");
     let mut problem = Problem::new(409, "no-publisher", "No publisher", detail);
+    problem.retry_after = Some(2);
+    problem
+}
+
+fn publisher_exists(name: &stream::Name, refusal: Refusal) -> Problem {
+    let detail = match refusal {
+        Refusal::Taken => format!(
+            "Somebody publishes {name} already, and this server keeps whoever was there first \
+             (stream.on_conflict = \"reject\"). Stop the other one, publish another stream, or set \
+             stream.on_conflict to \"takeover\" or \"standby\"."
+        ),
+        Refusal::Full => format!(
+            "{name} has a publisher and {} that stand by for it (stream.on_conflict = \"standby\"); \
+             more are not kept. Stop one of them.",
+            stream::MAX_STANDBYS,
+        ),
+    };
+    let title = "The stream has a publisher";
+    let mut problem = Problem::new(409, "publisher-exists", title, detail);
     problem.retry_after = Some(2);
     problem
 }

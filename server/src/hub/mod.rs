@@ -30,6 +30,8 @@ pub struct Config {
     pub max_viewers: usize,
     /// A viewer without a publisher waits for one, instead of being told 409.
     pub wait_for_publisher: bool,
+    /// The rules of every stream.
+    pub stream: stream::Config,
     /// More candidates than the machine's own addresses.
     pub advertise: Vec<SocketAddr>,
     /// Time limits of sessions.
@@ -107,10 +109,11 @@ impl Hub {
         negotiation::local(shared.certificate.fingerprint().clone(), candidates)
     }
 
-    /// A publisher comes. It becomes the stream's source when it has connected.
+    /// A publisher comes. When it becomes the stream's source is for the stream to say.
     ///
     /// # Errors
-    /// 503 if there are too many publishers, or the server stops.
+    /// 503 if there are too many publishers, or the server stops; 409 if another publisher of the
+    /// stream is in the way.
     pub async fn publish(&self, join: Join) -> Result<(), Problem> {
         // Built here, on the caller's thread, so that its cost is not a media thread's.
         let link = Peer::new(&join.agreement, &self.shared.certificate, net::now());

@@ -7,9 +7,9 @@ pub mod parameter_sets;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use media::{Codec, Kind, RtpPacket, payload};
+use media::{Activity, Codec, Kind, RtpPacket, payload};
 use signaling::{Agreement, Payload, SessionId};
 
 use self::clock::Clock;
@@ -21,6 +21,11 @@ use crate::stats::Drop;
 /// An encoding is silent when the newest packet of its siblings is this much newer than its own.
 /// Compared with its siblings, not with the clock: a still screen makes all of them pause.
 const SILENT: Duration = Duration::from_millis(500);
+/// Media pauses when none has come for so long: ten pictures of a slow camera.
+const PAUSE: Duration = Duration::from_millis(300);
+/// Of a publisher nothing is heard when nothing authentic has come for so long: a client that sends
+/// media or reports says something more often, and within two seconds a loss is to be known.
+const UNHEARD: Duration = Duration::from_millis(1500);
 /// More than browsers send: three video layers and one audio.
 const MAX_ENCODINGS: usize = 16;
 
@@ -37,6 +42,7 @@ pub struct Publisher {
     changed: bool,
     payloads: Vec<Payload>,
     clock: Clock,
+    activity: Activity,
     /// Encodings that looked silent at the last look: one look may be unlucky.
     suspects: Vec<usize>,
 }
@@ -48,6 +54,8 @@ pub struct Change {
     pub codec: Option<Codec>,
     /// The first packet since the last batch.
     pub first: bool,
+    /// The first packet at all, or after a pause.
+    pub resumed: bool,
 }
 
 impl Publisher {
@@ -60,6 +68,7 @@ impl Publisher {
             changed: false,
             payloads: agreement.media.iter().flat_map(|m| m.payloads.iter().cloned()).collect(),
             clock: Clock::default(),
+            activity: Activity::Quiet,
             suspects: Vec::new(),
         }
     }
@@ -73,7 +82,7 @@ impl Publisher {
             self.payloads.iter().find(|p| p.pt == packet.pt).ok_or(Drop::UnknownPayload)?;
         let known = self.payload(packet.kind).map(|p| p.codec);
         let codec = Some(payload.codec).filter(|codec| Some(*codec) != known);
-        let change = Change { codec, first: self.outbox.is_empty() && !self.changed };
+        let first = self.outbox.is_empty() && !self.changed;
         let found =
             self.encodings.iter().position(|e| (e.kind, e.id) == (packet.kind, packet.encoding));
         let index = match found {
@@ -95,6 +104,7 @@ impl Publisher {
             encoding.active = true;
             self.changed = true;
         }
+        let resumed = std::mem::replace(&mut self.activity, Activity::Media) != Activity::Media;
         let before = encoding.dimensions;
         let packet = read(packet, encoding.payload.codec, &mut self.clock);
         let start = encoding.received(&packet);
@@ -108,7 +118,7 @@ impl Publisher {
             prefix: if start { encoding.prefix(&packet) } else { None },
             rtp: packet,
         });
-        Ok(change)
+        Ok(Change { codec, first, resumed })
     }
 
     /// Takes what came since the last batch; `None` if there is nothing to say.
@@ -128,7 +138,7 @@ impl Publisher {
     }
 
     /// To be called about once a second.
-    pub fn update_rates(&mut self, now: std::time::Instant) {
+    pub fn update_rates(&mut self, now: Instant) {
         self.encodings.iter_mut().for_each(|e| e.update_rates(now));
         self.changed = true;
     }
@@ -152,6 +162,18 @@ impl Publisher {
         self.changed |= changed;
         self.suspects = now_silent;
         changed
+    }
+
+    /// What is heard of it now, where that is news. `heard`: when something authentic last came.
+    pub fn look_for_life(&mut self, now: Instant, heard: Instant) -> Option<Activity> {
+        let since = |at: Instant| now.saturating_duration_since(at);
+        let media = self.encodings.iter().map(|e| e.last_arrival).max();
+        let activity = match media {
+            Some(media) if since(media) < PAUSE => Activity::Media,
+            _ if since(heard) < UNHEARD => Activity::Quiet,
+            _ => Activity::Silent,
+        };
+        (std::mem::replace(&mut self.activity, activity) != activity).then_some(activity)
     }
 
     /// The payload that a track of this kind carries now.

@@ -64,6 +64,8 @@ pub enum Event {
     Packet(Packet),
     /// The peer wants a keyframe of what it receives (PLI or FIR).
     KeyframeRequest,
+    /// The peer has reported on what it sends (RTCP SR).
+    Report,
     /// What receiver reports said of what we send.
     Feedback {
         /// Audio or video.
@@ -393,6 +395,7 @@ impl Peer {
             RtcEvent::Connected => Some(Event::Connected),
             RtcEvent::Closed => Some(Event::Closed),
             RtcEvent::KeyframeRequest(_) => Some(Event::KeyframeRequest),
+            RtcEvent::SenderFeedback(_) => Some(Event::Report),
             RtcEvent::RtpPacket(p) => self.packet(p).map(Event::Packet),
             RtcEvent::MediaEgressStats(s) => {
                 let kind = self.lines.iter().find(|l| l.mid == s.mid)?.kind;

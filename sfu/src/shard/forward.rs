@@ -4,6 +4,8 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use media::Activity;
+
 use super::session::Role;
 use super::{Closed, Event, Key, Shard, is_rtp};
 use crate::egress::Sink;
@@ -83,6 +85,10 @@ impl Shard {
                 }
                 if let Some(codec) = change.codec {
                     self.events.push_back(Event::MediaStarted { session: id, codec });
+                }
+                if change.resumed {
+                    let activity = Activity::Media;
+                    self.events.push_back(Event::Activity { session: id, activity });
                 }
             }
             Err(reason) => self.totals.drops.count(reason),

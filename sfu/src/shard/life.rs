@@ -206,8 +206,9 @@ impl Shard {
         }
     }
 
-    /// Looks after everybody.
-    pub(super) fn look(&mut self, now: Instant) {
+    /// Looks after everybody. `late`: the thread was held up, and what came meanwhile may not all be
+    /// read yet, so nobody's silence counts.
+    pub(super) fn look(&mut self, now: Instant, late: bool) {
         let keys: Vec<Key> = self.sessions.iter().map(|(key, _)| key).collect();
         for key in keys {
             if let Some(reason) = self.verdict(now, key) {
@@ -220,12 +221,28 @@ impl Shard {
             if publisher.is_some_and(|p| p.look_for_silence()) {
                 self.mark(key);
             }
+            if !late {
+                self.look_for_life(now, key);
+            }
             self.repeat_wants(now, key);
         }
         if self.index == 0 {
             for session in self.directory.expire(now, self.config.connect_timeout) {
                 self.events.push_back(Event::Closed { session, reason: Closed::NeverConnected });
             }
+        }
+    }
+
+    /// Says so where less is heard of a publisher than before, or more.
+    fn look_for_life(&mut self, now: Instant, key: Key) {
+        let session = &mut self.sessions[key];
+        if !session.connected {
+            return;
+        }
+        let (id, heard) = (session.id, session.last_heard);
+        let Some(publisher) = session.publisher_mut() else { return };
+        if let Some(activity) = publisher.look_for_life(now, heard) {
+            self.events.push_back(Event::Activity { session: id, activity });
         }
     }
 
@@ -255,7 +272,8 @@ impl Shard {
         };
         let silence = now.saturating_duration_since(session.last_heard);
         if session.connected {
-            return (silence > limit).then_some(Closed::Silent);
+            // The next look would be too late.
+            return (silence + LOOK_INTERVAL > limit).then_some(Closed::Silent);
         }
         let age = now.saturating_duration_since(session.created);
         (age > self.config.connect_timeout).then_some(Closed::NeverConnected)

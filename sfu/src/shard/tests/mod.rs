@@ -2,6 +2,7 @@
 
 mod faults;
 mod instant;
+mod life;
 mod lips;
 mod repair;
 mod shards;

@@ -150,6 +150,8 @@ pub(crate) struct Peer {
     pub(crate) answers: bool,
     /// Says nothing at all any more.
     pub(crate) silent: bool,
+    /// Sends no checks.
+    pub(crate) unchecked: bool,
     /// Only keeps what it must: for long runs.
     pub(crate) forgetful: bool,
     pub(crate) media: Vec<Packet>,
@@ -191,6 +193,7 @@ impl Peer {
             connected: false,
             answers: true,
             silent: false,
+            unchecked: false,
             forgetful: false,
             media: Vec::new(),
             reports: Vec::new(),
@@ -241,6 +244,9 @@ impl Peer {
 
     /// Sends bytes as they are.
     pub(crate) fn throw(&mut self, bytes: Vec<u8>) {
+        if self.silent {
+            return;
+        }
         let (source, destination) = (self.address, self.server);
         self.out.push(Transmit { source, destination, contents: bytes });
     }
@@ -447,7 +453,7 @@ impl Peer {
         if self.silent {
             return;
         }
-        if self.next_check.is_none_or(|due| due <= now) {
+        if !self.unchecked && self.next_check.is_none_or(|due| due <= now) {
             self.next_check = Some(now + CHECKS);
             let check = self.own_check(true);
             self.throw(check);
