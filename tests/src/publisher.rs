@@ -1,7 +1,7 @@
 //! A WHIP publisher (RFC 9725) by webrtc-rs: real bitstreams in real time, one or several
 //! encodings, and a keyframe whenever one is asked for. It remembers every packet it has sent.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -61,6 +61,8 @@ pub struct Show {
     pub audio: bool,
     /// The first packet of each keyframe is overtaken by the second.
     pub overtaken: bool,
+    /// It connects and sends nothing until [`Publisher::pause`] says otherwise.
+    pub paused: bool,
     /// A bad network and its seed.
     pub network: Option<(Impairment, u64)>,
     /// More HTTP header fields.
@@ -74,6 +76,7 @@ impl Show {
             encodings: vec![(None, clip)],
             audio: true,
             overtaken: false,
+            paused: false,
             network: None,
             headers: Vec::new(),
         }
@@ -86,7 +89,8 @@ impl Show {
             (Some("h"), Clip::new(codec, 320, 180, 300)),
             (Some("f"), Clip::new(codec, 640, 360, 900)),
         ];
-        Self { encodings, audio: false, overtaken: false, network: None, headers: Vec::new() }
+        let (network, headers) = (None, Vec::new());
+        Self { encodings, audio: false, overtaken: false, paused: false, network, headers }
     }
 }
 
@@ -98,6 +102,7 @@ pub struct Publisher {
     pub session: Session,
     lanes: Arc<Mutex<Vec<Lane>>>,
     sound: Arc<Mutex<Vec<Sent>>>,
+    paused: Arc<AtomicBool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -154,12 +159,14 @@ impl Publisher {
         let lanes = Arc::new(Mutex::new(lanes));
         let sound = Arc::new(Mutex::new(Vec::new()));
         let ear = peer.ear.clone();
-        let mut tasks = vec![tokio::spawn(play(lanes.clone(), video, marks, ear))];
+        let paused = Arc::new(AtomicBool::new(show.paused));
+        let mut tasks = vec![tokio::spawn(play(lanes.clone(), video, marks, ear, paused.clone()))];
         if show.audio {
             let seq = random.bits() as u16;
-            tasks.push(tokio::spawn(sing(sound.clone(), audio, audio_ssrc, seq)));
+            let track = (audio, audio_ssrc, seq);
+            tasks.push(tokio::spawn(sing(sound.clone(), track, paused.clone())));
         }
-        Self { peer, session, lanes, sound, tasks }
+        Self { peer, session, lanes, sound, paused, tasks }
     }
 
     /// Every video packet of this encoding until now.
@@ -175,6 +182,11 @@ impl Publisher {
     /// Stops sending one encoding, as a browser under pressure does; or takes it up again.
     pub fn silence(&self, encoding: usize, silent: bool) {
         self.lanes.lock().unwrap()[encoding].silent = silent;
+    }
+
+    /// Sends no media while the connection goes on; or takes it up again.
+    pub fn pause(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Relaxed);
     }
 
     /// How many times a keyframe of this encoding was asked for.
@@ -295,6 +307,7 @@ async fn play(
     track: Arc<TrackLocalStaticRTP>,
     marks: Marks,
     ear: Arc<peer::Ear>,
+    paused: Arc<AtomicBool>,
 ) {
     let mut clock = tokio::time::interval(Duration::from_secs(1) / FPS);
     let mut answered = 0;
@@ -312,7 +325,8 @@ async fn play(
                 }
                 answered = inbound.keyframe_requests.len();
             });
-            for lane in lanes.iter_mut().filter(|l| !l.silent) {
+            let paused = paused.load(Ordering::Relaxed);
+            for lane in lanes.iter_mut().filter(|l| !l.silent && !paused) {
                 packets.extend(lane.picture(tick, &marks));
             }
         }
@@ -327,15 +341,18 @@ async fn play(
 /// Sends 20 ms of stereo Opus 50 times a second; each packet is unlike any other.
 async fn sing(
     sound: Arc<Mutex<Vec<Sent>>>,
-    track: Arc<TrackLocalStaticRTP>,
-    ssrc: u32,
-    mut seq: u16,
+    (track, ssrc, mut seq): (Arc<TrackLocalStaticRTP>, u32, u16),
+    paused: Arc<AtomicBool>,
 ) {
     let mut clock = tokio::time::interval(Duration::from_millis(20));
     let mut random = Random::seeded(u64::from(ssrc));
     let mut timestamp = random.bits() as u32;
     loop {
         clock.tick().await;
+        if paused.load(Ordering::Relaxed) {
+            timestamp = timestamp.wrapping_add(960);
+            continue;
+        }
         // TOC byte (RFC 6716 section 3.1): CELT, full band, 20 ms, stereo, one frame.
         let mut payload = vec![0xfc];
         payload.extend_from_slice(&random.bytes::<80>());
