@@ -25,7 +25,12 @@ impl Requests {
 }
 
 /// Everything in one text.
-pub(crate) fn render(totals: &Totals, requests: &Requests, uptime_seconds: f64) -> String {
+pub(crate) fn render(
+    totals: &Totals,
+    event_streams: usize,
+    requests: &Requests,
+    uptime_seconds: f64,
+) -> String {
     let mut text = Text(String::new());
     let version = env!("CARGO_PKG_VERSION");
     text.head("weir_build_info", "gauge", "The version that runs.");
@@ -34,6 +39,7 @@ pub(crate) fn render(totals: &Totals, requests: &Requests, uptime_seconds: f64) 
     text.one("weir_streams_live", "gauge", "Streams with a publisher.", totals.live_streams);
     text.one("weir_publishers", "gauge", "WHIP sessions.", totals.publishers);
     text.one("weir_viewers", "gauge", "WHEP sessions.", totals.viewers);
+    text.one("weir_event_streams", "gauge", "Viewers that listen to events.", event_streams);
     for (name, help, value) in [
         ("weir_packets_in_total", "Media packets received.", totals.packets_in),
         ("weir_bytes_in_total", "Payload bytes received.", totals.bytes_in),
@@ -92,7 +98,7 @@ mod tests {
         requests.count(&Method::POST, "/whip/{stream}", 201);
         requests.count(&Method::from_bytes(b"BREW").unwrap(), "other", 404);
         let totals = Totals { packets_in: 7, drops: vec![("garbage", 3)], ..Totals::default() };
-        let text = render(&totals, &requests, 1.5);
+        let text = render(&totals, 2, &requests, 1.5);
         for expected in [
             "weir_packets_in_total 7",
             "weir_dropped_total{reason=\"garbage\"} 3",
@@ -100,6 +106,7 @@ mod tests {
             "weir_http_requests_total{method=\"other\",route=\"other\",status=\"404\"} 1",
             "weir_uptime_seconds 1.5",
             "# TYPE weir_viewers gauge",
+            "weir_event_streams 2",
         ] {
             assert!(text.lines().any(|line| line == expected), "{expected}\n{text}");
         }

@@ -31,7 +31,7 @@ use crate::feed::{Batch, Feed};
 use crate::history;
 use crate::rtc::Peer;
 use crate::rtcp;
-use crate::stats::{Drop, EncodingSnapshot, Totals, ViewerSnapshot};
+use crate::stats::{Drop, EncodingSnapshot, EncodingState, Totals, ViewerSnapshot};
 use crate::transport::{self, Transport};
 
 /// A session's place in its shard.
@@ -137,6 +137,14 @@ pub enum Event {
         session: SessionId,
         /// What is heard now.
         activity: Activity,
+    },
+    /// A publisher's encodings have changed: one came, fell silent, came back, or has another size or
+    /// codec. Not said for the bitrate, but for the first one measured; at most once per look.
+    Encodings {
+        /// Whose.
+        session: SessionId,
+        /// All of them, in the order of their first packets.
+        encodings: Vec<EncodingState>,
     },
     /// The session is gone.
     Closed {

@@ -221,6 +221,31 @@ pub struct EncodingSnapshot {
     pub active: bool,
 }
 
+/// What of an encoding matters to who chooses one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncodingState {
+    /// Its id.
+    pub id: EncodingId,
+    /// Audio or video.
+    pub kind: Kind,
+    /// Codec of the last packet.
+    pub codec: Codec,
+    /// Pixels, once a keyframe has said it.
+    pub dimensions: Option<(u16, u16)>,
+    /// Packets arrive now.
+    pub active: bool,
+    /// Over the last second; 0 before it is measured.
+    pub bitrate_bps: u64,
+}
+
+impl EncodingState {
+    /// True if this is news to who knows `before`: a bitrate counts when it is the first.
+    pub fn is_news(&self, before: &Self) -> bool {
+        let known = Self { bitrate_bps: self.bitrate_bps, ..*before };
+        *self != known || (before.bitrate_bps == 0 && self.bitrate_bps > 0)
+    }
+}
+
 /// One viewer as it is now.
 #[derive(Clone, Debug)]
 pub struct ViewerSnapshot {

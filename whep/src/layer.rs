@@ -38,6 +38,8 @@ pub struct Layer {
 struct Body {
     media_id: Option<String>,
     encoding_id: Option<String>,
+    /// What drafts since 2024-10 call it.
+    rid: Option<String>,
     spatial_layer_id: Option<u32>,
     temporal_layer_id: Option<u32>,
     max_spatial_layer_id: Option<u32>,
@@ -58,9 +60,9 @@ impl Layer {
         let body = serde_json::from_slice::<serde_json::Map<_, _>>(body)
             .and_then(|map| Body::deserialize(serde_json::Value::Object(map)))
             .map_err(|e| refuse(e.to_string()))?;
-        let encoding = match body.encoding_id {
+        let encoding = match body.encoding_id.or(body.rid) {
             Some(id) => Some(EncodingId::new(&id).ok_or_else(|| {
-                refuse("encodingId is a rid: 1 to 16 letters, digits, '-' or '_'".to_owned())
+                refuse("encodingId or rid is a rid: 1 to 16 letters, digits, '-' or '_'".to_owned())
             })?),
             None => None,
         };

@@ -4,6 +4,7 @@
 //! [`Accepted`] into a running session and a [`signaling::endpoint::created`] reply with
 //! [`links`].
 
+pub mod events;
 mod layer;
 
 use signaling::endpoint::{self, Accepted, Outcome};
@@ -37,7 +38,7 @@ pub fn layer(request: &Request<'_>) -> Outcome<Layer> {
 
 /// The extensions of a session, for its 201. `session` is the session's absolute URL.
 pub fn links(session: &str) -> Vec<Link> {
-    vec![Link::new(&format!("{session}/layer"), LAYER)]
+    vec![Link::new(&format!("{session}/layer"), LAYER), events::link(session)]
 }
 
 /// Answers a viewer's offer, or says what is wrong with it.

@@ -60,13 +60,20 @@ fn a_session() {
 }
 
 #[test]
-fn the_201_announces_the_layer_extension() {
+fn the_201_announces_the_extensions() {
     let url = "https://h/whep/s/0123";
     let tag = ETag::new(SessionId::from_random(7), 0);
     let reply = created("v=0\r\n".into(), url.into(), &tag, &whep::links(url));
+    let links: Vec<&str> =
+        reply.headers.iter().filter(|(n, _)| *n == "Link").map(|(_, v)| v.as_str()).collect();
     assert_eq!(
-        reply.header("link"),
-        Some("<https://h/whep/s/0123/layer>; rel=\"urn:ietf:params:whep:ext:core:layer\"")
+        links,
+        [
+            "<https://h/whep/s/0123/layer>; rel=\"urn:ietf:params:whep:ext:core:layer\"",
+            "<https://h/whep/s/0123/events>; \
+             rel=\"urn:ietf:params:whep:ext:core:server-sent-events\"; \
+             events=\"active,inactive,layers,reconnect,viewercount\"",
+        ]
     );
 }
 
@@ -84,6 +91,8 @@ fn layer() {
     assert_eq!(layer.media_id.as_deref(), Some("1"));
     assert_eq!(layer.encoding, EncodingId::new("h"));
     assert!(!layer.is_automatic());
+    // As drafts since 2024-10 call it.
+    assert_eq!(chosen(r#"{"mediaId":"1","rid":"h"}"#).encoding, EncodingId::new("h"));
     for automatic in [r#"{"mediaId":"1"}"#, r#"{"mediaId":"1","encodingId":null}"#, "{}"] {
         assert!(chosen(automatic).is_automatic(), "{automatic}");
     }

@@ -162,7 +162,7 @@ pub(super) async fn kick(
 pub(super) async fn metrics(_: Allowed, State(context): State<Shared>) -> impl IntoResponse {
     let totals = context.hub.totals().await;
     let uptime = clock::now().saturating_duration_since(context.started).as_secs_f64();
-    let text = metrics::render(&totals, &context.requests, uptime);
+    let text = metrics::render(&totals, context.events.taken(), &context.requests, uptime);
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text)
 }
 

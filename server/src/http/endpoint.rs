@@ -23,7 +23,7 @@ use crate::hub::{Join, Role};
 /// answer only afterwards.
 const DISCARD: usize = 8 << 20;
 
-type Answer = Result<Response, Failure>;
+pub(super) type Answer = Result<Response, Failure>;
 
 /// `/whip/{stream}`
 pub(super) async fn whip(
@@ -57,7 +57,9 @@ pub(super) async fn whep(
         Outcome::Do(Accepted { answer, agreement }) => {
             let session = random_session();
             let location = incoming.location(&context, "whep", &stream, session)?;
-            context.hub.watch(incoming.join(stream, session, *agreement)).await?;
+            let video_line = whep::events::video_line(&answer);
+            let join = Join { video_line, ..incoming.join(stream, session, *agreement) };
+            context.hub.watch(join).await?;
             let links = whep::links(&location);
             Ok(reply(created(answer, location, &ETag::new(session, 0), &links)))
         }
@@ -126,7 +128,7 @@ pub(super) fn name(text: &str) -> Result<stream::Name, Failure> {
 }
 
 /// A request that was let in, with its whole body.
-struct Incoming {
+pub(super) struct Incoming {
     parts: Parts,
     body: Bytes,
     client: Client,
@@ -155,7 +157,7 @@ impl Incoming {
         Self::read(context, request).await
     }
 
-    async fn read(context: &Shared, request: Request) -> Result<Self, Failure> {
+    pub(super) async fn read(context: &Shared, request: Request) -> Result<Self, Failure> {
         let (parts, body) = request.into_parts();
         let client = Client::new(&parts, &context.http.trusted_proxies);
         Self::with_body(context, parts, body, client).await
@@ -171,7 +173,7 @@ impl Incoming {
         Ok(Self { parts, body, client })
     }
 
-    fn request(&self) -> signaling::Request<'_> {
+    pub(super) fn request(&self) -> signaling::Request<'_> {
         let field = |name: HeaderName| self.parts.headers.get(name)?.to_str().ok();
         signaling::Request {
             method: self.parts.method.as_str(),
@@ -185,7 +187,7 @@ impl Incoming {
         context.hub.local(self.client.caller.address)
     }
 
-    fn location(
+    pub(super) fn location(
         &self,
         context: &Shared,
         protocol: &str,
@@ -201,7 +203,7 @@ impl Incoming {
 
     fn join(self, stream: stream::Name, session: SessionId, agreement: Agreement) -> Join {
         let Client { address, user_agent, .. } = self.client;
-        Join { stream, session, agreement, address, user_agent }
+        Join { stream, session, agreement, address, user_agent, video_line: None }
     }
 }
 
@@ -228,7 +230,7 @@ async fn read_body(mut body: Body, limit: usize) -> Result<Bytes, Failure> {
 }
 
 /// The session that a URL names; preflights are answered for any.
-async fn existing(
+pub(super) async fn existing(
     context: &Shared,
     role: Role,
     stream: &str,

@@ -7,6 +7,7 @@
 mod api;
 mod caller;
 mod endpoint;
+mod events;
 mod layers;
 mod limit;
 mod pages;
@@ -42,6 +43,7 @@ pub struct Context {
     started: Instant,
     limiter: Limiter,
     requests: Requests,
+    events: events::Hall,
     draining: std::sync::atomic::AtomicBool,
 }
 
@@ -57,6 +59,7 @@ impl Context {
             info,
             started: crate::clock::now(),
             requests: Requests::default(),
+            events: events::Hall::new(config.http.max_connections),
             draining: false.into(),
         }
     }
@@ -126,6 +129,7 @@ fn signalling(context: &Arc<Context>) -> Router<Shared> {
         .route("/whep/{stream}", any(endpoint::whep))
         .route("/whep/{stream}/{session}", any(endpoint::whep_session))
         .route("/whep/{stream}/{session}/layer", any(endpoint::whep_layer))
+        .route("/whep/{stream}/{session}/events", any(events::whep_events))
         .route_layer(from_fn_with_state(context.clone(), layers::limit))
         .route_layer(from_fn(layers::time_out))
         .route_layer(from_fn(layers::cross_origin))

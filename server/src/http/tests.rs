@@ -1,5 +1,7 @@
 //! The routes, asked without a network; the hub behind them is the real one on a loopback socket.
 
+mod events;
+
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;

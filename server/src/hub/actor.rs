@@ -10,8 +10,9 @@ use sfu::{Add, Closed, Link};
 use signaling::{Agreement, Problem, SessionId};
 use stream::{Command, Event, Refusal, Stream};
 use tokio::sync::mpsc;
-use tokio::time::sleep_until;
+use whep::events::{Reason, Wanted};
 
+use super::news::{Desk, Listener};
 use super::{Config, Join, Request, Role, stopping};
 use crate::net::{self, Media};
 
@@ -29,6 +30,8 @@ pub(super) struct Actor {
     /// Sessions that ended by DTLS: many clients close their transport first and send the DELETE
     /// after it, which is then no mistake.
     departed: VecDeque<(SessionId, stream::Name, Role)>,
+    /// What viewers are told.
+    news: Desk,
     /// For the media threads, in order; sent after each request or event.
     outbox: Vec<sfu::Command>,
     draining: bool,
@@ -49,6 +52,7 @@ pub(super) struct Session {
     pub(super) since: SystemTime,
     pub(super) address: SocketAddr,
     pub(super) user_agent: Option<String>,
+    video_line: Option<usize>,
 }
 
 /// What the hub knows of one stream, for the API.
@@ -80,6 +84,7 @@ impl Actor {
             deadlines: BTreeSet::new(),
             sessions: HashMap::new(),
             departed: VecDeque::new(),
+            news: Desk::default(),
             outbox: Vec::new(),
             draining: false,
         }
@@ -91,12 +96,13 @@ impl Actor {
         mut events: mpsc::Receiver<sfu::Event>,
     ) {
         loop {
-            let due = self.deadlines.first().map(|(due, _)| *due);
-            let next = due.unwrap_or_else(net::now).into();
+            let woken = self.deadlines.first().map(|(due, _)| *due);
+            let counted = self.news.due();
             tokio::select! {
                 Some(request) = requests.recv() => request(&mut self),
                 Some(event) = events.recv() => self.event(event),
-                () = sleep_until(next), if due.is_some() => self.wake(),
+                () = until(woken), if woken.is_some() => self.wake(),
+                () = until(counted), if counted.is_some() => self.news.count(net::now()),
                 else => return,
             }
             for command in std::mem::take(&mut self.outbox) {
@@ -167,6 +173,31 @@ impl Actor {
         Ok(())
     }
 
+    /// A viewer makes another event stream, or ends it.
+    pub(super) fn want(
+        &mut self,
+        name: &stream::Name,
+        viewer: SessionId,
+        wanted: Option<Wanted>,
+    ) -> bool {
+        let here = self.viewing(name, viewer).is_some();
+        if here {
+            self.news.want(viewer, wanted);
+        }
+        here
+    }
+
+    pub(super) fn listen(&mut self, name: &stream::Name, viewer: SessionId) -> Option<Listener> {
+        let line = self.viewing(name, viewer)?.video_line;
+        let codecs = self.streams.get(name)?.stream.viewer(viewer)?.codecs.clone();
+        self.news.listen(name, viewer, codecs, line)
+    }
+
+    fn viewing(&self, name: &stream::Name, viewer: SessionId) -> Option<&Session> {
+        let session = self.sessions.get(&viewer)?;
+        (&session.stream == name && session.role == Role::Viewer).then_some(session)
+    }
+
     pub(super) fn kick(&mut self, name: &stream::Name) -> bool {
         let Some(entry) = self.streams.get(name) else { return false };
         let lost = entry.stream.state() == stream::State::Interrupted;
@@ -235,6 +266,11 @@ impl Actor {
                 tracing::debug!(%stream, %session, ?activity, "heard of a publisher");
                 self.apply(&stream, Event::PublisherActivity { session, activity });
             }
+            sfu::Event::Encodings { session, encodings } => {
+                let Some((stream, _)) = self.find(session) else { return };
+                self.news.encodings(session, &encodings);
+                self.tell(&stream);
+            }
             sfu::Event::Closed { session, reason } => {
                 let Some((stream, role)) = self.find(session) else { return };
                 tracing::info!(%stream, %session, ?role, reason = why(reason), "a session ended");
@@ -242,6 +278,8 @@ impl Actor {
                     self.departed.truncate(DEPARTED - 1);
                     self.departed.push_front((session, stream, role));
                 }
+                // Whom a new session does not help is not asked to make one.
+                self.news.end(session, (reason == Closed::Silent).then_some(Reason::Lost));
                 self.gone(session, why(reason), reason == Closed::ByPeer);
             }
         }
@@ -252,9 +290,10 @@ impl Actor {
     }
 
     fn register(&mut self, role: Role, join: Join, link: Link) -> Add {
-        let Join { stream, session, agreement, address, user_agent } = join;
+        let Join { stream, session, agreement, address, user_agent, video_line } = join;
         let since = wall_clock();
-        self.sessions.insert(session, Session { stream, role, since, address, user_agent });
+        let known = Session { stream, role, since, address, user_agent, video_line };
+        self.sessions.insert(session, known);
         Add { session, agreement, link }
     }
 
@@ -262,6 +301,7 @@ impl Actor {
     /// waits for it.
     fn gone(&mut self, id: SessionId, reason: &str, goodbye: bool) {
         let Some(session) = self.sessions.remove(&id) else { return };
+        self.news.end(id, None);
         self.apply(
             &session.stream,
             match session.role {
@@ -318,6 +358,7 @@ impl Actor {
             }
             self.deadlines.extend(deadline.map(|due| (due, name.clone())));
         }
+        self.tell(name);
         if empty {
             self.streams.remove(name);
         }
@@ -337,16 +378,25 @@ impl Actor {
                 Command::Close { session, reason } => {
                     tracing::info!(stream = %name, %session, %reason, "closed");
                     self.sessions.remove(&session);
+                    let stopping = reason == stream::Reason::Draining;
+                    self.news.end(session, stopping.then_some(Reason::Stopping));
                     self.outbox.push(sfu::Command::Remove(session));
                 }
             }
         }
     }
 
-    /// What comes for this viewer now is in a codec that it did not offer: a new offer may help. The
-    /// place for whoever has a way to tell it.
+    /// What comes for this viewer now is in a codec that it did not offer: a new offer may help. Its
+    /// event stream says so by itself.
     fn should_reconnect(&mut self, name: &stream::Name, viewer: SessionId) {
         tracing::info!(stream = %name, session = %viewer, "a viewer lacks the codec that comes now");
+    }
+
+    /// Tells viewers what is different with their stream.
+    fn tell(&mut self, name: &stream::Name) {
+        if let Some(entry) = self.streams.get(name) {
+            self.news.update(net::now(), name, &entry.stream);
+        }
     }
 
     fn count(&self, role: Role) -> usize {
@@ -408,6 +458,12 @@ fn codecs(agreement: &Agreement) -> Vec<Codec> {
         new
     });
     codecs
+}
+
+async fn until(due: Option<std::time::Instant>) {
+    if let Some(due) = due {
+        tokio::time::sleep_until(due.into()).await;
+    }
 }
 
 fn no_session() -> Problem {

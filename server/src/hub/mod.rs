@@ -3,6 +3,7 @@
 
 mod actor;
 mod negotiation;
+mod news;
 mod view;
 
 use std::io;
@@ -13,8 +14,10 @@ use sfu::transport::Context;
 use sfu::{Certificate, Link, Peer, Transport};
 use signaling::{Agreement, Local, Problem, SessionId};
 use tokio::sync::{mpsc, oneshot};
+use whep::events::Wanted;
 
 use self::actor::Actor;
+pub(crate) use self::news::Listener;
 use crate::net::{self, Media, Socket};
 use crate::status;
 
@@ -51,6 +54,8 @@ pub struct Join {
     pub address: SocketAddr,
     /// What the client calls itself, at most 256 bytes.
     pub user_agent: Option<String>,
+    /// The index of a viewer's video among the m-lines, by which events name it.
+    pub video_line: Option<usize>,
 }
 
 /// Publisher or viewer.
@@ -155,6 +160,27 @@ impl Hub {
     ) -> Result<(), Problem> {
         let stream = stream.clone();
         self.ask(move |actor| actor.set_layer(&stream, session, layer)).await?
+    }
+
+    /// A viewer wants these events from now on; `None`: none. False if there is no such viewer.
+    pub async fn want(
+        &self,
+        stream: &stream::Name,
+        session: SessionId,
+        wanted: Option<Wanted>,
+    ) -> bool {
+        let stream = stream.clone();
+        self.ask(move |actor| actor.want(&stream, session, wanted)).await.unwrap_or(false)
+    }
+
+    /// A viewer listens to the events that it wants; `None` if it wants none or is not there.
+    pub(crate) async fn listen(
+        &self,
+        stream: &stream::Name,
+        session: SessionId,
+    ) -> Option<Listener> {
+        let stream = stream.clone();
+        self.ask(move |actor| actor.listen(&stream, session)).await.ok()?
     }
 
     /// Every stream, by name.

@@ -11,7 +11,7 @@ use signaling::Payload;
 use super::keyframes::Requests;
 use super::parameter_sets::ParameterSets;
 use crate::feed::Info;
-use crate::stats::{EncodingSnapshot, Rate};
+use crate::stats::{EncodingSnapshot, EncodingState, Rate};
 
 /// Packets whose picture is remembered: reordering beyond that is loss.
 const RECENT: usize = 64;
@@ -152,6 +152,18 @@ impl Encoding {
 
     fn bitrate_bps(&self) -> u64 {
         (self.bitrate.per_second() * 8.0) as u64
+    }
+
+    /// What [`crate::Event::Encodings`] says.
+    pub fn state(&self) -> EncodingState {
+        EncodingState {
+            id: self.id,
+            kind: self.kind,
+            codec: self.payload.codec,
+            dimensions: self.dimensions,
+            active: self.active,
+            bitrate_bps: self.bitrate_bps(),
+        }
     }
 
     /// As the API shows it.

@@ -16,7 +16,7 @@ use self::clock::Clock;
 use self::encoding::Encoding;
 use crate::feed::{self, Batch};
 use crate::rtc::Packet;
-use crate::stats::Drop;
+use crate::stats::{Drop, EncodingState};
 
 /// An encoding is silent when the newest packet of its siblings is this much newer than its own.
 /// Compared with its siblings, not with the clock: a still screen makes all of them pause.
@@ -40,6 +40,9 @@ pub struct Publisher {
     outbox: Vec<feed::Packet>,
     /// Viewers do not know yet what the encodings are like now.
     changed: bool,
+    /// What [`Publisher::news`] said last, and whether there may be more to say.
+    said: Vec<EncodingState>,
+    unsaid: bool,
     payloads: Vec<Payload>,
     clock: Clock,
     activity: Activity,
@@ -66,6 +69,8 @@ impl Publisher {
             subscribers: BTreeSet::new(),
             outbox: Vec::new(),
             changed: false,
+            said: Vec::new(),
+            unsaid: false,
             payloads: agreement.media.iter().flat_map(|m| m.payloads.iter().cloned()).collect(),
             clock: Clock::default(),
             activity: Activity::Quiet,
@@ -130,11 +135,28 @@ impl Publisher {
         self.outbox.sort_by_key(|p| p.encoding);
         self.outbox.chunk_by_mut(|a, b| a.encoding == b.encoding).for_each(feed::level);
         let changed = std::mem::take(&mut self.changed);
+        self.unsaid |= changed;
         Some(Batch {
             publisher,
             encodings: changed.then(|| self.encodings.iter().map(Encoding::info).collect()),
             packets: self.outbox.drain(..).map(Arc::new).collect(),
         })
+    }
+
+    /// What the encodings are like, if that is something else than the last time. Cheap while nothing
+    /// happens.
+    pub fn news(&mut self) -> Option<Vec<EncodingState>> {
+        if !std::mem::take(&mut self.unsaid) {
+            return None;
+        }
+        let now: Vec<EncodingState> = self.encodings.iter().map(Encoding::state).collect();
+        let same = now.len() == self.said.len()
+            && now.iter().zip(&self.said).all(|(now, said)| !now.is_news(said));
+        if same {
+            return None;
+        }
+        self.said.clone_from(&now);
+        Some(now)
     }
 
     /// To be called about once a second.

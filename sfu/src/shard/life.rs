@@ -224,6 +224,7 @@ impl Shard {
             if !late {
                 self.look_for_life(now, key);
             }
+            self.tell_encodings(key);
             self.repeat_wants(now, key);
         }
         if self.index == 0 {
@@ -243,6 +244,13 @@ impl Shard {
         let Some(publisher) = session.publisher_mut() else { return };
         if let Some(activity) = publisher.look_for_life(now, heard) {
             self.events.push_back(Event::Activity { session: id, activity });
+        }
+    }
+
+    fn tell_encodings(&mut self, key: Key) {
+        let session = &mut self.sessions[key];
+        if let Some(encodings) = session.publisher_mut().and_then(Publisher::news) {
+            self.events.push_back(Event::Encodings { session: session.id, encodings });
         }
     }
 

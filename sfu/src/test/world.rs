@@ -408,6 +408,11 @@ impl Camera {
 }
 
 impl Layer {
+    /// The next picture is a keyframe.
+    pub(crate) fn keyframe(&mut self) {
+        self.keyframe = true;
+    }
+
     fn payload(&self, codec: Codec, part: u8) -> Vec<u8> {
         let first = part == 0;
         let id = self.seq.to_be_bytes();
