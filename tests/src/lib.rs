@@ -13,6 +13,7 @@
 
 pub mod clip;
 pub mod compare;
+pub mod events;
 pub mod http;
 pub mod peer;
 pub mod pictures;

@@ -152,6 +152,18 @@ impl Weir {
         kib.parse::<u64>().expect("VmRSS is a number") * 1024
     }
 
+    /// CPU time of all its threads, in the kernel and outside.
+    pub fn cpu_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()))
+            .expect("the program runs");
+        let fields = stat.rsplit_once(')').expect("Linux writes the name in parentheses").1;
+        // proc(5): utime and stime are fields 14 and 15, the state after the name is the third.
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks: u64 = ticks.map(|t| t.parse::<u64>().expect("a number of ticks")).sum();
+        // USER_HZ is 100 on every Linux that this runs on.
+        Duration::from_millis(ticks * 10)
+    }
+
     /// Open file descriptors.
     pub fn files(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the program runs").count()
