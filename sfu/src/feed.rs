@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use media::{EncodingId, Kind, RtpPacket};
 use signaling::{Payload, SessionId};
 
+use crate::audience::Audience;
 use crate::history::{History, Limits};
 use crate::shard::Key;
 use crate::viewer::selector::Candidate;
@@ -79,6 +80,8 @@ pub struct Feed {
     pub encodings: Vec<Encoding>,
     /// Who watches on this shard.
     pub viewers: Vec<Key>,
+    /// What they are in sum, within the last second.
+    pub audience: Audience,
     /// The publisher's own shard.
     pub home: usize,
     /// When a keyframe of an encoding was last asked for at the publisher's shard.

@@ -5,6 +5,7 @@
 //! every shard with viewers, is judged, rewritten and sealed for each viewer in [`viewer`] and
 //! [`transport`], and leaves in runs through [`egress`]. No sockets, clocks or threads enter here.
 
+pub mod audience;
 pub mod demux;
 pub mod directory;
 pub mod egress;
@@ -26,6 +27,7 @@ mod test;
 #[cfg(test)]
 extern crate self as sfu;
 
+pub use audience::Audience;
 pub use directory::Directory;
 pub use egress::{Egress, SendRun, Sink};
 pub use rtc::{Certificate, Peer, Transmit};

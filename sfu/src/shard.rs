@@ -24,6 +24,7 @@ use slab::Slab;
 pub use self::exchange::Message;
 use self::exchange::{Datagram, Kind};
 use self::session::{Role, Session};
+use crate::audience::Audience;
 use crate::demux::Demux;
 use crate::directory::Directory;
 use crate::egress::{Egress, Sink};
@@ -31,7 +32,7 @@ use crate::feed::{Batch, Feed};
 use crate::history;
 use crate::rtc::Peer;
 use crate::rtcp;
-use crate::stats::{Drop, EncodingSnapshot, EncodingState, Totals, ViewerSnapshot};
+use crate::stats::{Drop, EncodingSnapshot, EncodingState, Intake, Totals, ViewerSnapshot};
 use crate::transport::{self, Transport};
 
 /// A session's place in its shard.
@@ -379,6 +380,20 @@ impl Shard {
     pub fn publisher(&self, id: SessionId) -> Option<Vec<EncodingSnapshot>> {
         let publisher = self.sessions[*self.by_id.get(&id)?].publisher()?;
         Some(publisher.encodings.iter().map(|e| e.snapshot()).collect())
+    }
+
+    /// The same in sums; `None` if it does not live here.
+    pub fn intake(&self, id: SessionId) -> Option<Intake> {
+        let publisher = self.sessions[*self.by_id.get(&id)?].publisher()?;
+        let mut sum = Intake::default();
+        publisher.encodings.iter().for_each(|e| sum += e.intake());
+        Some(sum)
+    }
+
+    /// Who watches a publisher on this shard, as of the last second; `None` if nobody does.
+    pub fn audience(&self, publisher: SessionId) -> Option<Audience> {
+        let feed = self.feeds.get(&publisher)?;
+        (!feed.viewers.is_empty()).then(|| feed.audience.clone())
     }
 
     /// What a viewer gets; `None` if it does not live here.

@@ -188,6 +188,25 @@ impl Totals {
     }
 }
 
+/// What a publisher sends, in sums over its encodings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Intake {
+    /// Over the last second.
+    pub bitrate_bps: u64,
+    /// Unique packets since it began.
+    pub packets: u64,
+    /// Sequence numbers that have not come so far. Goes back when a late packet comes.
+    pub lost: u64,
+}
+
+impl std::ops::AddAssign for Intake {
+    fn add_assign(&mut self, other: Self) {
+        self.bitrate_bps += other.bitrate_bps;
+        self.packets += other.packets;
+        self.lost += other.lost;
+    }
+}
+
 /// One encoding as it is now.
 #[derive(Clone, Debug)]
 pub struct EncodingSnapshot {
@@ -209,6 +228,8 @@ pub struct EncodingSnapshot {
     pub keyframes: u64,
     /// Between the last two keyframes.
     pub keyframe_interval: Option<Duration>,
+    /// How long the last keyframe that was asked for took.
+    pub keyframe_wait: Option<Duration>,
     /// Unique packets.
     pub packets: u64,
     /// Their payload bytes.

@@ -11,7 +11,7 @@ use signaling::Payload;
 use super::keyframes::Requests;
 use super::parameter_sets::ParameterSets;
 use crate::feed::Info;
-use crate::stats::{EncodingSnapshot, EncodingState, Rate};
+use crate::stats::{EncodingSnapshot, EncodingState, Intake, Rate};
 
 /// Packets whose picture is remembered: reordering beyond that is loss.
 const RECENT: usize = 64;
@@ -89,7 +89,7 @@ impl Encoding {
         }
         self.counters.count(packet);
         if packet.info.keyframe_start {
-            self.keyframes.served();
+            self.keyframes.served(packet.arrival);
         }
         if packet.info.dimensions.is_some() {
             self.dimensions = packet.info.dimensions;
@@ -166,6 +166,15 @@ impl Encoding {
         }
     }
 
+    /// Its part of what the publisher sends.
+    pub fn intake(&self) -> Intake {
+        Intake {
+            bitrate_bps: self.bitrate_bps(),
+            packets: self.counters.packets,
+            lost: self.counters.lost(),
+        }
+    }
+
     /// As the API shows it.
     pub fn snapshot(&self) -> EncodingSnapshot {
         EncodingSnapshot {
@@ -178,6 +187,7 @@ impl Encoding {
             bitrate_bps: self.bitrate_bps(),
             keyframes: self.counters.keyframes,
             keyframe_interval: self.counters.keyframe_interval,
+            keyframe_wait: self.keyframes.wait(),
             packets: self.counters.packets,
             bytes: self.counters.bytes,
             lost: self.counters.lost(),

@@ -10,6 +10,9 @@ pub const INTERVAL: Duration = Duration::from_millis(500);
 pub struct Requests {
     wanted: bool,
     last: Option<Instant>,
+    /// The first request for the keyframe that is wanted now.
+    asked: Option<Instant>,
+    wait: Option<Duration>,
 }
 
 impl Requests {
@@ -19,8 +22,16 @@ impl Requests {
     }
 
     /// A keyframe has begun: whoever asked before this is served.
-    pub fn served(&mut self) {
+    pub fn served(&mut self, now: Instant) {
         self.wanted = false;
+        if let Some(asked) = self.asked.take() {
+            self.wait = Some(now.saturating_duration_since(asked));
+        }
+    }
+
+    /// How long the last keyframe that was asked for took: long where an encoder does not obey.
+    pub fn wait(&self) -> Option<Duration> {
+        self.wait
     }
 
     /// True if a request is to be sent now; it then counts as sent. Stays wanted until served, so a
@@ -31,6 +42,7 @@ impl Requests {
             return false;
         }
         self.last = Some(now);
+        self.asked.get_or_insert(now);
         true
     }
 }
@@ -60,7 +72,11 @@ mod tests {
         assert!(requests.due(start));
         assert!(!requests.due(start + INTERVAL / 2));
         assert!(requests.due(start + INTERVAL));
-        requests.served();
+        assert_eq!(requests.wait(), None);
+        requests.served(start + INTERVAL * 2);
         assert!(!requests.due(start + INTERVAL * 3));
+        assert_eq!(requests.wait(), Some(INTERVAL * 2), "from the first request on");
+        requests.served(start + INTERVAL * 4);
+        assert_eq!(requests.wait(), Some(INTERVAL * 2), "nobody had asked for this one");
     }
 }

@@ -288,14 +288,22 @@ impl Shard {
     }
 
     pub(super) fn update_rates(&mut self, now: Instant) {
+        let Self { sessions, feeds, .. } = self;
         let mut publishers = Vec::new();
-        for (key, session) in &mut self.sessions {
+        feeds.values_mut().for_each(|feed| feed.audience.clear());
+        for (key, session) in sessions {
             match &mut session.role {
                 Role::Publisher(_, publisher) => {
                     publisher.update_rates(now);
                     publishers.push(key);
                 }
-                Role::Viewer(_, viewer) => viewer.update_rates(now),
+                Role::Viewer(_, viewer) => {
+                    viewer.update_rates(now);
+                    if let Some(feed) = viewer.publisher.and_then(|id| feeds.get_mut(&id)) {
+                        let snapshot = viewer.snapshot(Some(feed), now);
+                        feed.audience.count(&snapshot);
+                    }
+                }
             }
         }
         publishers.into_iter().for_each(|key| self.mark(key));

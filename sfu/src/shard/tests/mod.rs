@@ -1,5 +1,6 @@
 //! Whole sessions in memory: real ICE, DTLS and SRTP on both sides, a fake network, a fake clock.
 
+mod audience;
 mod encodings;
 mod faults;
 mod instant;
