@@ -1,5 +1,7 @@
 //! What the API says of streams, publishers and viewers: the JSON shapes of `/api/v1`.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -143,6 +145,36 @@ pub struct Warning {
     pub code: String,
     /// What it means and what to set.
     pub text: String,
+}
+
+/// The last minutes of a stream.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct History {
+    /// Between two samples.
+    pub interval_ms: u64,
+    /// Oldest first, five minutes at most; there is none of a time when nobody published or watched.
+    pub samples: Vec<Sample>,
+}
+
+/// A stream at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Sample {
+    /// RFC 3339 with milliseconds, UTC.
+    pub at: String,
+    /// What the publisher sent, over the last second; 0 without a publisher.
+    pub publisher_bitrate_bps: u64,
+    /// Packets lost on the way in since the sample before.
+    pub publisher_lost: u32,
+    /// Connected viewers.
+    pub viewers: u32,
+    /// What they were sent in sum, over the last second.
+    pub viewers_bitrate_bps: u64,
+    /// Mean of the fractions that their receiver reports called lost, 0 to 1; `null` if nobody reports.
+    pub viewers_loss: Option<f64>,
+    /// Mean round-trip time by RTCP; `null` if nobody reports.
+    pub viewers_rtt_ms: Option<f64>,
+    /// How many viewers get which video encoding.
+    pub layers: BTreeMap<String, u32>,
 }
 
 /// One viewer.

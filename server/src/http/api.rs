@@ -127,6 +127,19 @@ pub(super) async fn stream(
     context.hub.stream(&name).await.map(Json).ok_or_else(|| unknown(&name))
 }
 
+/// Its last five minutes, for charts
+#[utoipa::path(get, path = "/api/v1/streams/{stream}/history", tag = "streams",
+    params(("stream" = String, Path, description = "its name")),
+    responses((status = 200, body = status::History), (status = "4XX", body = ProblemBody)))]
+pub(super) async fn history(
+    _: Allowed,
+    State(context): State<Shared>,
+    Path(name): Path<String>,
+) -> Result<Json<status::History>, Failure> {
+    let name = endpoint::name(&name)?;
+    context.hub.history(&name).await.map(Json).ok_or_else(|| unknown(&name))
+}
+
 /// Its viewers
 #[utoipa::path(get, path = "/api/v1/streams/{stream}/viewers", tag = "streams",
     params(("stream" = String, Path, description = "its name")),
@@ -194,7 +207,7 @@ pub(super) fn ready(context: &Shared) -> Result<(), Problem> {
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Weir", description = "What is live on this server, and how it is."),
-    paths(server, streams, stream, viewers, kick, metrics, healthz, readyz)
+    paths(server, streams, stream, history, viewers, kick, metrics, healthz, readyz)
 )]
 struct Description;
 
@@ -215,6 +228,7 @@ mod tests {
             "/api/v1/server",
             "/api/v1/streams",
             "/api/v1/streams/{stream}",
+            "/api/v1/streams/{stream}/history",
             "/api/v1/streams/{stream}/viewers",
             "/api/v1/streams/{stream}/publisher",
             "/metrics",
@@ -223,7 +237,9 @@ mod tests {
         ] {
             assert!(json["paths"][path].is_object(), "{path}");
         }
-        for schema in ["Stream", "Viewer", "Server", "Problem", "Track", "Encoding"] {
+        for schema in
+            ["Stream", "History", "Sample", "Viewer", "Server", "Problem", "Track", "Encoding"]
+        {
             assert!(json["components"]["schemas"][schema].is_object(), "{schema}: {text}");
         }
     }

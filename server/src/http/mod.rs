@@ -117,6 +117,7 @@ fn admin() -> Router<Shared> {
         .route("/api/v1/server", get(api::server))
         .route("/api/v1/streams", get(api::streams))
         .route("/api/v1/streams/{stream}", get(api::stream))
+        .route("/api/v1/streams/{stream}/history", get(api::history))
         .route("/api/v1/streams/{stream}/viewers", get(api::viewers))
         .route("/api/v1/streams/{stream}/publisher", axum::routing::delete(api::kick))
         .route("/metrics", get(api::metrics))

@@ -12,6 +12,7 @@ use stream::{Command, Event, Refusal, Stream};
 use tokio::sync::mpsc;
 use whep::events::{Reason, Wanted};
 
+use super::history::Subject;
 use super::news::{Desk, Listener};
 use super::{Config, Join, Request, Role, stopping};
 use crate::net::{self, Media};
@@ -64,6 +65,8 @@ pub(super) struct Facts {
     pub(super) publisher: Option<(SessionId, Session)>,
     /// Publishers that stand by.
     pub(super) standbys: usize,
+    /// It is forwarded.
+    pub(super) connected: bool,
     pub(super) viewers: Vec<(SessionId, Session, Vec<Codec>)>,
 }
 
@@ -229,6 +232,23 @@ impl Actor {
         chosen.map(|(name, entry)| self.facts_of(name, &entry.stream)).collect()
     }
 
+    /// Every stream, as the history counts it: nothing is copied but names.
+    pub(super) fn subjects(&mut self) -> Vec<Subject> {
+        let subject = |(name, entry): (&stream::Name, &Entry)| {
+            let stream = &entry.stream;
+            let publisher = stream.publisher().or(stream.pending()).map(|p| p.session);
+            let viewers = stream.viewers().filter(|(_, viewer)| viewer.connected).count();
+            let viewers = u32::try_from(viewers).unwrap_or(u32::MAX);
+            Subject { name: name.clone(), publisher, viewers }
+        };
+        self.streams.iter().map(subject).collect()
+    }
+
+    /// True if somebody publishes or watches it.
+    pub(super) fn knows(&self, name: &stream::Name) -> bool {
+        self.streams.contains_key(name)
+    }
+
     fn facts_of(&self, name: &stream::Name, stream: &Stream) -> Facts {
         let publisher = stream.publisher().or(stream.pending()).and_then(|p| {
             self.sessions.get(&p.session).map(|session| (p.session, session.clone()))
@@ -240,7 +260,8 @@ impl Actor {
         let mut viewers: Vec<_> = stream.viewers().filter_map(|(id, _)| viewer(id)).collect();
         viewers.sort_by_key(|(id, session, _)| (session.since, *id));
         let (state, standbys) = (stream.state(), stream.standbys());
-        Facts { name: name.clone(), state, publisher, standbys, viewers }
+        let connected = stream.publisher().is_some();
+        Facts { name: name.clone(), state, publisher, standbys, connected, viewers }
     }
 
     fn event(&mut self, event: sfu::Event) {
@@ -525,6 +546,6 @@ fn why(reason: Closed) -> &'static str {
     clippy::disallowed_methods,
     reason = "the shell's wall clock, shown as `since` in the API"
 )]
-fn wall_clock() -> SystemTime {
+pub(super) fn wall_clock() -> SystemTime {
     SystemTime::now()
 }

@@ -118,7 +118,8 @@ async fn read(media: &Media, subjects: &[Subject]) -> Result<Vec<Reading>, Ended
     for some in publishers.chunks(AT_ONCE) {
         let some: Arc<[(usize, SessionId)]> = some.into();
         let look = move |shard: &sfu::Shard, _, _| -> Vec<_> {
-            let of = |(index, id): &(usize, SessionId)| (*index, shard.intake(*id), shard.audience(*id));
+            let of =
+                |(index, id): &(usize, SessionId)| (*index, shard.intake(*id), shard.audience(*id));
             some.iter().map(of).filter(|(_, i, a)| i.is_some() || a.is_some()).collect()
         };
         for (index, intake, audience) in media.look_all(look).await?.into_iter().flatten() {
@@ -245,7 +246,7 @@ mod tests {
     const START: SystemTime = SystemTime::UNIX_EPOCH;
 
     fn name(text: &str) -> stream::Name {
-        text.parse().unwrap()
+        stream::Name::new(text).unwrap()
     }
 
     fn session(number: u128) -> SessionId {
@@ -284,12 +285,19 @@ mod tests {
         assert_eq!(samples.len(), 150);
         assert_eq!(samples[0].at, "1970-01-01T00:08:20.000Z", "the 250th, oldest first");
         for (tick, sample) in (250..400).zip(&samples) {
-            assert_eq!((sample.layers["f"], sample.layers.len()), (tick, 1 + usize::from(tick % 3 == 0)));
+            assert_eq!(
+                (sample.layers["f"], sample.layers.len()),
+                (tick, 1 + usize::from(tick % 3 == 0))
+            );
             assert_eq!((sample.viewers, sample.publisher_bitrate_bps), (3, 800_000));
         }
         let rings = history.rings();
         let ring = &rings[&demo.name];
-        assert_eq!((ring.samples.capacity(), ring.layers.len()), (150, 200), "nothing more is kept");
+        assert_eq!(
+            (ring.samples.capacity(), ring.layers.len()),
+            (150, 200),
+            "nothing more is kept"
+        );
     }
 
     #[test]

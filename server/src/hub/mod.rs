@@ -2,9 +2,11 @@
 //! one task owns every [`stream::Stream`] and carries out what it wants.
 
 mod actor;
+mod history;
 mod negotiation;
 mod news;
 mod view;
+mod warnings;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -17,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use whep::events::Wanted;
 
 use self::actor::Actor;
+use self::history::History;
 pub(crate) use self::news::Listener;
 use crate::net::{self, Media, Socket};
 use crate::status;
@@ -72,6 +75,7 @@ pub enum Role {
 pub struct Hub {
     requests: mpsc::Sender<Request>,
     media: Media,
+    history: History,
     shared: Arc<Shared>,
 }
 
@@ -100,8 +104,10 @@ pub fn start(config: Config, sockets: Vec<Socket>) -> io::Result<Hub> {
     let (media, events) = net::start(sockets, config.sfu)?;
     let (requests, inbox) = mpsc::channel(REQUESTS);
     tokio::spawn(Actor::new(config, media.clone()).run(inbox, events));
+    let history = History::default();
+    tokio::spawn(history::run(requests.downgrade(), media.clone(), history.clone()));
     let shared = Arc::new(Shared { certificate, context, bound, advertised });
-    Ok(Hub { requests, media, shared })
+    Ok(Hub { requests, media, history, shared })
 }
 
 impl Hub {
@@ -121,8 +127,9 @@ impl Hub {
     /// stream is in the way.
     pub async fn publish(&self, join: Join) -> Result<(), Problem> {
         // Built here, on the caller's thread, so that its cost is not a media thread's.
-        let link = Peer::new(&join.agreement, &self.shared.certificate, net::now());
-        self.ask(move |actor| actor.publish(join, Link::Publisher(Box::new(link)))).await?
+        let peer = Peer::new(&join.agreement, &self.shared.certificate, net::now());
+        let link = Link::Publisher(Box::new(peer));
+        self.ask(move |actor| actor.publish(join, link)).await?
     }
 
     /// A viewer comes. Waits without a publisher.
@@ -131,9 +138,10 @@ impl Hub {
     /// 503 if there are too many viewers or the server stops, 422 if this viewer cannot show what
     /// is published, 409 if there is no publisher and viewers are not to wait.
     pub async fn watch(&self, join: Join) -> Result<(), Problem> {
-        let link = Transport::new(&self.shared.context, &join.agreement, net::now())
+        let transport = Transport::new(&self.shared.context, &join.agreement, net::now())
             .map_err(|error| unusable(&error.to_string()))?;
-        self.ask(move |actor| actor.watch(join, Link::Viewer(Box::new(link)))).await?
+        let link = Link::Viewer(Box::new(transport));
+        self.ask(move |actor| actor.watch(join, link)).await?
     }
 
     /// Ends a session; false if there is none of that stream, role and id.
@@ -186,14 +194,24 @@ impl Hub {
     /// Every stream, by name.
     pub async fn streams(&self) -> Vec<status::Stream> {
         let facts = self.ask(|actor| actor.facts(None)).await.unwrap_or_default();
-        view::streams(&self.media, facts).await
+        view::streams(&self.media, &self.history, facts).await
     }
 
     /// One stream.
     pub async fn stream(&self, name: &stream::Name) -> Option<status::Stream> {
         let name = name.clone();
         let facts = self.ask(move |actor| actor.facts(Some(&name))).await.ok()?;
-        view::streams(&self.media, facts).await.pop()
+        view::streams(&self.media, &self.history, facts).await.pop()
+    }
+
+    /// Its last five minutes.
+    pub async fn history(&self, name: &stream::Name) -> Option<status::History> {
+        let asked = name.clone();
+        let known = self.ask(move |actor| actor.knows(&asked)).await.unwrap_or(false);
+        known.then(|| status::History {
+            interval_ms: u64::try_from(history::INTERVAL.as_millis()).unwrap_or(u64::MAX),
+            samples: self.history.samples(name),
+        })
     }
 
     /// Its viewers.
@@ -233,14 +251,22 @@ impl Hub {
         &self,
         work: impl FnOnce(&mut Actor) -> T + Send + 'static,
     ) -> Result<T, Problem> {
-        let (reply, answer) = oneshot::channel();
-        let request = move |actor: &mut Actor| {
-            // Whoever asked may have gone away.
-            let _ = reply.send(work(actor));
-        };
-        self.requests.send(Box::new(request)).await.map_err(|_| stopping())?;
-        answer.await.map_err(|_| stopping())
+        ask(&self.requests, work).await
     }
+}
+
+/// Has the hub's task do something, and waits for what comes of it.
+async fn ask<T: Send + 'static>(
+    requests: &mpsc::Sender<Request>,
+    work: impl FnOnce(&mut Actor) -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let (reply, answer) = oneshot::channel();
+    let request = move |actor: &mut Actor| {
+        // Whoever asked may have gone away.
+        let _ = reply.send(work(actor));
+    };
+    requests.send(Box::new(request)).await.map_err(|_| stopping())?;
+    answer.await.map_err(|_| stopping())
 }
 
 fn unusable(detail: &str) -> Problem {

@@ -6,17 +6,16 @@ use media::{Codec, Kind};
 use sfu::stats::{EncodingSnapshot, Totals, ViewerSnapshot};
 use signaling::SessionId;
 
-use super::actor::{Counts, Facts, Session};
+use super::actor::{Counts, Facts, Session, wall_clock};
+use super::history::History;
+use super::warnings::{self, Evidence};
 use crate::net::{Counters, Media};
 use crate::status::{
     self, Encoding, Publisher, State, Stream, Track, Viewer, ViewerCounts, Warning,
 };
 
-/// So many packets without a keyframe are no start-up any more.
-const BLIND_PACKETS: u64 = 300;
-
 /// Every stream of `facts`.
-pub(super) async fn streams(media: &Media, facts: Vec<Facts>) -> Vec<Stream> {
+pub(super) async fn streams(media: &Media, history: &History, facts: Vec<Facts>) -> Vec<Stream> {
     let ids: Vec<Option<SessionId>> =
         facts.iter().map(|f| f.publisher.as_ref().map(|(id, _)| *id)).collect();
     let count = ids.len();
@@ -27,7 +26,8 @@ pub(super) async fn streams(media: &Media, facts: Vec<Facts>) -> Vec<Stream> {
     // Without media threads there is nothing to show; the server is ending.
     let snapshots = first_of_each(media.look_all(read).await.unwrap_or_default(), count);
     let both = facts.into_iter().zip(snapshots);
-    both.map(|(f, encodings)| stream(f, encodings.unwrap_or_default())).collect()
+    let now = wall_clock();
+    both.map(|(f, encodings)| stream(f, encodings.unwrap_or_default(), history, now)).collect()
 }
 
 /// Every viewer of one stream.
@@ -79,20 +79,19 @@ fn first_of_each<T>(shards: Vec<Vec<Option<T>>>, count: usize) -> Vec<Option<T>>
     all
 }
 
-fn stream(facts: Facts, mut encodings: Vec<EncodingSnapshot>) -> Stream {
+fn stream(
+    facts: Facts,
+    mut encodings: Vec<EncodingSnapshot>,
+    history: &History,
+    now: SystemTime,
+) -> Stream {
     let pixels =
         |e: &EncodingSnapshot| e.dimensions.map_or(0, |(w, h)| u32::from(w) * u32::from(h));
     encodings.sort_by_key(|e| std::cmp::Reverse((pixels(e), e.bitrate_bps)));
-    let warnings = warnings(&encodings);
+    let warnings = warnings(&facts, &encodings, history, now);
     Stream {
         name: facts.name.to_string(),
-        state: match facts.state {
-            stream::State::Idle => State::Idle,
-            stream::State::Starting => State::Starting,
-            stream::State::Live => State::Live,
-            stream::State::Interrupted => State::Interrupted,
-            stream::State::Ended => State::Ended,
-        },
+        state: state(facts.state),
         publisher: facts.publisher.map(|(_, session)| publisher(session)),
         standbys: facts.standbys,
         tracks: tracks(&encodings),
@@ -100,6 +99,34 @@ fn stream(facts: Facts, mut encodings: Vec<EncodingSnapshot>) -> Stream {
         viewers: ViewerCounts { whep: facts.viewers.len(), hls: 0, dash: 0 },
         warnings,
     }
+}
+
+/// As the API names it.
+pub(super) fn state(state: stream::State) -> State {
+    match state {
+        stream::State::Idle => State::Idle,
+        stream::State::Starting => State::Starting,
+        stream::State::Live => State::Live,
+        stream::State::Interrupted => State::Interrupted,
+        stream::State::Ended => State::Ended,
+    }
+}
+
+fn warnings(
+    facts: &Facts,
+    encodings: &[EncodingSnapshot],
+    history: &History,
+    now: SystemTime,
+) -> Vec<Warning> {
+    let publisher = facts.publisher.as_ref();
+    let age = |since| now.duration_since(since).unwrap_or_default();
+    warnings::all(&Evidence {
+        encodings,
+        connected: publisher.filter(|_| facts.connected).map(|(_, session)| age(session.since)),
+        user_agent: publisher.and_then(|(_, session)| session.user_agent.as_deref()),
+        recent: publisher.map(|(id, _)| history.recent(&facts.name, *id)).unwrap_or_default(),
+        viewers: facts.viewers.iter().map(|(_, _, missing)| missing.as_slice()).collect(),
+    })
 }
 
 fn publisher(session: Session) -> Publisher {
@@ -146,29 +173,6 @@ fn encoding(e: &EncodingSnapshot) -> Encoding {
         b_frames: e.b_frames,
         active: e.active,
     }
-}
-
-fn warnings(encodings: &[EncodingSnapshot]) -> Vec<Warning> {
-    let mut out = Vec::new();
-    if encodings.iter().any(|e| e.b_frames) {
-        out.push(Warning {
-            code: "b_frames".into(),
-            text: "The video has B-frames, which WebRTC viewers show as a jumping picture. Set \
-                   B-frames to 0 in the encoder (OBS: Max B-frames 0; ffmpeg: -bf 0)."
-                .into(),
-        });
-    }
-    let video = || encodings.iter().filter(|e| e.kind == Kind::Video);
-    let blind = |e: &EncodingSnapshot| e.keyframes == 0 && e.packets > BLIND_PACKETS;
-    if video().any(blind) && video().all(|e| e.keyframes == 0) {
-        out.push(Warning {
-            code: "no_keyframe".into(),
-            text: "No keyframe has come yet, so nobody can see the picture. Set a keyframe \
-                   interval of 1 to 2 seconds in the encoder."
-                .into(),
-        });
-    }
-    out
 }
 
 fn viewer(id: SessionId, session: Session, missing: &[Codec], s: ViewerSnapshot) -> Viewer {
