@@ -205,6 +205,7 @@ async fn health_metrics_and_description_are_there() {
         "/api/v1/streams",
         "/api/v1/streams/{stream}",
         "/api/v1/streams/{stream}/publisher",
+        "/api/v1/streams/{stream}/history",
         "/api/v1/streams/{stream}/viewers",
         "/metrics",
         "/healthz",
@@ -349,11 +350,13 @@ async fn full_is_full_and_says_when_to_come_back() {
     let first = Viewer::join(&weir, "show").await;
     let second = Viewer::join(&weir, "show").await;
     let refusals = [
-        weir.offer("/whep/show", &first.session.offer),
-        weir.offer("/whip/other", &publisher.session.offer),
+        (weir.offer("/whep/show", &first.session.offer), serde_json::json!([])),
+        (weir.offer("/whip/other", &publisher.session.offer), Value::Null),
     ];
-    for answer in refusals {
-        answer.problem(503);
+    for (answer, alternatives) in refusals {
+        let problem = answer.problem(503);
+        assert_eq!(problem["type"], "urn:weir:problem:server-full");
+        assert_eq!(problem["alternatives"], alternatives, "where a viewer may go: {problem}");
         let seconds = answer.header("retry-after").and_then(|s| s.parse::<u32>().ok());
         assert!(seconds.is_some_and(|s| s > 0), "{:?}", answer.headers);
     }

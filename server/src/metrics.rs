@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use axum::http::Method;
 
-use crate::status::Totals;
+use crate::status::{State, Totals};
 
 /// What the format calls itself.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -36,7 +36,13 @@ pub(crate) fn render(
     text.head("weir_build_info", "gauge", "The version that runs.");
     text.sample("weir_build_info", &[("version", version)], 1);
     text.one("weir_uptime_seconds", "gauge", "Time since the start.", uptime_seconds);
-    text.one("weir_streams_live", "gauge", "Streams with a publisher.", totals.live_streams);
+    let live = totals.streams.of(State::Live);
+    text.one("weir_streams_live", "gauge", "Streams with a publisher.", live);
+    // Not by name: there is no end of names, and each would be a time series for good.
+    text.head("weir_streams", "gauge", "Streams by state.");
+    for state in State::ALL {
+        text.sample("weir_streams", &[("state", state.name())], totals.streams.of(state));
+    }
     text.one("weir_publishers", "gauge", "WHIP sessions.", totals.publishers);
     text.one("weir_viewers", "gauge", "WHEP sessions.", totals.viewers);
     text.one("weir_event_streams", "gauge", "Viewers that listen to events.", event_streams);
@@ -90,6 +96,7 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::status::StateCounts;
 
     #[test]
     fn every_line_is_a_comment_or_a_sample() {
@@ -97,7 +104,11 @@ mod tests {
         requests.count(&Method::POST, "/whip/{stream}", 201);
         requests.count(&Method::POST, "/whip/{stream}", 201);
         requests.count(&Method::from_bytes(b"BREW").unwrap(), "other", 404);
-        let totals = Totals { packets_in: 7, drops: vec![("garbage", 3)], ..Totals::default() };
+        let mut streams = StateCounts::default();
+        State::ALL.into_iter().for_each(|state| streams.count(state));
+        streams.count(State::Live);
+        let totals =
+            Totals { streams, packets_in: 7, drops: vec![("garbage", 3)], ..Totals::default() };
         let text = render(&totals, 2, &requests, 1.5);
         for expected in [
             "weir_packets_in_total 7",
@@ -105,6 +116,9 @@ mod tests {
             "weir_http_requests_total{method=\"POST\",route=\"/whip/{stream}\",status=\"201\"} 2",
             "weir_http_requests_total{method=\"other\",route=\"other\",status=\"404\"} 1",
             "weir_uptime_seconds 1.5",
+            "weir_streams_live 2",
+            "weir_streams{state=\"live\"} 2",
+            "weir_streams{state=\"failed\"} 1",
             "# TYPE weir_viewers gauge",
             "weir_event_streams 2",
         ] {
@@ -113,6 +127,13 @@ mod tests {
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let (name, value) = line.rsplit_once(' ').unwrap();
             assert!(name.starts_with("weir_") && value.parse::<f64>().is_ok(), "{line}");
+        }
+    }
+    #[test]
+    fn a_state_has_one_name_in_json_and_in_metrics() {
+        for (index, state) in State::ALL.into_iter().enumerate() {
+            assert_eq!(state as usize, index);
+            assert_eq!(serde_json::to_value(state).unwrap(), state.name());
         }
     }
 }

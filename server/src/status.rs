@@ -23,6 +23,40 @@ pub enum State {
     Failed,
 }
 
+impl State {
+    /// Every state, in the order of a life.
+    pub const ALL: [Self; 6] =
+        [Self::Idle, Self::Starting, Self::Live, Self::Interrupted, Self::Ended, Self::Failed];
+
+    /// As JSON and `/metrics` write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Starting => "starting",
+            Self::Live => "live",
+            Self::Interrupted => "interrupted",
+            Self::Ended => "ended",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// How many streams are in which state.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StateCounts([usize; State::ALL.len()]);
+
+impl StateCounts {
+    /// One more.
+    pub fn count(&mut self, state: State) {
+        self.0[state as usize] += 1;
+    }
+
+    /// How many are in this one.
+    pub fn of(&self, state: State) -> usize {
+        self.0[state as usize]
+    }
+}
+
 /// One stream.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Stream {
@@ -215,8 +249,8 @@ pub struct Viewer {
 /// Sums for `/metrics` and the server page.
 #[derive(Clone, Debug, Default)]
 pub struct Totals {
-    /// Streams with a publisher.
-    pub live_streams: usize,
+    /// Streams by state.
+    pub streams: StateCounts,
     /// WHIP sessions.
     pub publishers: usize,
     /// WHEP sessions.

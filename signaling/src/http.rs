@@ -50,17 +50,20 @@ pub struct Problem {
     pub detail: String,
     /// `Retry-After` in seconds.
     pub retry_after: Option<u32>,
+    /// URLs of the same stream by other ways, best first, where a client that is refused here may go on
+    /// by itself; empty: there is no other way. `None`: this problem has no such member.
+    pub alternatives: Option<Vec<String>>,
 }
 
 impl Problem {
-    /// A problem without `Retry-After`.
+    /// A problem without `Retry-After` and `alternatives`.
     pub fn new(
         status: u16,
         code: &'static str,
         title: &'static str,
         detail: impl Into<String>,
     ) -> Self {
-        Self { status, code, title, detail: detail.into(), retry_after: None }
+        Self { status, code, title, detail: detail.into(), retry_after: None, alternatives: None }
     }
 
     /// The same with `Retry-After`.
@@ -70,15 +73,26 @@ impl Problem {
         self
     }
 
-    /// The body: `type`, `title`, `status`, `detail`.
+    /// The same with these `alternatives`.
+    #[must_use]
+    pub fn alternatives(mut self, urls: Vec<String>) -> Self {
+        self.alternatives = Some(urls);
+        self
+    }
+
+    /// The body: `type`, `title`, `status`, `detail`, and as an extension member (RFC 9457 section 3.2)
+    /// `alternatives` where there may be some.
     pub fn to_json(&self) -> String {
-        serde_json::json!({
+        let mut body = serde_json::json!({
             "type": format!("urn:weir:problem:{}", self.code),
             "title": self.title,
             "status": self.status,
             "detail": self.detail,
-        })
-        .to_string()
+        });
+        if let Some(urls) = &self.alternatives {
+            body["alternatives"] = urls.as_slice().into();
+        }
+        body.to_string()
     }
 
     /// The whole reply.

@@ -29,6 +29,10 @@ pub(crate) struct ProblemBody {
     status: u16,
     /// What happened this time and what to do about it.
     detail: String,
+    /// Only where a viewer is refused because the server is full (503): URLs of the same stream by other
+    /// ways, best first, to which a page may move by itself. Empty: there is no other way; come back
+    /// after `Retry-After`.
+    alternatives: Option<Vec<String>>,
 }
 
 impl IntoResponse for Failure {

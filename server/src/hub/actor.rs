@@ -14,8 +14,9 @@ use whep::events::{Reason, Wanted};
 
 use super::history::Subject;
 use super::news::{Desk, Listener};
-use super::{Config, Join, Request, Role, stopping};
+use super::{Config, Join, Request, Role, stopping, view};
 use crate::net::{self, Media};
+use crate::status::StateCounts;
 
 /// So many departed sessions are remembered; their DELETE comes within a second or never.
 const DEPARTED: usize = 256;
@@ -73,7 +74,7 @@ pub(super) struct Facts {
 /// How many there are.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
-    pub(super) live: usize,
+    pub(super) streams: StateCounts,
     pub(super) publishers: usize,
     pub(super) viewers: usize,
 }
@@ -218,9 +219,10 @@ impl Actor {
     }
 
     pub(super) fn counts(&mut self) -> Counts {
-        let live = |e: &&Entry| e.stream.state() == stream::State::Live;
+        let mut streams = StateCounts::default();
+        self.streams.values().for_each(|e| streams.count(view::state(e.stream.state())));
         Counts {
-            live: self.streams.values().filter(live).count(),
+            streams,
             publishers: self.count(Role::Publisher),
             viewers: self.count(Role::Viewer),
         }
@@ -436,9 +438,12 @@ impl Actor {
             return Ok(());
         }
         let detail = format!("This server takes {limit} {who} at once ({key}) and has them.");
-        let mut problem = Problem::new(503, "server-full", "The server is full", detail);
-        problem.retry_after = Some(5);
-        Err(problem)
+        let problem = Problem::new(503, "server-full", "The server is full", detail).retry_after(5);
+        Err(match role {
+            Role::Publisher => problem,
+            // Who may not watch here may watch elsewhere, once there is another way than WHEP.
+            Role::Viewer => problem.alternatives(Vec::new()),
+        })
     }
 
     /// Another publisher of the stream may be in the way.

@@ -58,7 +58,7 @@ pub(super) async fn totals(media: &Media, counts: Counts) -> status::Totals {
     drops.push(("send_blocked", socket.send_blocked));
     drops.push(("send_failed", socket.send_failed));
     status::Totals {
-        live_streams: counts.live,
+        streams: counts.streams,
         publishers: counts.publishers,
         viewers: counts.viewers,
         packets_in: sum(|s| s.packets_in),
