@@ -119,6 +119,7 @@ struct Lane {
     silent: bool,
     requests: usize,
     sent: Vec<Sent>,
+    keyframes: Vec<Instant>,
 }
 
 impl Publisher {
@@ -132,25 +133,17 @@ impl Publisher {
         Self::to(&weir.at(&format!("/whip/{stream}")), show).await
     }
 
+    /// What such a publisher would offer; nobody is there to take the answer.
+    pub async fn offer(show: &Show) -> String {
+        let mut random = Random::seeded(NEXT.fetch_add(1, Ordering::Relaxed));
+        Ready::new(show, &mut random).await.peer.offer().await
+    }
+
     /// Publishes to a WHIP endpoint, connected on return.
     pub async fn to(url: &str, show: Show) -> Self {
-        let codec = show.encodings[0].1.codec;
         let mut random = Random::seeded(NEXT.fetch_add(1, Ordering::Relaxed));
-        let lanes: Vec<Lane> = show
-            .encodings
-            .iter()
-            .map(|(rid, clip)| Lane::new(*rid, clip, show.overtaken, &mut random))
-            .collect();
-
-        let mut peer = Peer::new(Role::Publisher, &[codec], show.audio).await;
-        let audio_ssrc = random.bits() as u32;
-        let audio = opus_track(audio_ssrc);
-        if show.audio {
-            send(&peer, audio.clone()).await;
-        }
-        let video = video_track(codec, &lanes, &mut random);
-        send(&peer, video.clone()).await;
-
+        let Ready { mut peer, lanes, video, audio, audio_ssrc } =
+            Ready::new(&show, &mut random).await;
         let headers: Vec<_> = show.headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
         let session = peer.negotiate(url, &headers, show.network).await;
         peer.connected().await;
@@ -189,6 +182,11 @@ impl Publisher {
         self.paused.store(paused, Ordering::Relaxed);
     }
 
+    /// When each keyframe of this encoding left until now.
+    pub fn keyframes(&self, encoding: usize) -> Vec<Instant> {
+        self.lanes.lock().unwrap()[encoding].keyframes.clone()
+    }
+
     /// How many times a keyframe of this encoding was asked for.
     pub fn keyframe_requests(&self, encoding: usize) -> usize {
         self.lanes.lock().unwrap()[encoding].requests
@@ -214,6 +212,35 @@ impl Drop for Publisher {
     }
 }
 
+/// A connection with its tracks, before anybody was offered them.
+struct Ready {
+    peer: Peer,
+    lanes: Vec<Lane>,
+    video: Arc<TrackLocalStaticRTP>,
+    audio: Arc<TrackLocalStaticRTP>,
+    audio_ssrc: u32,
+}
+
+impl Ready {
+    async fn new(show: &Show, random: &mut Random) -> Self {
+        let codec = show.encodings[0].1.codec;
+        let lanes: Vec<Lane> = show
+            .encodings
+            .iter()
+            .map(|(rid, clip)| Lane::new(*rid, clip, show.overtaken, random))
+            .collect();
+        let peer = Peer::new(Role::Publisher, &[codec], show.audio).await;
+        let audio_ssrc = random.bits() as u32;
+        let audio = opus_track(audio_ssrc);
+        if show.audio {
+            send(&peer, audio.clone()).await;
+        }
+        let video = video_track(codec, &lanes, random);
+        send(&peer, video.clone()).await;
+        Self { peer, lanes, video, audio, audio_ssrc }
+    }
+}
+
 impl Lane {
     fn new(
         rid: Option<&'static str>,
@@ -233,6 +260,7 @@ impl Lane {
             silent: false,
             requests: 0,
             sent: Vec::new(),
+            keyframes: Vec::new(),
         }
     }
 
@@ -240,6 +268,9 @@ impl Lane {
     fn picture(&mut self, tick: u32, marks: &Marks) -> Vec<Rtp> {
         let index = self.next % self.clip.frames.len();
         self.next = index + 1;
+        if index == 0 {
+            self.keyframes.push(Instant::now());
+        }
         let payloads =
             self.payloader.payload(MTU, &self.clip.frames[index]).expect("a real bitstream");
         let timestamp = self.offset.wrapping_add(tick.wrapping_mul(90_000 / FPS));
