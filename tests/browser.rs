@@ -31,6 +31,7 @@ fn run(file: &str) {
         .args(["--test", "--test-reporter=spec", file])
         .current_dir(&folder)
         .env("WEIR_BIN", weir)
+        .env("WEIR_TEST_PUBLISHER", env!("CARGO_BIN_EXE_webrtc-publisher"))
         .output()
         .unwrap_or_else(|e| panic!("node does not start ({e}): `make test` installs it"));
     print!("{}", String::from_utf8_lossy(&output.stdout));
@@ -61,4 +62,4 @@ macro_rules! files {
     };
 }
 
-files!(audio clients counters instant pages refusals simulcast smooth switch);
+files!(audio clients counters instant pages refusals simulcast smooth standby survive switch);

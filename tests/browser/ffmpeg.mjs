@@ -25,29 +25,49 @@ const H264 = (fps) => ['-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zero
   '-bf', '0', '-g', String(fps), '-b:v', '800k'];
 
 /// Publishes by WHIP until `stop`.
-export function publish(url, { size = '640x360', fps = 30, left = 440, right = 880 } = {}) {
-  return start(['-re', ...SOURCE({ size, fps, left, right }), ...H264(fps), ...OPUS, '-f', 'whip', url]);
+export function publish(url, { size = '640x360', fps = 30, left = 440, right = 880, sound = true, verbose } = {}) {
+  return start(['-re', ...SOURCE({ size, fps, left, right }), ...H264(fps), ...(sound ? OPUS : ['-an']), '-f', 'whip', url], { verbose });
 }
 
 /// Runs FFmpeg with these arguments until `stop`.
-export function start(args) {
-  const child = spawn(ffmpeg(), ['-hide_banner', '-nostdin', '-loglevel', 'info', ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+export function start(args, { verbose = false } = {}) {
+  const level = verbose ? 'verbose' : 'info';
+  const child = spawn(ffmpeg(), ['-hide_banner', '-nostdin', '-loglevel', level, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
   let log = '';
-  child.stderr.on('data', (chunk) => { log = (log + chunk).slice(-20000); });
+  /// `[when, chunk]` of all that it has said.
+  const heard = [];
+  child.stderr.on('data', (chunk) => {
+    log = (log + chunk).slice(-20000);
+    if (heard.length < 1000) heard.push([Date.now(), String(chunk)]);
+  });
   const ended = new Promise((done) => child.once('exit', (code, signal) => done(code ?? signal)));
   const kill = () => child.kill('SIGKILL');
   process.on('exit', kill);
   return {
     log: () => log,
     ended,
-    async stop() {
-      // The first SIGINT ends the stream in order, with WHIP's DELETE.
-      child.kill('SIGINT');
+    /// When it said this, in ms since 1970.
+    async said(what, ms = 20000) {
+      const end = Date.now() + ms;
+      for (;;) {
+        const found = heard.find(([, chunk]) => what.test(chunk));
+        if (found) return found[0];
+        if (child.exitCode !== null || child.signalCode || Date.now() > end) throw new Error(`FFmpeg never said ${what}:\n${log}`);
+        await new Promise((done) => setTimeout(done, 10));
+      }
+    },
+    /// Sends a signal and waits for the end.
+    async kill(signal) {
+      child.kill(signal);
       const hung = setTimeout(kill, 10000);
       const code = await ended;
       clearTimeout(hung);
       process.off('exit', kill);
       return code;
+    },
+    async stop() {
+      // The first SIGINT ends the stream in order, with WHIP's DELETE.
+      return this.kill('SIGINT');
     },
   };
 }

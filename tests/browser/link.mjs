@@ -30,6 +30,8 @@ export async function startLink({ target, rate, delay = 20, queue = 125000 }) {
       worker.postMessage('stats');
       return next();
     },
+    /// Cut, nothing passes any more in either direction, and nobody is told.
+    cut: (off) => worker.postMessage({ cut: off }),
     stop: () => worker.terminate(),
   };
 }
@@ -81,14 +83,18 @@ function serve({ target, ...link }) {
   const front = createSocket({ type: 'udp4', recvBufferSize: 4 << 20 });
   const back = createSocket({ type: 'udp4', recvBufferSize: 4 << 20 });
   let viewer = null;
-  const up = pipe(link, (datagram) => back.send(datagram, target, '127.0.0.1'));
-  const down = pipe(link, (datagram) => viewer && front.send(datagram, viewer.port, viewer.address));
+  let cut = false;
+  const up = pipe(link, (datagram) => cut || back.send(datagram, target, '127.0.0.1'));
+  const down = pipe(link, (datagram) => !cut && viewer && front.send(datagram, viewer.port, viewer.address));
   front.on('message', (datagram, from) => {
     viewer = from;
     up.push(datagram);
   });
   back.on('message', (datagram) => down.push(datagram));
-  parentPort.on('message', () => parentPort.postMessage(down.take()));
+  parentPort.on('message', (wish) => {
+    if (wish === 'stats') parentPort.postMessage(down.take());
+    else cut = wish.cut;
+  });
   back.bind(0, '127.0.0.1');
   front.bind(0, '127.0.0.1', () => parentPort.postMessage({ port: front.address().port }));
 }

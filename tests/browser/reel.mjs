@@ -59,4 +59,4 @@ export async function reel({ width, height, bitrate }) {
 }
 
 /// Publishes a reel by WHIP until `stop`. FFmpeg's muxer has no encoder to ask for a keyframe: a PLI changes nothing.
-export const show = (url, { path }) => start(['-re', '-stream_loop', '-1', '-i', path, '-c', 'copy', '-f', 'whip', url]);
+export const show = (url, { path }, how) => start(['-re', '-stream_loop', '-1', '-i', path, '-c', 'copy', '-f', 'whip', url], how);

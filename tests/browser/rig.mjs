@@ -80,7 +80,8 @@ async function openPage(rig, url, { name, viewport = { width: 1280, height: 800 
       }
     };
   });
-  if (init) await page.addInitScript(init);
+  // One script or several, each as `addInitScript` takes it.
+  for (const script of [init ?? []].flat()) await page.addInitScript(script);
   await page.goto(url);
   if (ready) await page.waitForFunction(ready).catch((error) => { throw new Error(`${url}: ${error.message}\n${page.errors.join('\n')}`); });
   page.shot = (as = name) => page.screenshot({ path: join(OUT, `${as}.png`) });

@@ -56,5 +56,5 @@ window.clock = (() => {
     return found;
   }
 
-  return { draw, ages };
+  return { draw, read, ages };
 })();

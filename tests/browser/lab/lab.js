@@ -17,8 +17,9 @@ async function until(what, test, ms = 20000) {
   }
 }
 
-/// A moving picture with the clock burned in. `hue` tells publishers apart.
-function picture({ width, height, fps = 30, hue = 200 }) {
+/// A moving picture with the clock burned in. `hue` tells publishers apart. With `beat` a corner flashes three times in two seconds, and `beat` is
+/// called each time.
+function picture({ width, height, fps = 30, hue = 200, beat }) {
   const canvas = document.createElement('canvas');
   canvas.width = width;
   canvas.height = height;
@@ -34,8 +35,14 @@ function picture({ width, height, fps = 30, hue = 200 }) {
       const r = height / 8;
       c.fillRect((n * (2 + i) + (i * width) / 6) % (width + r) - r, height * (0.2 + 0.12 * i), r, r);
     }
-    n += 1;
     clock.draw(c);
+    if (beat) {
+      const place = n % Math.round((fps * 2) / 3);
+      c.fillStyle = place < fps / 15 ? '#fff' : '#000';
+      c.fillRect(width * 0.93, height * 0.93, width * 0.07, height * 0.07);
+      if (place === 0) beat();
+    }
+    n += 1;
     track.requestFrame();
   };
   const timer = setInterval(draw, 1000 / fps);
@@ -49,20 +56,23 @@ function context() {
   return audio;
 }
 
-/// A stereo track: one sine per channel, in Hz.
-function tones({ left, right }) {
+/// A stereo track: one sine per channel, in Hz; if `beats`, silent but for short beeps, one at each `beep()`.
+function tones({ left, right, beats = false }) {
   const ctx = context();
   const merger = ctx.createChannelMerger(2);
   const out = new MediaStreamAudioDestinationNode(ctx, { channelCount: 2, channelCountMode: 'explicit' });
+  const gains = [];
   const sources = [left, right].map((frequency, channel) => {
     const tone = new OscillatorNode(ctx, { frequency });
-    const quiet = new GainNode(ctx, { gain: 0.5 });
+    const quiet = new GainNode(ctx, { gain: beats ? 0 : 0.5 });
     tone.connect(quiet).connect(merger, 0, channel);
     tone.start();
+    gains.push(quiet.gain);
     return tone;
   });
   merger.connect(out);
-  return { track: out.stream.getAudioTracks()[0], stop: () => sources.forEach((s) => s.stop()) };
+  const beep = () => gains.forEach((gain) => gain.setValueAtTime(0.5, ctx.currentTime).setValueAtTime(0, ctx.currentTime + 0.06));
+  return { track: out.stream.getAudioTracks()[0], beep, stop: () => sources.forEach((s) => s.stop()) };
 }
 
 /// Offers stereo Opus, as a client that wants both channels does.
@@ -93,21 +103,41 @@ async function exchange(url, token, sdp) {
 const gathered = (pc) => until('ICE gathering', () => pc.iceGatheringState === 'complete', 5000);
 const connected = (pc) => until('the connection', () => pc.connectionState === 'connected');
 
-/// Publishes by WHIP. `layers` > 1: simulcast, rids q h f as far as there are layers.
+/// An answer with one candidate only: a link's (`link.mjs`).
+function through(sdp, port) {
+  const [before, ...after] = sdp.split(/a=candidate:.*\r\n/);
+  return `${before}a=candidate:1 1 udp 2130706431 127.0.0.1 ${port} typ host\r\n${after.join('')}`;
+}
+
+/// When the first keyframe of this kind of media (of sound: packet) leaves, at the earliest, in ms since 1970: the last look at the statistics
+/// that saw none.
+async function firstSent(pc, kind) {
+  let before = Date.now();
+  for (;;) {
+    const rtp = [...(await pc.getStats()).values()].find((r) => r.type === 'outbound-rtp' && r.kind === kind);
+    if (rtp?.packetsSent > 0 && (kind === 'audio' || rtp.keyFramesEncoded > 0)) return before;
+    if (pc.connectionState === 'closed') throw new Error('closed before anything was sent');
+    before = rtp?.timestamp ?? before;
+    await wait(10);
+  }
+}
+
+/// Publishes by WHIP. `layers` > 1: simulcast, rids q h f as far as there are layers. `beat`: flashes and beeps instead of lasting tones. With `port`
+/// all media passes there.
 async function publish({ id = 'p', url, token, codec = 'video/VP8', width = 640, height = 360, fps = 30, layers = 1,
-  maxBitrate, hue, left = 440, right = 880, video = true, sound = true }) {
+  maxBitrate, hue, left = 440, right = 880, video = true, sound = true, beat = false, port }) {
   const pc = new RTCPeerConnection();
   const me = { pc, parts: [] };
   // Of one stream, so that a viewer keeps lips and voice together.
   const streams = [new MediaStream()];
   publishers[id] = me;
+  const tone = sound && tones({ left, right, beats: beat && video });
   if (sound) {
-    const tone = tones({ left, right });
     me.parts.push(tone);
     pc.addTransceiver(tone.track, { direction: 'sendonly', streams });
   }
   if (video) {
-    const shown = picture({ width, height, fps, hue });
+    const shown = picture({ width, height, fps, hue, beat: beat && (() => tone && tone.beep()) });
     me.parts.push(shown);
     me.picture = shown;
     const scale = layers === 1 ? [1] : [4, 2, 1].slice(3 - layers);
@@ -130,10 +160,14 @@ async function publish({ id = 'p', url, token, codec = 'video/VP8', width = 640,
   const { answer, resource } = await exchange(url, token, pc.localDescription.sdp);
   me.resource = resource;
   me.token = token;
-  await pc.setRemoteDescription({ type: 'answer', sdp: answer });
+  me.first = firstSent(pc, video ? 'video' : 'audio');
+  await pc.setRemoteDescription({ type: 'answer', sdp: port ? through(answer, port) : answer });
   await connected(pc);
   return { offer: pc.localDescription.sdp, answer, resource };
 }
+
+/// When the first keyframe of a publisher (without pictures: sound) left, see `firstSent`.
+const first = (id) => publishers[id].first;
 
 /// Ends what `publish` or `watch` began, with the DELETE that the standard wants.
 async function leave(id) {
@@ -204,4 +238,4 @@ async function answer({ id = 'v', sdp }) {
   return pc.localDescription.sdp;
 }
 
-window.lab = { publish, watch, leave, turn, hush, stats, answer, picture, tones, publishers, viewers, until, wait };
+window.lab = { publish, watch, leave, turn, hush, stats, first, answer, through, picture, tones, publishers, viewers, until, wait };

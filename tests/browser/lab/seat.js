@@ -104,7 +104,7 @@ window.seat = (() => {
     const posted = performance.now();
     const sdp = url ? await post(url) : await window.direct(pc.localDescription.sdp);
     const answered = performance.now();
-    await pc.setRemoteDescription({ type: 'answer', sdp: port ? through(sdp, port) : sdp });
+    await pc.setRemoteDescription({ type: 'answer', sdp: port ? lab.through(sdp, port) : sdp });
     await lab.until('the connection', () => pc.connectionState === 'connected');
     return { at: epoch + posted, answered: answered - posted, connected: performance.now() - posted };
   }
@@ -115,12 +115,6 @@ window.seat = (() => {
     if (reply.status !== 201) throw new Error(`POST ${url}: ${reply.status} ${sdp}`);
     resource = reply.headers.get('Location');
     return sdp;
-  }
-
-  /// The answer with one candidate only: the link's.
-  function through(sdp, port) {
-    const [before, ...after] = sdp.split(/a=candidate:.*\r\n/);
-    return `${before}a=candidate:1 1 udp 2130706431 127.0.0.1 ${port} typ host\r\n${after.join('')}`;
   }
 
   /// The other end of a seat that has no server: a film like the reel, made here, sent to whoever made this `offer`. The notes then say when
