@@ -3,7 +3,7 @@
 //! into step. By arrival first: a packet that came as promptly as any of late (`delay`) was captured
 //! then. Sender reports (RFC 3550 section 6.4.1, `reports`) show how much longer each encoding takes to
 //! arrive than the promptest one (`wall`), and that is taken off. What is told about one run of
-//! timestamps is slewed, never jumped. No clock is read here, and no codec known.
+//! timestamps is slewed, never jumped, but for a burst that it begins with. No clock is read here, and no codec known.
 
 mod delay;
 mod reports;
@@ -29,6 +29,10 @@ const ASTRAY: i64 = 10 * SECOND;
 /// A report speaks of the moment when it was sent. If its timestamp is further than this from what arrives
 /// with it, it is of another clock. Reports are seen with the next packet, so they may be a little old.
 const REPORT_AGE: i64 = 10 * SECOND;
+/// A publisher that read ahead, or queued media up while it connected, lets it all go at once. What comes this
+/// soon after a run's first packet, and more promptly, says that the first was late, and that is told at once:
+/// slewed, it would be half a second wrong for half a minute.
+const BEGINNING: i64 = SECOND;
 /// More than encoders and pacers hold anything back: what says so is wrong.
 const MOST_EXTRA: i64 = 2 * SECOND;
 
@@ -58,6 +62,8 @@ pub struct Source {
 /// An unbroken run of timestamps.
 #[derive(Debug)]
 struct Run {
+    /// When its first packet came.
+    began: i64,
     /// The newest timestamp, and how many ticks it is from the first.
     newest: (u32, i64),
     /// Arrival less media time.
@@ -157,7 +163,11 @@ impl Source {
     fn take(&mut self, timestamp: u32, now: i64) -> i64 {
         if let Some(run) = &mut self.run {
             let (ticks, media) = run.place(timestamp, self.rate);
+            let before = run.delay.get();
             if run.delay.add(now, now - media) {
+                if now - run.began < BEGINNING {
+                    run.offset -= (before - run.delay.get()).max(0);
+                }
                 if ticks > run.newest.1 {
                     run.newest = (timestamp, ticks);
                 }
@@ -170,6 +180,7 @@ impl Source {
     /// Begins a run with this packet, by its arrival.
     fn begin(&mut self, timestamp: u32, now: i64) -> i64 {
         self.run = Some(Run {
+            began: now,
             newest: (timestamp, 0),
             delay: Shortest::new(now, now),
             reports: Reports::default(),
