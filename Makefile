@@ -21,6 +21,7 @@ WEB_SOURCES = $(shell find web -type f -not -path '*/node_modules/*' -not -path 
 
 SOAK_SECONDS ?= 3600
 SOAK_JOINS ?= 100000
+SOAK_STREAMS ?= 1000
 # quick, or full: more viewers, longer, five repeats.
 BENCH ?= quick
 
@@ -57,9 +58,13 @@ check: web lint ## The quick part of `test`: format, lints, unit tests, the laws
 	cargo test --locked --workspace --exclude tests --lib --bins
 	cargo test --locked -p tests --test architecture
 
-soak: setup web ## 100,000 joins and leaves, then fuzz every parser for SOAK_SECONDS each (an hour if not said)
+soak: setup-test web ## Joins, streams and replaced publishers by the thousand, then fuzz every parser for SOAK_SECONDS each (an hour if not said)
 	$(call say,$(SOAK_JOINS) joins and leaves: memory and files stay flat)
 	WEIR_CROWDS=$$(( $(SOAK_JOINS) / 200 )) cargo test --locked -p tests --test many -- --nocapture a_thousand
+	$(call say,$(SOAK_STREAMS) streams with one viewer each in ten minutes: memory and files stay flat)
+	WEIR_STREAMS=$(SOAK_STREAMS) WEIR_STREAMS_SECONDS=600 cargo test --locked -p tests --test streams -- --nocapture
+	$(call say,Three minutes of one viewer and ten changes of publisher; standbys)
+	WEIR_SURVIVE=long cargo test --locked -p tests --test browser -- --nocapture --test-threads=1 survive standby
 	$(call say,Fuzzing every parser)
 	scripts/fuzz.sh $(SOAK_SECONDS)
 
