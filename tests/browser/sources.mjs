@@ -13,6 +13,11 @@ import * as rs from './webrtc-rs.mjs';
 const LAB_FLASH = [0.97, 0.965];
 const REEL_FLASH = [15.5 / 16, 0.5 / 9];
 
+const mediaPort = async (weir) => {
+  const { listeners } = await weir.api('server');
+  return Number(listeners.find((l) => l.transport === 'udp').address.split(':').at(-1));
+};
+
 const sized = (width, height) => (width ? `${width}x${height}` : null);
 
 /// The lab's publisher. Ends by `DELETE`, `crash` (its tab is killed), and with `link` by `cut`.
@@ -22,7 +27,7 @@ export async function chromium(rig, { codec, width, height, fps = 30, video = tr
     size: sized(width, height), mime: `video/${codec}`.toLowerCase(), fps, video, sound, flash: video ? LAB_FLASH : null,
     async start(weir, stream) {
       const page = await rig.lab('publisher');
-      const between = link && await startLink({ target: weir.port, rate: 1e8, queue: 1e6, delay: 1 });
+      const between = link && await startLink({ target: await mediaPort(weir), rate: 1e8, queue: 1e6, delay: 1 });
       await page.evaluate((how) => lab.publish(how), {
         ...weir.publish(stream), codec: `video/${codec}`, width, height, fps, video, sound, hue, beat: true, port: between?.port,
       });
