@@ -230,3 +230,27 @@ fn a_viewer_is_told_at_each_change_to_a_codec_that_it_lacks() {
     scene.is(ALICE, Activity::Media);
     assert_eq!(scene.after(STEADY), [attach(VIEWER, ALICE)]);
 }
+
+#[test]
+fn one_that_is_silent_itself_ends_no_interruption() {
+    for conflict in [Conflict::Takeover, Conflict::Reject, Conflict::Standby] {
+        let mut scene = Scene::new(conflict);
+        scene.shows(ALICE);
+        scene.is(ALICE, Activity::Silent);
+        let until = scene.stream.deadline();
+        scene.on(joins(BOB));
+        scene.after(GRACE / 2);
+        if conflict == Conflict::Standby {
+            // It has shown something, and fell silent while it stood by.
+            scene.is(ALICE, Activity::Media);
+            scene.shows(BOB);
+            scene.is(BOB, Activity::Silent);
+            scene.on(is_lost(ALICE));
+            assert_eq!(scene.active(), Some(BOB));
+            assert_eq!(scene.stream.deadline(), Some(scene.now + GRACE));
+        } else {
+            assert_eq!(scene.stream.deadline(), until, "it is not even connected");
+        }
+        assert_eq!(scene.stream.state(), State::Interrupted);
+    }
+}

@@ -17,6 +17,8 @@ struct Seen {
     order: usize,
     connected: bool,
     activity: Activity,
+    /// Since when it is what it is.
+    since: Instant,
     sends: BTreeSet<Codec>,
 }
 
@@ -27,6 +29,10 @@ struct Observer {
     publishers: BTreeMap<SessionId, Seen>,
     viewers: BTreeMap<SessionId, Vec<Codec>>,
     attached: BTreeMap<SessionId, SessionId>,
+    /// Who served when nothing happened last.
+    served: Option<SessionId>,
+    /// It had media, and what has happened since takes neither that nor itself away.
+    pictured: bool,
     interrupted_since: Option<Instant>,
     drained: bool,
 }
@@ -39,19 +45,22 @@ impl Observer {
             publishers: BTreeMap::new(),
             viewers: BTreeMap::new(),
             attached: BTreeMap::new(),
+            served: None,
+            pictured: false,
             interrupted_since: None,
             drained: false,
         }
     }
 
     /// Returns whose codec is now another one.
-    fn sees(&mut self, event: &Event) -> Option<(SessionId, Codec)> {
+    fn sees(&mut self, now: Instant, event: &Event) -> Option<(SessionId, Codec)> {
         match event {
             Event::PublisherJoined { session, .. } if !self.knows(*session) => {
                 let seen = Seen {
                     order: self.came,
                     connected: false,
                     activity: Activity::Quiet,
+                    since: now,
                     sends: BTreeSet::new(),
                 };
                 self.came += 1;
@@ -65,7 +74,9 @@ impl Observer {
             }
             Event::PublisherActivity { session, activity } => {
                 let publisher = self.publishers.get_mut(session).filter(|p| p.connected);
-                publisher.into_iter().for_each(|p| p.activity = *activity);
+                if let Some(publisher) = publisher.filter(|p| p.activity != *activity) {
+                    (publisher.activity, publisher.since) = (*activity, now);
+                }
             }
             Event::MediaStarted { session, codec } => {
                 let publisher = self.publishers.get_mut(session)?;
@@ -141,6 +152,8 @@ impl Observer {
             viewers.into_iter().filter_map(|v| Some((v, active?))).collect();
         prop_assert_eq!(&self.attached, &expected);
         self.nobody_freezes(active)?;
+        self.changed_with_reason(now, active)?;
+        self.served = active;
         self.within_bounds(active)?;
 
         let state = stream.state();
@@ -169,6 +182,26 @@ impl Observer {
             active.is_some() || !self.publishers.values().any(|p| p.connected),
             "somebody is connected and nobody serves"
         );
+        Ok(())
+    }
+
+    /// Who shows a picture is replaced only by one that has a better right to it, and a picture.
+    fn changed_with_reason(
+        &self,
+        now: Instant,
+        active: Option<SessionId>,
+    ) -> Result<(), TestCaseError> {
+        // One that was closed as it was replaced has shown until then.
+        let was_pictured = self.pictured && self.served.is_some();
+        if active == self.served || !was_pictured {
+            return Ok(());
+        }
+        let next = active.map(|id| &self.publishers[&id]);
+        prop_assert!(active.is_none_or(|id| self.shows(id)), "a picture is given up for none");
+        if let (Conflict::Standby, Some(next)) = (self.conflict, next) {
+            prop_assert!(now >= next.since + STEADY, "given back too soon");
+        }
+        prop_assert_ne!(self.conflict, Conflict::Reject, "taken from who was there first");
         Ok(())
     }
 
@@ -204,8 +237,8 @@ impl Observer {
     }
 
     fn shows(&self, publisher: SessionId) -> bool {
-        let p = &self.publishers[&publisher];
-        p.connected && p.activity == Activity::Media
+        let publisher = self.publishers.get(&publisher);
+        publisher.is_some_and(|p| p.connected && p.activity == Activity::Media)
     }
 
     fn knows(&self, session: SessionId) -> bool {
@@ -218,15 +251,16 @@ fn lacks(codecs: &[Codec], codec: Codec) -> bool {
 }
 
 /// Few sessions, so that events of one session meet; roles get mixed up too.
-fn publisher() -> impl Strategy<Value = SessionId> {
-    (0..12u128).prop_map(SessionId::from_random)
+fn publisher(people: u128) -> impl Strategy<Value = SessionId> {
+    (0..people).prop_map(SessionId::from_random)
 }
 
 fn viewer() -> impl Strategy<Value = SessionId> {
     (11..15u128).prop_map(SessionId::from_random)
 }
 
-fn event() -> impl Strategy<Value = Event> {
+fn event(people: u128) -> impl Strategy<Value = Event> {
+    let publisher = || publisher(people);
     let codecs = || proptest::collection::vec(codec(), 0..3);
     let activity = prop_oneof![
         3 => Just(Activity::Media),
@@ -270,6 +304,7 @@ fn pass(stream: &mut Stream, observer: &mut Observer, end: Instant) -> Result<()
     while let Some(due) = stream.deadline().filter(|due| *due <= end) {
         let mut out = Vec::new();
         let since = observer.interrupted_since;
+        observer.pictured = observer.served.is_some_and(|p| observer.shows(p));
         stream.handle_timeout(due, &mut out);
         observer.obeys(&out, None)?;
         if let Some(since) = since
@@ -288,7 +323,8 @@ proptest! {
     #[test]
     fn any_order(
         conflict in conflict(),
-        events in proptest::collection::vec((pause(), event()), 0..80),
+        events in (1..=12u128)
+            .prop_flat_map(|people| proptest::collection::vec((pause(), event(people)), 0..80)),
         drain: Option<prop::sample::Index>,
     ) {
         let mut now = start();
@@ -301,11 +337,16 @@ proptest! {
         for (pause, event) in events {
             now += pause;
             pass(&mut stream, &mut observer, now)?;
-            let news = observer.sees(&event);
+            let news = observer.sees(now, &event);
+            observer.pictured = observer.served.is_some_and(|p| observer.shows(p))
+                && !matches!(event, Event::PublisherKicked | Event::Drain);
+            let goodbye = matches!(&event, Event::PublisherLeft { session, goodbye: true, .. }
+                if observer.served == Some(*session));
             let mut out = Vec::new();
             stream.handle(now, event.clone(), &mut out);
             observer.obeys(&out, news)?;
             observer.agrees(now, &stream)?;
+            prop_assert!(!goodbye || stream.state() != State::Interrupted, "waits after a goodbye");
 
             // The same again changes nothing; only a refused one may be refused again.
             let joins = matches!(event, Event::PublisherJoined { .. } | Event::ViewerJoined { .. });
@@ -331,7 +372,8 @@ proptest! {
         let mut leave: Vec<Event> = observer.publishers.keys().map(left).collect();
         leave.extend(observer.viewers.keys().map(|session| Event::ViewerLeft { session: *session }));
         for event in leave {
-            observer.sees(&event);
+            observer.sees(now, &event);
+            observer.pictured = false;
             let mut out = Vec::new();
             stream.handle(now, event, &mut out);
             observer.obeys(&out, None)?;
