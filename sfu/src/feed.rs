@@ -84,9 +84,12 @@ pub struct Feed {
     pub audience: Audience,
     /// The publisher's own shard.
     pub home: usize,
+    /// When its first packet arrived.
+    began: Option<Instant>,
     /// When a keyframe of an encoding was last asked for at the publisher's shard.
     asked: HashMap<usize, Instant>,
     limits: Limits,
+    settle: Duration,
 }
 
 /// A feed as another shard begins with it.
@@ -99,9 +102,9 @@ pub struct Snapshot {
 }
 
 impl Feed {
-    /// An empty one of a publisher on the shard `home`.
-    pub fn new(home: usize, limits: Limits) -> Self {
-        Self { home, limits, ..Self::default() }
+    /// An empty one of a publisher on the shard `home`, with whom nobody begins for as long as `settle`.
+    pub fn new(home: usize, limits: Limits, settle: Duration) -> Self {
+        Self { home, limits, settle, ..Self::default() }
     }
 
     /// Learns what the encodings are like now; true if viewers must choose anew. To be called before
@@ -114,6 +117,7 @@ impl Feed {
     /// a [`Snapshot`], and would be sealed twice under one number if it were sent live too.
     pub fn insert(&mut self, batch: &Batch) -> Option<Batch> {
         let mut known = Vec::new();
+        self.began = self.began.or_else(|| batch.packets.first().map(|p| p.rtp.arrival));
         for (index, packet) in batch.packets.iter().enumerate() {
             let Some(encoding) = self.encodings.get_mut(packet.encoding) else { continue };
             if !encoding.history.insert(Arc::clone(packet)) {
@@ -127,6 +131,11 @@ impl Feed {
         let new = packets.filter(|(index, _)| !known.contains(index));
         let packets = new.map(|(_, packet)| Arc::clone(packet)).collect();
         Some(Batch { publisher: batch.publisher, encodings: None, packets })
+    }
+
+    /// True in the first moments, when nobody can begin yet.
+    pub fn settles(&self, now: Instant) -> bool {
+        self.began.is_none_or(|began| now.saturating_duration_since(began) < self.settle)
     }
 
     /// A viewer here needs a keyframe: true if the publisher's shard is to be told now.
@@ -151,6 +160,7 @@ impl Feed {
         for (index, (info, packets)) in snapshot.encodings.into_iter().enumerate() {
             let mut history = History::new(self.limits);
             for packet in packets {
+                self.began = self.began.into_iter().chain([packet.rtp.arrival]).min();
                 history.insert(packet);
             }
             // Batches may have come first: what they brought is newer.

@@ -47,6 +47,10 @@ pub struct Config {
     pub publisher_timeout: Duration,
     /// See `publisher_timeout`.
     pub viewer_timeout: Duration,
+    /// Encoders such as FFmpeg begin with what they have made while they were connecting, half a second
+    /// at once. Viewers begin so long after a publisher's first packet, or their clients would take its
+    /// haste for the stream's pace.
+    pub settle: Duration,
     /// What each video encoding keeps for retransmissions and for viewers that join.
     pub history: history::Limits,
     /// The wall clock when the shard begins, since the Unix epoch: sender reports carry it.
@@ -59,6 +63,7 @@ impl Default for Config {
             connect_timeout: Duration::from_secs(15),
             publisher_timeout: Duration::from_secs(10),
             viewer_timeout: Duration::from_secs(15),
+            settle: Duration::from_millis(100),
             history: history::Limits::default(),
             wall_clock: Duration::ZERO,
         }

@@ -24,6 +24,8 @@ pub enum Drop {
     NotSelected,
     /// The viewer waits for a keyframe of its encoding.
     AwaitingKeyframe,
+    /// The publisher has just begun, and may be sending in haste what it has saved up: nobody begins yet.
+    Settling,
     /// The viewer's offer has no payload type for this codec.
     NoCommonCodec,
     /// Arrived after the viewer had switched past it.
@@ -47,7 +49,7 @@ pub enum Drop {
 impl Drop {
     /// How many reasons there are.
     pub const COUNT: usize = Self::NAMES.len();
-    const NAMES: [&'static str; 17] = [
+    const NAMES: [&'static str; 18] = [
         "unknown_source",
         "malformed",
         "not_authentic",
@@ -56,6 +58,7 @@ impl Drop {
         "unknown_payload",
         "not_selected",
         "awaiting_keyframe",
+        "settling",
         "no_common_codec",
         "late",
         "not_connected",

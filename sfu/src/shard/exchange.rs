@@ -231,7 +231,7 @@ impl Shard {
         if !self.feeds.contains_key(&publisher) {
             let home = self.directory.home(publisher)?;
             self.tell(home, Kind::Subscribe { publisher, shard: self.index });
-            self.feeds.insert(publisher, Feed::new(home, self.config.history));
+            self.feeds.insert(publisher, Feed::new(home, self.config.history, self.config.settle));
         }
         self.feeds.get_mut(&publisher)
     }
@@ -251,7 +251,7 @@ impl Shard {
         let Some(feed) = self.feeds.remove(&publisher) else { return };
         for viewer in feed.viewers {
             if let Some(viewer) = self.sessions[viewer].viewer_mut() {
-                viewer.attach(None);
+                viewer.detach();
             }
         }
     }

@@ -52,7 +52,10 @@ impl Shard {
         let ufrag = add.agreement.local_ice.ufrag.clone();
         let role = match add.link {
             Link::Publisher(peer) => {
-                self.feeds.insert(add.session, Feed::new(self.index, self.config.history));
+                self.feeds.insert(
+                    add.session,
+                    Feed::new(self.index, self.config.history, self.config.settle),
+                );
                 Role::Publisher(peer, Box::new(Publisher::new(&add.agreement)))
             }
             Link::Viewer(transport) => {
@@ -130,7 +133,10 @@ impl Shard {
     fn attach(&mut self, now: Instant, key: Key, publisher: Option<SessionId>) {
         let Some(viewer) = self.sessions[key].viewer_mut() else { return };
         let before = viewer.publisher;
-        viewer.attach(publisher);
+        match publisher {
+            Some(publisher) => viewer.attach(now, publisher),
+            None => viewer.detach(),
+        }
         if before != publisher {
             self.unlist(before, key);
         }
@@ -140,7 +146,7 @@ impl Shard {
             Some(_) => {}
             None => {
                 if let Some(viewer) = self.sessions[key].viewer_mut() {
-                    viewer.attach(None);
+                    viewer.detach();
                 }
             }
         }

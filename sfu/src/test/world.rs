@@ -89,7 +89,7 @@ impl World {
 
     /// The kernel's hash over addresses is the client's port here: the shard is its remainder.
     pub(crate) fn with_shards(count: usize) -> Self {
-        Self::with(count, Config::default())
+        Self::with(count, Config { settle: Duration::ZERO, ..Config::default() })
     }
 
     pub(crate) fn with(count: usize, config: Config) -> Self {

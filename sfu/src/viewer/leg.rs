@@ -2,7 +2,7 @@
 //! straight into the send buffer.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use media::rtp::Extensions;
 use media::{EncodingId, Kind, payload};
@@ -20,6 +20,11 @@ use crate::transport::Transport;
 
 /// What a packet costs besides its payload, which may be empty: IP, UDP, RTP, the tag.
 const HEADERS: u64 = 64;
+
+/// How long a viewer that changes over to another publisher waits for the keyframe that it asked for.
+const PATIENCE: Duration = Duration::from_millis(150);
+/// A keyframe in the ring that is not older than this is as good.
+const FRESH: Duration = Duration::from_millis(500);
 
 /// Where packets of one viewer go, and its transport-wide sequence number.
 pub(crate) struct Wire<'a> {
@@ -44,6 +49,11 @@ pub(super) struct Leg {
     replay: Option<Box<Replay>>,
     /// The keyframe of this position stands as a still: no more of its group of pictures is sent.
     still: Option<u64>,
+    /// Something of a publisher before this one went out.
+    seen: bool,
+    /// Until then a keyframe is waited for rather than that an old one is gone on from: this viewer has
+    /// seen newer pictures.
+    patience: Option<Instant>,
     /// Something else has just begun: its timestamps need a sender report.
     pub(super) turned: bool,
 }
@@ -102,6 +112,8 @@ impl Leg {
             }),
             replay: None,
             still: None,
+            seen: false,
+            patience: None,
             turned: false,
         })
     }
@@ -110,8 +122,14 @@ impl Leg {
         self.template.ssrc()
     }
 
-    /// Another publisher, or none.
+    /// Another publisher.
+    pub(super) fn attach(&mut self, now: Instant) {
+        self.patience = self.seen.then(|| now + PATIENCE);
+    }
+
+    /// No publisher.
     pub(super) fn detach(&mut self) {
+        self.seen |= self.selector.current().is_some();
         self.route = None;
         self.selector = Selector::default();
         self.replay = None;
@@ -170,6 +188,9 @@ impl Leg {
             Some((_, Some(_))) => {}
             Some((_, None)) => return Err(Drop::NoCommonCodec),
             None => return Err(Drop::AwaitingKeyframe),
+        }
+        if self.selector.current().is_none() && feed.settles(packet.rtp.arrival) {
+            return Err(Drop::Settling);
         }
         match self.selector.judge(packet.encoding, packet.start) {
             Verdict::Forward if self.replay.is_some() => self.behind(packet, feed, wire),
@@ -235,13 +256,21 @@ impl Leg {
     }
 
     /// Begins with the newest keyframe in the ring of the chosen encoding, if it is whole.
-    pub(super) fn start(&mut self, now: Instant, feed: &Feed, rtt: Option<std::time::Duration>) {
-        if self.kind != Kind::Video || self.selector.current().is_some() {
+    pub(super) fn start(&mut self, now: Instant, feed: &Feed, rtt: Option<Duration>) {
+        let begun = self.selector.current().is_some();
+        if self.kind != Kind::Video || begun || feed.settles(now) {
             return;
         }
-        if let Some(index) = self.selector.awaits() {
+        if let Some(index) = self.selector.awaits().filter(|index| !self.waits(now, feed, *index)) {
             self.start_with(now, feed, index, rtt);
         }
+    }
+
+    /// Better pictures than those in the ring may come in a moment.
+    fn waits(&self, now: Instant, feed: &Feed, index: usize) -> bool {
+        let start = feed.encodings.get(index).and_then(|e| e.history.start());
+        let old = |start: &Arc<Packet>| now.saturating_duration_since(start.rtp.arrival) > FRESH;
+        self.patience.is_some_and(|until| now < until) && start.is_some_and(old)
     }
 
     fn start_with(
@@ -249,7 +278,7 @@ impl Leg {
         now: Instant,
         feed: &Feed,
         index: usize,
-        rtt: Option<std::time::Duration>,
+        rtt: Option<Duration>,
     ) -> bool {
         let Some((target, encoding)) = self.target(index).zip(feed.encodings.get(index)) else {
             return false;

@@ -133,8 +133,15 @@ impl Viewer {
     }
 
     /// Watches another publisher.
-    pub fn attach(&mut self, publisher: Option<SessionId>) {
-        self.publisher = publisher;
+    pub fn attach(&mut self, now: Instant, publisher: SessionId) {
+        self.detach();
+        self.publisher = Some(publisher);
+        self.legs.iter_mut().for_each(|leg| leg.attach(now));
+    }
+
+    /// Watches nobody.
+    pub fn detach(&mut self) {
+        self.publisher = None;
         self.beginning = Beginning::default();
         self.legs.iter_mut().for_each(Leg::detach);
     }

@@ -223,7 +223,8 @@ fn parameter_sets_of_the_offer_come_before_the_ring() {
 fn a_picture_longer_than_the_ring_is_waited_for_and_asked_for() {
     for obeys in [false, true] {
         let limits = Limits { bytes: 16 << 20, age: SECOND };
-        let mut world = World::with(1, Config { history: limits, ..Config::default() });
+        let mut world =
+            World::with(1, Config { history: limits, settle: Duration::ZERO, ..Config::default() });
         world.join_peer(PUBLISHER, &Offer::publisher());
         world.connect();
         let mut studio = Studio::new(&world, PUBLISHER, &[Content::Opus, H264]);
@@ -286,4 +287,63 @@ fn a_late_packet_delays_a_start_and_does_not_prevent_it() {
         assert!(waited < SECOND * 2 / 5, "viewer {number} waited {waited:?}");
     }
     assert_eq!(studio.video().keyframes, 1);
+}
+
+/// FFmpeg sends at once what it has made while it was connecting.
+#[test]
+fn a_publisher_that_begins_in_haste_does_not_hurry_its_viewers() {
+    let saved_up = SECOND / 2;
+    let mut world = World::with(1, Config::default());
+    world.join_peer(PUBLISHER, &Offer::publisher());
+    world.watch(VIEWER, PUBLISHER);
+    world.connect();
+    let mut studio = Studio::new(&world, PUBLISHER, &[Content::Opus, H264]);
+    studio.streams.iter_mut().for_each(|s| s.latency = saved_up);
+    play(&mut world, &mut studio, saved_up - SECOND / 1000);
+    studio.streams.iter_mut().for_each(|s| s.latency = Duration::ZERO);
+    let began = world.now;
+    play(&mut world, &mut studio, SECOND * 3);
+    let peer = &world.peers[&VIEWER];
+    for (ssrc, rate) in [(peer.audio(), 48_000.0), (peer.video(), 90_000.0)] {
+        let got: Vec<&Packet> = peer.media.iter().filter(|p| p.ssrc == ssrc).collect();
+        assert!(got.len() > 80, "{} packets", got.len());
+        let start = (got[0].at - began).as_secs_f64();
+        assert!(start < 0.25, "{start} s until the first");
+        for packet in &got {
+            let ticks = packet.timestamp.wrapping_sub(got[0].timestamp).cast_signed();
+            let ahead = f64::from(ticks) / rate - (packet.at - got[0].at).as_secs_f64();
+            assert!(ahead < 0.06, "ahead of time by {ahead} s at {:?}", packet.at - began);
+        }
+    }
+}
+
+/// A standby's ring begins with a keyframe that may be seconds old: who has just seen newer pictures gets
+/// a new one where the publisher makes one, and the old one where it does not.
+#[test]
+fn who_changes_over_sees_no_old_pictures_if_there_is_a_keyframe_to_be_had() {
+    for obeys in [true, false] {
+        let (mut world, mut first) = playing(&Offer::publisher(), &[H264], SECOND);
+        world.join_peer(2, &Offer::publisher());
+        join(&mut world, &mut first, VIEWER, SECOND);
+        let mut second = Studio::new(&world, 2, &[H264]);
+        second.video_mut().obeys = obeys;
+        let mut both = |world: &mut World, time| {
+            world.run(time, |w| {
+                first.step(w);
+                second.step(w);
+            });
+        };
+        both(&mut world, SECOND * 3);
+        let (before, changed) = (world.peers[&VIEWER].media.len(), world.now);
+        world.attach(VIEWER, 2);
+        both(&mut world, SECOND);
+        let (peer, began) = (&world.peers[&VIEWER], second.began);
+        let pictures = peer.media[before..].iter().filter(|p| p.payload.len() > 50);
+        let got: Vec<(Duration, Duration)> =
+            pictures.map(|p| (p.at - began, captured(&p.payload))).collect();
+        let old = got.iter().filter(|(at, captured)| *at - *captured > SECOND / 4).count();
+        assert_eq!(old == 0, obeys, "{old} of {} packets are old", got.len());
+        let wait = got[0].0 - (changed - began);
+        assert!(wait < SECOND / 4, "{wait:?} until the first picture");
+    }
 }
