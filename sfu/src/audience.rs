@@ -100,6 +100,8 @@ mod tests {
             loss,
             rtt: loss.map(|_| Duration::from_millis(40)),
             missing: None,
+            attached: true,
+            awaiting: None,
         }
     }
 

@@ -2,12 +2,14 @@
 //! thing that shards share: it is locked for commands and for STUN of unknown names, never for media.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use signaling::SessionId;
 
+use crate::recorder::Recorder;
 use crate::shard::{Add, Command};
 
 /// Commands that wait with one session: what a client can cause before its first check.
@@ -33,7 +35,7 @@ struct Inner {
 #[derive(Debug)]
 enum Place {
     /// Nobody has heard from the peer yet. What the server wants of it meanwhile waits too.
-    Waiting { add: Box<Add>, since: Instant, commands: Vec<Command> },
+    Waiting { add: Box<Add>, since: Instant, commands: Vec<Command>, recorder: Box<Recorder> },
     /// It lives on this shard.
     Home { shard: usize, ufrag: String },
 }
@@ -42,7 +44,7 @@ enum Place {
 #[derive(Debug)]
 pub(crate) enum Found {
     /// The session begins here and now, and this is what was wanted of it meanwhile.
-    Claimed(Box<Add>, Instant, Vec<Command>),
+    Claimed(Box<Add>, Instant, Vec<Command>, Box<Recorder>),
     /// It lives on another shard.
     Elsewhere(usize),
 }
@@ -54,7 +56,9 @@ pub(crate) enum Routed {
     Kept,
     /// It is for a session of this shard.
     To(usize, Command),
-    /// Its session was never claimed and is gone now, or is not known at all.
+    /// Its session was never claimed and is gone now; this is what happened to it.
+    Gone(Box<Recorder>),
+    /// Its session is not known at all.
     Done,
 }
 
@@ -72,7 +76,9 @@ impl Directory {
         let mut inner = self.lock();
         let id = add.session;
         inner.ufrags.insert(add.agreement.local_ice.ufrag.clone(), id);
-        let place = Place::Waiting { add: Box::new(add), since: now, commands: Vec::new() };
+        let recorder = Box::new(Recorder::new(now));
+        let (add, commands) = (Box::new(add), Vec::new());
+        let place = Place::Waiting { add, since: now, commands, recorder };
         inner.sessions.insert(id, place);
         self.0.waiting.fetch_add(1, Ordering::Relaxed);
     }
@@ -84,9 +90,8 @@ impl Directory {
         match inner.sessions.get_mut(&id) {
             Some(Place::Home { shard, .. }) => Routed::To(*shard, command),
             Some(Place::Waiting { .. }) if matches!(command, Command::Remove(_)) => {
-                inner.forget(id);
                 self.0.waiting.fetch_sub(1, Ordering::Relaxed);
-                Routed::Done
+                inner.forget(id).map_or(Routed::Done, Routed::Gone)
             }
             Some(Place::Waiting { commands, .. }) => {
                 // Newer wishes overrule older ones.
@@ -100,26 +105,29 @@ impl Directory {
         }
     }
 
-    /// Whose name this is. A waiting session is claimed for `shard` if the check is `authentic`.
+    /// Whose name this is. A waiting session is claimed for `shard` if the check that came from there
+    /// is `authentic`.
     pub(crate) fn find(
         &self,
         shard: usize,
         ufrag: &str,
+        (now, source): (Instant, SocketAddr),
         authentic: impl FnOnce(&Add) -> bool,
     ) -> Option<Found> {
         let mut inner = self.lock();
         let id = *inner.ufrags.get(ufrag)?;
-        match inner.sessions.get(&id)? {
+        match inner.sessions.get_mut(&id)? {
             Place::Home { shard, .. } => Some(Found::Elsewhere(*shard)),
-            Place::Waiting { add, .. } => {
+            Place::Waiting { add, recorder, .. } => {
                 if !authentic(add) {
+                    recorder.check(now, source, false);
                     return None;
                 }
                 let home = Place::Home { shard, ufrag: ufrag.to_owned() };
                 match inner.sessions.insert(id, home)? {
-                    Place::Waiting { add, since, commands } => {
+                    Place::Waiting { add, since, commands, recorder } => {
                         self.0.waiting.fetch_sub(1, Ordering::Relaxed);
-                        Some(Found::Claimed(add, since, commands))
+                        Some(Found::Claimed(add, since, commands, recorder))
                     }
                     Place::Home { .. } => None,
                 }
@@ -140,8 +148,20 @@ impl Directory {
         self.lock().forget(id);
     }
 
-    /// Takes out the sessions that have waited for too long.
-    pub(crate) fn expire(&self, now: Instant, limit: Duration) -> Vec<SessionId> {
+    /// What has happened to a session that still waits for its first check.
+    pub(crate) fn peek(&self, id: SessionId) -> Option<Recorder> {
+        match self.lock().sessions.get(&id)? {
+            Place::Waiting { recorder, .. } => Some(Recorder::clone(recorder)),
+            Place::Home { .. } => None,
+        }
+    }
+
+    /// Takes out the sessions that have waited for too long, with what has happened to them.
+    pub(crate) fn expire(
+        &self,
+        now: Instant,
+        limit: Duration,
+    ) -> Vec<(SessionId, Option<Box<Recorder>>)> {
         if self.waiting() == 0 {
             return Vec::new();
         }
@@ -152,9 +172,8 @@ impl Directory {
         };
         let ids: Vec<SessionId> =
             inner.sessions.iter().filter(|(_, p)| late(p)).map(|(id, _)| *id).collect();
-        ids.iter().for_each(|id| inner.forget(*id));
         self.0.waiting.fetch_sub(ids.len(), Ordering::Relaxed);
-        ids
+        ids.into_iter().map(|id| (id, inner.forget(id))).collect()
     }
 
     /// How many sessions wait for their first check. Takes no lock.
@@ -175,12 +194,13 @@ impl Directory {
 }
 
 impl Inner {
-    fn forget(&mut self, id: SessionId) {
-        let ufrag = match self.sessions.remove(&id) {
-            Some(Place::Home { ufrag, .. }) => ufrag,
-            Some(Place::Waiting { add, .. }) => add.agreement.local_ice.ufrag,
-            None => return,
+    /// What has happened to it, where it still waited.
+    fn forget(&mut self, id: SessionId) -> Option<Box<Recorder>> {
+        let (ufrag, recorder) = match self.sessions.remove(&id)? {
+            Place::Home { ufrag, .. } => (ufrag, None),
+            Place::Waiting { add, recorder, .. } => (add.agreement.local_ice.ufrag, Some(recorder)),
         };
         self.ufrags.remove(&ufrag);
+        recorder
     }
 }

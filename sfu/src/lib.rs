@@ -12,6 +12,7 @@ pub mod egress;
 pub mod feed;
 pub mod history;
 pub mod publisher;
+pub mod recorder;
 pub mod rtc;
 pub mod rtcp;
 pub mod shard;

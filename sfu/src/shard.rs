@@ -30,6 +30,7 @@ use crate::directory::Directory;
 use crate::egress::{Egress, Sink};
 use crate::feed::{Batch, Feed};
 use crate::history;
+use crate::recorder::Report;
 use crate::rtc::Peer;
 use crate::rtcp;
 use crate::stats::{Drop, EncodingSnapshot, EncodingState, Intake, Totals, ViewerSnapshot};
@@ -125,7 +126,7 @@ pub enum Link {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// DTLS is up.
     Connected(SessionId),
@@ -158,6 +159,13 @@ pub enum Event {
         session: SessionId,
         /// Why.
         reason: Closed,
+    },
+    /// A session has ended, by whosever wish: all that can be said of it afterwards. Before `Closed`.
+    Ended {
+        /// Which.
+        session: SessionId,
+        /// What has happened to it.
+        report: Box<Report>,
     },
 }
 
@@ -258,13 +266,17 @@ impl Shard {
         destination: SocketAddr,
         bytes: &mut [u8],
     ) -> bool {
+        let first = bytes.first().copied();
         let proven = match &self.sessions[key].role {
             Role::Publisher(..) => self.publisher_says(now, key, source, destination, bytes),
             Role::Viewer(..) => self.viewer_says(now, key, source, destination, bytes),
         };
-        if proven && let Some(session) = self.sessions.get_mut(key) {
-            session.last_heard = now;
-            self.demux.route(&session.ufrag, source);
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.heard(now, source, first, proven);
+            if proven {
+                session.last_heard = now;
+                self.demux.route(&session.ufrag, source);
+            }
         }
         proven
     }
@@ -281,6 +293,7 @@ impl Shard {
         let Self { sessions, egress, totals, feeds, .. } = self;
         let session = &mut sessions[key];
         let Role::Viewer(transport, viewer) = &mut session.role else { return false };
+        let recorder = &mut session.recorder;
         let mut keyframe = None;
         // A viewer has no business sending media.
         let media = is_rtp(bytes);
@@ -293,18 +306,17 @@ impl Shard {
                 session.last_heard = now;
                 let feed = viewer.publisher.and_then(|id| feeds.get(&id));
                 let plain = &bytes[..compound];
-                let asked =
-                    viewer.listen((now, ntp), plain, feed, transport, egress, &mut totals.drops);
+                let asked = viewer.listen((now, ntp), plain, feed, transport, egress, recorder);
                 totals.repaired += asked.repaired;
                 keyframe = viewer.publisher.zip(asked.keyframe);
             }
             Ok(transport::Taken::Dtls) => {}
-            Ok(transport::Taken::Ignored) if media => totals.drops.count(Drop::RtpUnusable),
+            Ok(transport::Taken::Ignored) if media => recorder.drops.count(Drop::RtpUnusable),
             Ok(transport::Taken::Ignored) => {}
-            Err(transport::Reject::Malformed) => totals.drops.count(Drop::Malformed),
-            Err(transport::Reject::NotAuthentic) => totals.drops.count(Drop::NotAuthentic),
-            Err(transport::Reject::Replayed) => totals.drops.count(Drop::Replayed),
-            Err(transport::Reject::Dtls) => totals.drops.count(Drop::Transport),
+            Err(transport::Reject::Malformed) => recorder.drops.count(Drop::Malformed),
+            Err(transport::Reject::NotAuthentic) => recorder.drops.count(Drop::NotAuthentic),
+            Err(transport::Reject::Replayed) => recorder.drops.count(Drop::Replayed),
+            Err(transport::Reject::Dtls) => recorder.drops.count(Drop::Transport),
         }
         if let Some((publisher, encoding)) = keyframe {
             self.want_keyframe(now, publisher, encoding);
@@ -372,7 +384,10 @@ impl Shard {
 
     /// Sums since the start.
     pub fn totals(&self) -> Totals {
-        self.totals
+        let mut totals = self.totals;
+        // What is of one session is with it until the next roll.
+        self.sessions.iter().for_each(|(_, s)| totals.drops.merge(&s.recorder.drops));
+        totals
     }
 
     /// How many sessions, routes by name and by address there are.
@@ -408,6 +423,16 @@ impl Shard {
         Some(viewer.snapshot(feed, now))
     }
 
+    /// What has happened to a session, and what it sends or gets; `None` if it does not live here.
+    /// The first shard knows those too that nobody has heard of yet.
+    pub fn session(&self, id: SessionId, now: Instant) -> Option<Report> {
+        if let Some(key) = self.by_id.get(&id) {
+            return Some(self.sessions[*key].report(self.viewer(id, now)));
+        }
+        let waits = if self.index == 0 { self.directory.peek(id) } else { None };
+        waits.map(Report::of_nobody)
+    }
+
     /// Asks a peer until it has nothing more to say; returns how many media packets came.
     fn drain(&mut self, now: Instant, key: Key) -> usize {
         match &self.sessions[key].role {
@@ -428,6 +453,7 @@ impl Shard {
                     tracing::debug!(session = %session.id, ?profile, "DTLS is up");
                     session.connected = true;
                     session.last_heard = now;
+                    session.recorder.dtls_up(now, Some(profile));
                     viewer.settle(now);
                     self.events.push_back(Event::Connected(session.id));
                 }
@@ -439,6 +465,7 @@ impl Shard {
                 Some(transport::Event::Closed) => session.closed = Some(Closed::ByPeer),
                 Some(transport::Event::Failed(failure)) => {
                     tracing::debug!(session = %session.id, ?failure, "DTLS failed");
+                    session.recorder.dtls_failed(now, failure);
                     session.closed = Some(Closed::Failed);
                 }
                 None => break,
@@ -471,15 +498,15 @@ impl Shard {
     /// Sends what may go out of a viewer's backlog.
     fn pump(&mut self, now: Instant, key: Key) {
         let Self { sessions, feeds, egress, totals, .. } = self;
-        let Some((transport, viewer)) = sessions[key].viewing() else { return };
+        let Some((transport, viewer, recorder)) = sessions[key].viewing() else { return };
         let Some(feed) = viewer.publisher.and_then(|id| feeds.get(&id)) else { return };
-        totals.sent += viewer.pump(now, feed, transport, egress);
+        totals.sent += viewer.pump(now, feed, transport, egress, recorder);
         self.schedule_viewer(key);
     }
 
     fn schedule_viewer(&mut self, key: Key) {
         let session = &mut self.sessions[key];
-        let Some((transport, viewer)) = session.viewing() else { return };
+        let Some((transport, viewer, _)) = session.viewing() else { return };
         let deadline = [transport.deadline(), viewer.deadline()].into_iter().flatten().min();
         self.schedule(key, deadline);
     }

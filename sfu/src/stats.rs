@@ -6,7 +6,7 @@ use media::{Codec, EncodingId, Kind};
 
 /// Why something was not taken or not forwarded. Every drop is counted under one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
+#[repr(u8)]
 pub enum Drop {
     /// A datagram that belongs to no session.
     UnknownSource,
@@ -49,6 +49,27 @@ pub enum Drop {
 impl Drop {
     /// How many reasons there are.
     pub const COUNT: usize = Self::NAMES.len();
+    /// Every reason, in the order of the names.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::UnknownSource,
+        Self::Malformed,
+        Self::NotAuthentic,
+        Self::Transport,
+        Self::RtpUnusable,
+        Self::UnknownPayload,
+        Self::NotSelected,
+        Self::AwaitingKeyframe,
+        Self::Settling,
+        Self::NoCommonCodec,
+        Self::Late,
+        Self::NotConnected,
+        Self::RtcpFlood,
+        Self::RtcpMalformed,
+        Self::Replayed,
+        Self::RepairLimit,
+        Self::RepairUnknown,
+        Self::LaneFull,
+    ];
     const NAMES: [&'static str; 18] = [
         "unknown_source",
         "malformed",
@@ -77,7 +98,7 @@ impl Drop {
 }
 
 /// Drops by reason.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Drops([u64; Drop::COUNT]);
 
 impl Drops {
@@ -211,7 +232,7 @@ impl std::ops::AddAssign for Intake {
 }
 
 /// One encoding as it is now.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct EncodingSnapshot {
     /// Its id.
     pub id: EncodingId,
@@ -271,7 +292,7 @@ impl EncodingState {
 }
 
 /// One viewer as it is now.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ViewerSnapshot {
     /// DTLS is up.
     pub connected: bool,
@@ -293,4 +314,8 @@ pub struct ViewerSnapshot {
     pub rtt: Option<Duration>,
     /// A codec of the publisher for which this viewer's offer has no payload type.
     pub missing: Option<Codec>,
+    /// It watches somebody.
+    pub attached: bool,
+    /// The encoding whose keyframe it waits for, and for how long.
+    pub awaiting: Option<(EncodingId, Duration)>,
 }

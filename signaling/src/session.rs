@@ -18,6 +18,11 @@ impl SessionId {
         format!("{:032x}", self.0)
     }
 
+    /// The first eight hex digits as a number: what logs and the API call the session by.
+    pub const fn short(self) -> u32 {
+        (self.0 >> 96) as u32
+    }
+
     /// Reads what [`SessionId::secret`] wrote.
     pub fn parse(text: &str) -> Option<Self> {
         let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
@@ -30,7 +35,7 @@ impl SessionId {
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08x}", (self.0 >> 96) as u32)
+        write!(f, "{:08x}", self.short())
     }
 }
 

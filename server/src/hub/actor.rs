@@ -305,6 +305,7 @@ impl Actor {
                 self.news.end(session, (reason == Closed::Silent).then_some(Reason::Lost));
                 self.gone(session, why(reason), reason == Closed::ByPeer);
             }
+            sfu::Event::Ended { .. } => {}
         }
     }
 

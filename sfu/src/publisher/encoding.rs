@@ -23,6 +23,8 @@ pub struct Encoding {
     pub id: EncodingId,
     /// Audio or video.
     pub kind: Kind,
+    /// What its packets come under.
+    pub ssrc: u32,
     /// Payload type, codec and parameters of the last packet.
     pub payload: Payload,
     /// Pixels, from the last keyframe that said it.
@@ -62,6 +64,7 @@ impl Encoding {
         Self {
             id,
             kind,
+            ssrc: 0,
             sets: ParameterSets::new(&payload),
             payload,
             dimensions: None,
@@ -106,6 +109,16 @@ impl Encoding {
     /// What a viewer that starts at `packet` has to get before it.
     pub fn prefix(&self, packet: &RtpPacket) -> Option<Arc<[u8]>> {
         if packet.info.parameter_sets { None } else { self.sets.packet() }
+    }
+
+    /// How many keyframes have begun.
+    pub fn keyframes_begun(&self) -> u64 {
+        self.counters.keyframes
+    }
+
+    /// Packets that never came, and those that did.
+    pub fn losses(&self) -> (u64, u64) {
+        (self.counters.lost(), self.counters.packets)
     }
 
     /// How many packets have arrived.

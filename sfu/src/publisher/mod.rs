@@ -15,6 +15,7 @@ use signaling::{Agreement, Payload, SessionId};
 use self::clock::Clock;
 use self::encoding::Encoding;
 use crate::feed::{self, Batch};
+use crate::recorder::{Decision, Recorder};
 use crate::rtc::Packet;
 use crate::stats::{Drop, EncodingState};
 
@@ -82,7 +83,7 @@ impl Publisher {
     ///
     /// # Errors
     /// The reason why it is dropped.
-    pub fn receive(&mut self, packet: Packet) -> Result<Change, Drop> {
+    pub fn receive(&mut self, packet: Packet, recorder: &mut Recorder) -> Result<Change, Drop> {
         let payload =
             self.payloads.iter().find(|p| p.pt == packet.pt).ok_or(Drop::UnknownPayload)?;
         let known = self.payload(packet.kind).map(|p| p.codec);
@@ -97,23 +98,40 @@ impl Publisher {
                 let (id, kind) = (packet.encoding, packet.kind);
                 self.encodings.push(Encoding::new(id, kind, payload.clone(), packet.arrival));
                 self.changed = true;
+                let (codec, ssrc) = (payload.codec, packet.ssrc);
+                recorder.record(packet.arrival, Decision::Encoding { id, codec, ssrc });
                 self.encodings.len() - 1
             }
         };
         let encoding = &mut self.encodings[index];
+        let (now, id) = (packet.arrival, encoding.id);
         if encoding.payload.pt != packet.pt {
             encoding.change_payload(payload);
             self.changed = true;
+            recorder.record(now, Decision::Codec { id, codec: payload.codec });
+        }
+        if encoding.ssrc != packet.ssrc {
+            if encoding.ssrc != 0 {
+                recorder.record(now, Decision::Source { id, ssrc: packet.ssrc });
+            }
+            encoding.ssrc = packet.ssrc;
         }
         if !encoding.active {
             encoding.active = true;
             self.changed = true;
+            recorder.record(now, Decision::Back(id));
         }
         let resumed = std::mem::replace(&mut self.activity, Activity::Media) != Activity::Media;
-        let before = encoding.dimensions;
+        let before = (encoding.dimensions, encoding.keyframes_begun() == 0);
         let packet = read(packet, encoding.payload.codec, &mut self.clock);
         let start = encoding.received(&packet);
-        self.changed |= encoding.dimensions != before;
+        self.changed |= encoding.dimensions != before.0;
+        if before != (encoding.dimensions, encoding.keyframes_begun() == 0)
+            && encoding.kind == Kind::Video
+        {
+            let (width, height) = encoding.dimensions.unwrap_or_default();
+            recorder.record(now, Decision::Picture { id, width, height });
+        }
         self.outbox.push(feed::Packet {
             encoding: index,
             kind: encoding.kind,
@@ -165,8 +183,14 @@ impl Publisher {
         self.changed = true;
     }
 
+    /// Packets that never came and those that did, of all encodings.
+    pub fn losses(&self) -> (u64, u64) {
+        let each = self.encodings.iter().map(Encoding::losses);
+        each.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+
     /// Looks for encodings that have fallen silent; true if the next batch says so.
-    pub fn look_for_silence(&mut self) -> bool {
+    pub fn look_for_silence(&mut self, now: Instant, recorder: &mut Recorder) -> bool {
         let video = || self.encodings.iter().filter(|e| e.kind == Kind::Video);
         let Some(newest) = video().map(|e| e.last_arrival).max() else { return false };
         let silent = |e: &Encoding| {
@@ -180,6 +204,7 @@ impl Publisher {
         for index in confirmed {
             self.encodings[*index].active = false;
             changed = true;
+            recorder.record(now, Decision::Silent(self.encodings[*index].id));
         }
         self.changed |= changed;
         self.suspects = now_silent;

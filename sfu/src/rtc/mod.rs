@@ -25,9 +25,10 @@ use signaling::{Agreement, DtlsRole};
 use str0m::media::{KeyframeRequestKind, Mid, Rid};
 use str0m::net::{DatagramRecv, Protocol, Receive};
 use str0m::rtp::{RtpWrite, Ssrc};
-use str0m::{Event as RtcEvent, Input, Output as RtcOutput, Rtc};
+use str0m::{Event as RtcEvent, Input, Output as RtcOutput, Rtc, RtcError};
 
 use self::hello::Hello;
+use crate::transport::{Failure, Path};
 
 pub use config::Certificate;
 
@@ -175,6 +176,10 @@ pub struct Peer {
     now: Instant,
     /// Our and the peer's address of the pair that the peer itself nominated last.
     selected: Option<(SocketAddr, SocketAddr)>,
+    /// The pair that is used: the first that proved itself, then what the peer nominates.
+    used: Option<Path>,
+    /// Why str0m gave up.
+    failure: Option<Failure>,
     /// Local addresses on which datagrams landed; each is a host candidate for str0m.
     locals: Vec<SocketAddr>,
     /// SSRC → what it carries, learnt from str0m.
@@ -210,6 +215,8 @@ impl Peer {
             repeated: VecDeque::new(),
             now,
             selected: None,
+            used: None,
+            failure: None,
             locals: Vec::new(),
             sources: Vec::new(),
             broken: false,
@@ -252,7 +259,11 @@ impl Peer {
         match self.guarded(|rtc| rtc.handle_input(input)) {
             Some(Ok(())) if stun => Ok(Taken::Stun),
             Some(Ok(())) => Ok(Taken::Other),
-            _ => Err(Reject::Transport),
+            Some(Err(error)) => {
+                self.fails(&error);
+                Err(Reject::Transport)
+            }
+            None => Err(Reject::Transport),
         }
     }
 
@@ -263,8 +274,10 @@ impl Peer {
         destination: SocketAddr,
         check: &[u8],
     ) -> Option<Vec<u8>> {
+        let path = Path { local: destination, remote: source };
         if nomination::is_nominating(check) {
             self.nominated = true;
+            self.used = Some(path);
             self.selected = Some((destination, source));
             return None;
         }
@@ -272,6 +285,7 @@ impl Peer {
             return None;
         }
         self.nominated = true;
+        self.used = Some(path);
         nomination::nominating(check, &self.password)
     }
 
@@ -294,7 +308,8 @@ impl Peer {
             let output = match self.guarded(Rtc::poll_output) {
                 Some(Ok(output)) => output,
                 // The peer is closed now, or will say the same error again: stop asking.
-                Some(Err(_)) => {
+                Some(Err(error)) => {
+                    self.fails(&error);
                     self.rtc.disconnect();
                     return Output::Timeout(None);
                 }
@@ -371,6 +386,24 @@ impl Peer {
     /// Says goodbye (RTCP BYE, DTLS close_notify); poll what it sends, then drop it.
     pub fn close(&mut self) {
         let _ = self.guarded(Rtc::close);
+    }
+
+    /// Between which addresses its datagrams go.
+    pub fn path(&self) -> Option<Path> {
+        self.used
+    }
+
+    /// Why there will be no keys, once the peer is dead without them.
+    pub fn failure(&self) -> Option<Failure> {
+        self.failure
+    }
+
+    fn fails(&mut self, error: &RtcError) {
+        self.failure = Some(match error {
+            // What str0m says of a certificate with another fingerprint.
+            RtcError::RemoteSdp(_) => Failure::Fingerprint,
+            _ => Failure::Handshake,
+        });
     }
 
     /// False once the peer is of no more use.

@@ -101,7 +101,7 @@ impl Shard {
                     self.choose_all(now, publisher);
                 }
             }
-            Kind::Gone(publisher) => self.lose(publisher),
+            Kind::Gone(publisher) => self.lose(now, publisher),
             Kind::Keyframe { publisher, encoding } => {
                 if let Some(key) = self.by_id.get(&publisher).copied() {
                     self.want_local_keyframe(now, key, encoding);
@@ -141,9 +141,10 @@ impl Shard {
         }
         let authentic = |add: &Add| ice::authentic(bytes, &add.agreement.local_ice).is_some();
         let ufrag = if stun { local_ufrag(bytes) } else { None };
-        match ufrag.and_then(|ufrag| self.directory.find(self.index, ufrag, authentic)) {
-            Some(Found::Claimed(add, since, commands)) => {
-                let key = self.add(now, *add, since);
+        let from = (now, source);
+        match ufrag.and_then(|ufrag| self.directory.find(self.index, ufrag, from, authentic)) {
+            Some(Found::Claimed(add, since, commands, recorder)) => {
+                let key = self.add(now, *add, since, *recorder);
                 commands.into_iter().for_each(|command| self.obey(now, command));
                 self.deliver(now, key, source, destination, bytes);
             }
@@ -247,11 +248,11 @@ impl Shard {
     }
 
     /// A publisher is gone: its viewers here wait for another one.
-    pub(super) fn lose(&mut self, publisher: SessionId) {
+    pub(super) fn lose(&mut self, now: Instant, publisher: SessionId) {
         let Some(feed) = self.feeds.remove(&publisher) else { return };
         for viewer in feed.viewers {
-            if let Some(viewer) = self.sessions[viewer].viewer_mut() {
-                viewer.detach();
+            if let Some((_, viewer, recorder)) = self.sessions[viewer].viewing() {
+                viewer.attach(now, None, recorder);
             }
         }
     }

@@ -22,17 +22,18 @@ impl Shard {
         destination: SocketAddr,
         bytes: &[u8],
     ) -> bool {
-        let Role::Publisher(peer, _) = &mut self.sessions[key].role else { return false };
+        let session = &mut self.sessions[key];
+        let Role::Publisher(peer, _) = &mut session.role else { return false };
         let taken = peer.receive(now, source, destination, bytes);
         match taken {
             Ok(_) => {}
-            Err(Reject::Malformed) => self.totals.drops.count(Drop::Malformed),
-            Err(Reject::NotAuthentic) => self.totals.drops.count(Drop::NotAuthentic),
-            Err(Reject::Transport) => self.totals.drops.count(Drop::Transport),
+            Err(Reject::Malformed) => session.recorder.drops.count(Drop::Malformed),
+            Err(Reject::NotAuthentic) => session.recorder.drops.count(Drop::NotAuthentic),
+            Err(Reject::Transport) => session.recorder.drops.count(Drop::Transport),
         }
         let packets = self.drain(now, key);
         if packets == 0 && is_rtp(bytes) {
-            self.totals.drops.count(Drop::RtpUnusable);
+            self.sessions[key].recorder.drops.count(Drop::RtpUnusable);
         }
         taken == Ok(Taken::Stun)
     }
@@ -60,6 +61,7 @@ impl Shard {
                     match event {
                         PeerEvent::Connected => {
                             session.connected = true;
+                            session.recorder.dtls_up(now, None);
                             self.events.push_back(Event::Connected(session.id));
                         }
                         PeerEvent::Closed => session.closed = Some(Closed::ByPeer),
@@ -75,8 +77,8 @@ impl Shard {
         let session = &mut self.sessions[key];
         let id = session.id;
         let bytes = packet.payload.len() as u64;
-        let Some(publisher) = session.publisher_mut() else { return };
-        match publisher.receive(packet) {
+        let Role::Publisher(_, publisher) = &mut session.role else { return };
+        match publisher.receive(packet, &mut session.recorder) {
             Ok(change) => {
                 self.totals.packets_in += 1;
                 self.totals.bytes_in += bytes;
@@ -91,7 +93,7 @@ impl Shard {
                     self.events.push_back(Event::Activity { session: id, activity });
                 }
             }
-            Err(reason) => self.totals.drops.count(reason),
+            Err(reason) => session.recorder.drops.count(reason),
         }
     }
 
@@ -116,8 +118,8 @@ impl Shard {
         for key in &viewers {
             let Self { sessions, feeds, egress, totals, .. } = self;
             let Some(feed) = feeds.get(&batch.publisher) else { break };
-            let Some((transport, viewer)) = sessions[*key].viewing() else { continue };
-            totals.sent += viewer.forward(now, batch, feed, transport, egress, &mut totals.drops);
+            let Some((transport, viewer, recorder)) = sessions[*key].viewing() else { continue };
+            totals.sent += viewer.forward(now, batch, feed, transport, egress, recorder);
             self.schedule_viewer(*key);
             if self.egress.is_full() {
                 self.egress.drain(sink);

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use signaling::SessionId;
+use signaling::{DtlsRole, SessionId};
 
 use super::exchange::Kind;
 use super::session::{Role, Session};
@@ -11,7 +11,9 @@ use super::{Add, Closed, Command, Event, Key, Link, Shard};
 use crate::directory::Routed;
 use crate::feed::Feed;
 use crate::publisher::Publisher;
+use crate::recorder::{Decision, Recorder, Report};
 use crate::rtc::Output;
+use crate::transport::Failure;
 use crate::viewer::Viewer;
 
 /// How often silent layers, unserved keyframe requests and dead sessions are looked for.
@@ -25,9 +27,11 @@ impl Shard {
         if let Command::Add(add) = command {
             return self.directory.wait(now, *add);
         }
+        let session = command.session();
         match self.directory.route(command) {
             Routed::To(shard, command) if shard == self.index => self.obey(now, command),
             Routed::To(shard, command) => self.tell(shard, Kind::Command(command)),
+            Routed::Gone(recorder) => self.ended(session, Report::of_nobody(*recorder)),
             Routed::Kept | Routed::Done => {}
         }
     }
@@ -38,17 +42,24 @@ impl Shard {
             Command::Add(_) => {}
             Command::Attach { publisher, .. } => self.attach(now, key, publisher),
             Command::SetLayer { layer, .. } => {
-                if let Some(viewer) = self.sessions[key].viewer_mut() {
+                if let Some((_, viewer, recorder)) = self.sessions[key].viewing() {
                     viewer.want(layer);
+                    recorder.record(now, Decision::Wish(layer));
                 }
                 self.choose(now, key);
             }
-            Command::Remove(_) => self.remove(key),
+            Command::Remove(_) => self.remove(now, key),
         }
     }
 
     /// A session begins: its first check has come to this shard.
-    pub(super) fn add(&mut self, now: Instant, add: Add, created: Instant) -> Key {
+    pub(super) fn add(
+        &mut self,
+        now: Instant,
+        add: Add,
+        created: Instant,
+        recorder: Recorder,
+    ) -> Key {
         let ufrag = add.agreement.local_ice.ufrag.clone();
         let role = match add.link {
             Link::Publisher(peer) => {
@@ -72,6 +83,8 @@ impl Shard {
             deadline: None,
             closed: None,
             foreign: Vec::new(),
+            recorder,
+            speaks_first: add.agreement.dtls == DtlsRole::Client,
         });
         self.by_id.insert(add.session, key);
         self.demux.insert(&ufrag, key);
@@ -80,7 +93,12 @@ impl Shard {
     }
 
     /// Says goodbye and forgets the session.
-    pub(super) fn remove(&mut self, key: Key) {
+    pub(super) fn remove(&mut self, now: Instant, key: Key) {
+        let id = self.sessions[key].id;
+        let drops = self.sessions[key].roll(now);
+        self.totals.drops.merge(&drops);
+        let report = self.sessions[key].report(self.viewer(id, now));
+        self.ended(id, report);
         match &mut self.sessions[key].role {
             Role::Viewer(transport, viewer) => {
                 viewer.goodbye(transport, &mut self.egress);
@@ -116,10 +134,14 @@ impl Shard {
                 for shard in publisher.subscribers {
                     self.tell(shard, Kind::Gone(session.id));
                 }
-                self.lose(session.id);
+                self.lose(now, session.id);
             }
             Role::Viewer(_, viewer) => self.unlist(viewer.publisher, key),
         }
+    }
+
+    fn ended(&mut self, session: SessionId, report: Report) {
+        self.events.push_back(Event::Ended { session, report: Box::new(report) });
     }
 
     fn unlist(&mut self, publisher: Option<SessionId>, viewer: Key) {
@@ -131,12 +153,9 @@ impl Shard {
     }
 
     fn attach(&mut self, now: Instant, key: Key, publisher: Option<SessionId>) {
-        let Some(viewer) = self.sessions[key].viewer_mut() else { return };
+        let Some((_, viewer, recorder)) = self.sessions[key].viewing() else { return };
         let before = viewer.publisher;
-        match publisher {
-            Some(publisher) => viewer.attach(now, publisher),
-            None => viewer.detach(),
-        }
+        viewer.attach(now, publisher, recorder);
         if before != publisher {
             self.unlist(before, key);
         }
@@ -145,8 +164,8 @@ impl Shard {
             Some(feed) if !feed.viewers.contains(&key) => feed.viewers.push(key),
             Some(_) => {}
             None => {
-                if let Some(viewer) = self.sessions[key].viewer_mut() {
-                    viewer.detach();
+                if let Some((_, viewer, recorder)) = self.sessions[key].viewing() {
+                    viewer.attach(now, None, recorder);
                 }
             }
         }
@@ -156,10 +175,10 @@ impl Shard {
     /// The viewer chooses anew, and the keyframe that it then needs is asked for.
     pub(super) fn choose(&mut self, now: Instant, key: Key) {
         let Self { sessions, feeds, .. } = self;
-        let Some(viewer) = sessions[key].viewer_mut() else { return };
+        let Some((_, viewer, recorder)) = sessions[key].viewing() else { return };
         let Some(publisher) = viewer.publisher else { return };
         let Some(feed) = feeds.get(&publisher) else { return };
-        viewer.choose(now, feed);
+        viewer.choose(now, feed, recorder);
         // Before DTLS is up a keyframe would only be lost; then this runs again.
         let connected = viewer.connected;
         let awaited: Vec<usize> = viewer.awaited().filter(|_| connected).collect();
@@ -198,11 +217,13 @@ impl Shard {
 
     /// Sends the keyframe requests that are due.
     fn request_keyframes(&mut self, now: Instant, key: Key) {
-        let Role::Publisher(peer, publisher) = &mut self.sessions[key].role else { return };
+        let session = &mut self.sessions[key];
+        let Role::Publisher(peer, publisher) = &mut session.role else { return };
         let mut sent = false;
         for encoding in &mut publisher.encodings {
             if encoding.keyframes.due(now) && peer.request_keyframe(encoding.id) {
                 self.totals.keyframe_requests += 1;
+                session.recorder.keyframe_wanted();
                 sent = true;
             }
         }
@@ -218,13 +239,16 @@ impl Shard {
         let keys: Vec<Key> = self.sessions.iter().map(|(key, _)| key).collect();
         for key in keys {
             if let Some(reason) = self.verdict(now, key) {
+                self.note_failure(now, key);
                 let session = self.sessions[key].id;
-                self.remove(key);
+                self.remove(now, key);
                 self.events.push_back(Event::Closed { session, reason });
                 continue;
             }
-            let publisher = self.sessions[key].publisher_mut();
-            if publisher.is_some_and(|p| p.look_for_silence()) {
+            let session = &mut self.sessions[key];
+            if let Role::Publisher(_, publisher) = &mut session.role
+                && publisher.look_for_silence(now, &mut session.recorder)
+            {
                 self.mark(key);
             }
             if !late {
@@ -234,7 +258,10 @@ impl Shard {
             self.repeat_wants(now, key);
         }
         if self.index == 0 {
-            for session in self.directory.expire(now, self.config.connect_timeout) {
+            for (session, recorder) in self.directory.expire(now, self.config.connect_timeout) {
+                if let Some(recorder) = recorder {
+                    self.ended(session, Report::of_nobody(*recorder));
+                }
                 self.events.push_back(Event::Closed { session, reason: Closed::NeverConnected });
             }
         }
@@ -273,6 +300,17 @@ impl Shard {
         }
     }
 
+    /// A publisher's transport says only that it is dead; its log shall say why.
+    fn note_failure(&mut self, now: Instant, key: Key) {
+        let session = &mut self.sessions[key];
+        if let Role::Publisher(peer, _) = &session.role
+            && !session.connected
+            && !peer.is_alive()
+        {
+            session.recorder.dtls_failed(now, peer.failure().unwrap_or(Failure::Handshake));
+        }
+    }
+
     /// Whether the session has to go.
     fn verdict(&self, now: Instant, key: Key) -> Option<Closed> {
         let session = &self.sessions[key];
@@ -294,10 +332,12 @@ impl Shard {
     }
 
     pub(super) fn update_rates(&mut self, now: Instant) {
-        let Self { sessions, feeds, .. } = self;
+        let Self { sessions, feeds, totals, .. } = self;
         let mut publishers = Vec::new();
         feeds.values_mut().for_each(|feed| feed.audience.clear());
         for (key, session) in sessions {
+            let drops = session.roll(now);
+            totals.drops.merge(&drops);
             match &mut session.role {
                 Role::Publisher(_, publisher) => {
                     publisher.update_rates(now);

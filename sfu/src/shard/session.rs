@@ -7,7 +7,9 @@ use signaling::SessionId;
 
 use super::Closed;
 use crate::publisher::Publisher;
+use crate::recorder::{Recorder, Report, Who};
 use crate::rtc::Peer;
+use crate::stats::{Drops, ViewerSnapshot};
 use crate::transport::Transport;
 use crate::viewer::Viewer;
 
@@ -28,6 +30,10 @@ pub(super) struct Session {
     pub(super) closed: Option<Closed>,
     /// Addresses whose datagrams come in by another shard, which hands them over.
     pub(super) foreign: Vec<(usize, SocketAddr)>,
+    /// What has happened to it.
+    pub(super) recorder: Recorder,
+    /// DTLS begins with us, as soon as the peer has shown where it is.
+    pub(super) speaks_first: bool,
 }
 
 /// Publisher or viewer.
@@ -61,14 +67,61 @@ impl Session {
         }
     }
 
-    pub(super) fn viewer_mut(&mut self) -> Option<&mut Viewer> {
-        self.viewing().map(|(_, viewer)| viewer)
+    pub(super) fn viewing(&mut self) -> Option<(&mut Transport, &mut Viewer, &mut Recorder)> {
+        match &mut self.role {
+            Role::Viewer(transport, viewer) => Some((transport, viewer, &mut self.recorder)),
+            Role::Publisher(..) => None,
+        }
     }
 
-    pub(super) fn viewing(&mut self) -> Option<(&mut Transport, &mut Viewer)> {
-        match &mut self.role {
-            Role::Viewer(transport, viewer) => Some((transport, viewer)),
-            Role::Publisher(..) => None,
+    /// A datagram has come whose first byte is this; `proven`: it was an authentic check.
+    pub(super) fn heard(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        first: Option<u8>,
+        proven: bool,
+    ) {
+        match first {
+            Some(0..=3) => {
+                self.recorder.check(now, source, proven);
+                let path = match &self.role {
+                    Role::Publisher(peer, _) => peer.path(),
+                    Role::Viewer(transport, _) => transport.path(),
+                };
+                let Some(path) = path else { return };
+                self.recorder.path(now, path);
+                if self.speaks_first {
+                    self.recorder.dtls_begins(now, true);
+                }
+            }
+            Some(20..=63) if !self.connected => self.recorder.dtls_begins(now, false),
+            _ => {}
+        }
+    }
+
+    /// Writes what was counted since the last time, and returns what was dropped since then.
+    pub(super) fn roll(&mut self, now: Instant) -> Drops {
+        match &self.role {
+            Role::Publisher(_, publisher) => {
+                let (lost, came) = publisher.losses();
+                self.recorder.roll(now, Who::Publisher, lost, came)
+            }
+            Role::Viewer(_, viewer) => {
+                self.recorder.roll(now, Who::Viewer, 0, viewer.packets_sent())
+            }
+        }
+    }
+
+    /// What it has come to. `viewer`: what it gets, where it is one.
+    pub(super) fn report(&self, viewer: Option<ViewerSnapshot>) -> Report {
+        let encodings = self.publisher().map_or(&[][..], |p| &p.encodings);
+        Report {
+            recorder: self.recorder.clone(),
+            heard: Some(self.last_heard),
+            media: encodings.iter().map(|e| e.last_arrival).max(),
+            encodings: encodings.iter().map(|e| e.snapshot()).collect(),
+            viewer,
         }
     }
 }

@@ -157,6 +157,15 @@ impl World {
         self.add(number, agreement, offer.send);
     }
 
+    /// One that has another certificate than its offer says.
+    pub(crate) fn join_stranger(&mut self, number: u32, offer: &Offer) {
+        self.join_peer(number, offer);
+        self.command(Command::Remove(Self::id(number)));
+        self.events.clear();
+        let other = Identity::generate().fingerprint();
+        self.add(number, offer.agreement(number, &other), offer.send);
+    }
+
     /// A viewer of that kind that watches `publisher`.
     pub(crate) fn watch(&mut self, number: u32, publisher: u32) {
         self.join_peer(number, &Offer::viewer(number));

@@ -12,9 +12,11 @@ use super::catch_up::{Backlog, CatchUp, Verdict as Pace, feasible};
 use super::header::{Fields, Template};
 use super::rewriter::{Header, Origin, Rewriter, Target};
 use super::selector::{self, Selector, Verdict};
+use super::story::Story;
 use crate::egress::Egress;
 use crate::feed::{Feed, Packet};
 use crate::history::History;
+use crate::recorder::{Decision, Recorder, millis, narrow};
 use crate::stats::{Drop, Sent};
 use crate::transport::Transport;
 
@@ -26,11 +28,13 @@ const PATIENCE: Duration = Duration::from_millis(150);
 /// A keyframe in the ring that is not older than this is as good.
 const FRESH: Duration = Duration::from_millis(500);
 
-/// Where packets of one viewer go, and its transport-wide sequence number.
+/// Where packets of one viewer go, its transport-wide sequence number, and its log.
 pub(crate) struct Wire<'a> {
+    pub(crate) now: Instant,
     pub(crate) transport: &'a mut Transport,
     pub(crate) egress: &'a mut Egress,
     pub(crate) sequence: &'a mut u16,
+    pub(crate) recorder: &'a mut Recorder,
 }
 
 /// See the top of the file.
@@ -56,6 +60,7 @@ pub(super) struct Leg {
     patience: Option<Instant>,
     /// Something else has just begun: its timestamps need a sender report.
     pub(super) turned: bool,
+    pub(super) story: Story,
 }
 
 /// The stream of retransmissions (RFC 4588).
@@ -69,6 +74,7 @@ struct Rtx {
 #[derive(Debug)]
 struct Replay {
     control: CatchUp,
+    began: Instant,
     /// The next sequence number to send.
     cursor: u64,
     /// Payload bytes from there to the head.
@@ -115,6 +121,7 @@ impl Leg {
             seen: false,
             patience: None,
             turned: false,
+            story: Story::default(),
         })
     }
 
@@ -134,6 +141,7 @@ impl Leg {
         self.selector = Selector::default();
         self.replay = None;
         self.still = None;
+        self.story = Story::default();
         self.rewriter.forget();
     }
 
@@ -142,13 +150,24 @@ impl Leg {
         self.route.as_ref().filter(|(_, target)| target.is_none()).map(|(p, _)| p.codec)
     }
 
-    pub(super) fn choose(&mut self, feed: &Feed, wanted: Option<EncodingId>) {
+    pub(super) fn choose(
+        &mut self,
+        now: Instant,
+        feed: &Feed,
+        wanted: Option<EncodingId>,
+        recorder: &mut Recorder,
+    ) {
         let wanted = wanted.filter(|_| self.kind == Kind::Video);
         let candidates: Vec<_> = feed.candidates(self.kind).collect();
         let chosen = selector::choose(&candidates, wanted, self.selector.current());
-        if let Some((index, _)) = chosen {
-            self.aim(feed, index);
+        let Some(choice) = chosen else { return };
+        self.story.chose(now, feed, choice, recorder);
+        let missing = self.missing();
+        self.aim(feed, choice.0);
+        if let Some(codec) = self.missing().filter(|_| self.missing() != missing) {
+            recorder.record(now, Decision::NoCodec(codec));
         }
+        self.story.awaits(now, self.selector.awaits());
     }
 
     fn aim(&mut self, feed: &Feed, index: usize) {
@@ -208,6 +227,11 @@ impl Leg {
         wire: &mut Wire<'_>,
     ) -> Result<Sent, Drop> {
         let target = self.target(packet.encoding).ok_or(Drop::NoCommonCodec)?;
+        if let Some(replay) = &self.replay {
+            let after_ms = millis(replay.began, wire.now);
+            wire.recorder.record(wire.now, Decision::Overtaken { after_ms });
+        }
+        self.story.shown(wire.now, feed, packet.encoding, false, wire.recorder);
         let mut sent = self.end_replay(feed, wire);
         self.rewriter.switch(target, &packet.rtp, packet.prefix.is_some());
         (self.still, self.turned) = (None, true);
@@ -256,13 +280,19 @@ impl Leg {
     }
 
     /// Begins with the newest keyframe in the ring of the chosen encoding, if it is whole.
-    pub(super) fn start(&mut self, now: Instant, feed: &Feed, rtt: Option<Duration>) {
+    pub(super) fn start(
+        &mut self,
+        now: Instant,
+        feed: &Feed,
+        rtt: Option<Duration>,
+        recorder: &mut Recorder,
+    ) {
         let begun = self.selector.current().is_some();
         if self.kind != Kind::Video || begun || feed.settles(now) {
             return;
         }
         if let Some(index) = self.selector.awaits().filter(|index| !self.waits(now, feed, *index)) {
-            self.start_with(now, feed, index, rtt);
+            self.start_with(now, feed, index, rtt, recorder);
         }
     }
 
@@ -279,6 +309,7 @@ impl Leg {
         feed: &Feed,
         index: usize,
         rtt: Option<Duration>,
+        recorder: &mut Recorder,
     ) -> bool {
         let Some((target, encoding)) = self.target(index).zip(feed.encodings.get(index)) else {
             return false;
@@ -299,6 +330,7 @@ impl Leg {
         };
         self.replay = Some(Box::new(Replay {
             control: CatchUp::new(now, backlog),
+            began: now,
             cursor: start.rtp.seq,
             behind: bytes,
             keyframe: start.rtp.timestamp,
@@ -306,12 +338,20 @@ impl Leg {
         }));
         self.still = None;
         self.selector.show(index);
+        self.story.shown(now, feed, index, true, recorder);
+        let kbps = narrow(encoding.info.bitrate_bps / 1000);
+        recorder.record(now, Decision::CatchUp { bytes: narrow(bytes), kbps });
         true
     }
 
     /// Begins again with the same keyframe: the first packets were lost before the client was up.
-    pub(super) fn restart(&mut self, now: Instant, feed: &Feed) -> bool {
-        self.selector.current().is_some_and(|index| self.start_with(now, feed, index, None))
+    pub(super) fn restart(&mut self, now: Instant, feed: &Feed, recorder: &mut Recorder) -> bool {
+        let Some(index) = self.selector.current() else { return false };
+        let again = self.start_with(now, feed, index, None, recorder);
+        if again {
+            recorder.record(now, Decision::Restart);
+        }
+        again
     }
 
     /// The outgoing timestamp that stands for `now`.
@@ -344,7 +384,7 @@ impl Leg {
                 continue;
             };
             if gave_up && packet.rtp.timestamp != replay.keyframe {
-                self.give_up(now, feed, &replay, history);
+                self.give_up(now, feed, &replay, wire.recorder);
                 return sent;
             }
             let bytes = packet.rtp.payload.len();
@@ -373,18 +413,27 @@ impl Leg {
             gave_up = matches!(replay.control.verdict(), Pace::GiveUp { .. });
         }
         // At the head: from here on it is live.
+        let after_ms = millis(replay.began, now);
+        wire.recorder.record(now, Decision::CaughtUp { after_ms });
         sent
     }
 
     /// Leaves the keyframe as a still: the lowest encoding may be caught up with instead, else the
     /// next keyframe is awaited.
-    fn give_up(&mut self, now: Instant, feed: &Feed, replay: &Replay, history: &History) {
-        self.still = history.start().map(|p| p.position);
+    fn give_up(&mut self, now: Instant, feed: &Feed, replay: &Replay, recorder: &mut Recorder) {
         let current = self.selector.current();
+        let history = current.and_then(|index| feed.encodings.get(index)).map(|e| &e.history);
+        self.still = history.and_then(History::start).map(|p| p.position);
         self.selector.restart();
-        let Pace::GiveUp { capacity_bps: Some(capacity) } = replay.control.verdict() else {
-            return;
+        self.story.awaits(now, self.selector.awaits());
+        let capacity = match replay.control.verdict() {
+            Pace::GiveUp { capacity_bps } => capacity_bps,
+            Pace::Continue => None,
         };
+        let after_ms = millis(replay.began, now);
+        let capacity_kbps = capacity.map(|bps| narrow(bps / 1000));
+        recorder.record(now, Decision::GaveUp { after_ms, capacity_kbps });
+        let Some(capacity) = capacity else { return };
         let lowest = feed.candidates(self.kind).filter(|c| c.active).min_by_key(|c| c.rank);
         let Some(lowest) = lowest.filter(|c| Some(c.index) != current) else { return };
         let encoding = &feed.encodings[lowest.index];
@@ -392,7 +441,7 @@ impl Leg {
         let Some(start) = encoding.history.start().filter(|_| same_codec) else { return };
         let (bytes, _) = encoding.history.weigh(start.rtp.seq);
         if feasible(bytes, encoding.info.bitrate_bps, capacity) {
-            self.start_with(now, feed, lowest.index, None);
+            self.start_with(now, feed, lowest.index, None, recorder);
         }
     }
 

@@ -6,6 +6,7 @@ pub mod header;
 mod leg;
 pub mod rewriter;
 pub mod selector;
+mod story;
 
 use std::time::{Duration, Instant};
 
@@ -15,8 +16,9 @@ use signaling::{Agreement, SessionId};
 use self::leg::{Leg, Wire};
 use crate::egress::Egress;
 use crate::feed::{Batch, Feed};
+use crate::recorder::{Decision, Recorder};
 use crate::rtcp::{self, Packet, ReportBlock, SenderInfo, Writer};
-use crate::stats::{Drop, Drops, Rate, Sent, ViewerSnapshot};
+use crate::stats::{Drop, Rate, Sent, ViewerSnapshot};
 use crate::transport::Transport;
 
 /// A viewer plays if something was forwarded this short a time ago.
@@ -133,17 +135,20 @@ impl Viewer {
     }
 
     /// Watches another publisher.
-    pub fn attach(&mut self, now: Instant, publisher: SessionId) {
-        self.detach();
-        self.publisher = Some(publisher);
-        self.legs.iter_mut().for_each(|leg| leg.attach(now));
-    }
-
-    /// Watches nobody.
-    pub fn detach(&mut self) {
-        self.publisher = None;
+    pub fn attach(&mut self, now: Instant, publisher: Option<SessionId>, recorder: &mut Recorder) {
+        if self.publisher != publisher {
+            let decision =
+                publisher.map_or(Decision::Detached, |id| Decision::Attached(id.short()));
+            recorder.record(now, decision);
+        }
+        self.publisher = publisher;
         self.beginning = Beginning::default();
-        self.legs.iter_mut().for_each(Leg::detach);
+        for leg in &mut self.legs {
+            leg.detach();
+            if publisher.is_some() {
+                leg.attach(now);
+            }
+        }
     }
 
     /// Chooses an encoding by its name; `None`: the highest.
@@ -152,11 +157,11 @@ impl Viewer {
     }
 
     /// Chooses anew among what the publisher has, and begins with what is in its ring.
-    pub fn choose(&mut self, now: Instant, feed: &Feed) {
+    pub fn choose(&mut self, now: Instant, feed: &Feed, recorder: &mut Recorder) {
         for leg in &mut self.legs {
-            leg.choose(feed, self.wanted);
+            leg.choose(now, feed, self.wanted, recorder);
             if self.connected {
-                leg.start(now, feed, self.rtt);
+                leg.start(now, feed, self.rtt, recorder);
             }
         }
     }
@@ -180,20 +185,21 @@ impl Viewer {
         feed: &Feed,
         transport: &mut Transport,
         egress: &mut Egress,
-        drops: &mut Drops,
+        recorder: &mut Recorder,
     ) -> Sent {
         if !self.connected {
-            drops.add(Drop::NotConnected, batch.packets.len() as u64);
+            recorder.drops.add(Drop::NotConnected, batch.packets.len() as u64);
             return Sent::default();
         }
         let before = self.sequence;
         let mut sent = Sent::default();
-        let mut wire = Wire { transport, egress, sequence: &mut self.sequence };
+        let sequence = &mut self.sequence;
+        let mut wire = Wire { now, transport, egress, sequence, recorder };
         for packet in &batch.packets {
             let leg = self.legs.iter_mut().find(|l| l.kind == packet.kind);
             match leg.ok_or(Drop::NoCommonCodec).and_then(|l| l.forward(packet, feed, &mut wire)) {
                 Ok(more) => sent += more,
-                Err(reason) => drops.count(reason),
+                Err(reason) => wire.recorder.drops.count(reason),
             }
         }
         if self.legs.iter().any(Leg::replays) {
@@ -212,9 +218,11 @@ impl Viewer {
         feed: &Feed,
         transport: &mut Transport,
         egress: &mut Egress,
+        recorder: &mut Recorder,
     ) -> Sent {
         let before = self.sequence;
-        let mut wire = Wire { transport, egress, sequence: &mut self.sequence };
+        let sequence = &mut self.sequence;
+        let mut wire = Wire { now, transport, egress, sequence, recorder };
         let legs = self.legs.iter_mut();
         let sent = legs.fold(Sent::default(), |sum, leg| sum + leg.pump(now, feed, &mut wire));
         self.note(now, before, sent);
@@ -296,11 +304,11 @@ impl Viewer {
         feed: Option<&Feed>,
         transport: &mut Transport,
         egress: &mut Egress,
-        drops: &mut Drops,
+        recorder: &mut Recorder,
     ) -> Asked {
         let mut asked = Asked::default();
         if self.limits.rtcp == 0 {
-            drops.count(Drop::RtcpFlood);
+            recorder.drops.count(Drop::RtcpFlood);
             return asked;
         }
         self.limits.rtcp -= 1;
@@ -311,24 +319,26 @@ impl Viewer {
                 }
                 Packet::Nack { media_ssrc, seqs } => {
                     if let Some(feed) = feed {
-                        let mut wire = Wire { transport, egress, sequence: &mut self.sequence };
+                        let sequence = &mut self.sequence;
+                        let mut wire = Wire { now, transport, egress, sequence, recorder };
                         let leg = self.legs.iter_mut().find(|l| l.ssrc() == media_ssrc);
-                        asked.repaired += self.limits.repair(leg, seqs, feed, &mut wire, drops);
+                        asked.repaired += self.limits.repair(leg, seqs, feed, &mut wire);
                         if asked.repaired > 0 {
                             self.legs.iter_mut().for_each(|leg| leg.lost(now));
                         }
                     }
                 }
                 Packet::Pli { .. } | Packet::Fir { .. } => {
-                    if !self.begin_anew(now, feed) {
+                    recorder.keyframe_wanted();
+                    if !self.begin_anew(now, feed, recorder) {
                         asked.keyframe = self.shown();
                     }
                 }
                 Packet::TransportCc(cc) => {
-                    self.arrived(now, &cc, feed);
+                    self.arrived(now, &cc, feed, recorder);
                     self.legs.iter_mut().for_each(|leg| leg.feedback(now, &cc));
                 }
-                Packet::Malformed => drops.count(Drop::RtcpMalformed),
+                Packet::Malformed => recorder.drops.count(Drop::RtcpMalformed),
                 Packet::Remb { .. } | Packet::Bye | Packet::Other => {}
             }
         }
@@ -345,7 +355,13 @@ impl Viewer {
     }
 
     /// Media that is sent before the client is up is lost: the first feedback shows it.
-    fn arrived(&mut self, now: Instant, cc: &rtcp::TransportCc<'_>, feed: Option<&Feed>) {
+    fn arrived(
+        &mut self,
+        now: Instant,
+        cc: &rtcp::TransportCc<'_>,
+        feed: Option<&Feed>,
+        recorder: &mut Recorder,
+    ) {
         let Some((_, first)) = self.beginning.since else { return };
         // A report that ends before is about what went out earlier.
         let end = cc.base_seq.wrapping_add(cc.status_count);
@@ -355,12 +371,12 @@ impl Viewer {
         }
         let came = cc.arrivals().any(|(seq, at)| seq == first && at.is_some());
         if !came {
-            self.begin_anew(now, feed);
+            self.begin_anew(now, feed, recorder);
         }
     }
 
     /// Sends the keyframe of the beginning again; false if the beginning is over.
-    fn begin_anew(&mut self, now: Instant, feed: Option<&Feed>) -> bool {
+    fn begin_anew(&mut self, now: Instant, feed: Option<&Feed>, recorder: &mut Recorder) -> bool {
         let Some((since, _)) = self.beginning.since else { return false };
         let over = now.saturating_duration_since(since) > BEGINNING;
         let Some(feed) = feed.filter(|_| !over && self.beginning.restarts < RESTARTS) else {
@@ -370,7 +386,7 @@ impl Viewer {
         self.beginning.since = Some((since, self.sequence));
         self.beginning.confirmed = false;
         let video = self.legs.iter_mut().find(|l| l.kind == Kind::Video);
-        video.is_some_and(|leg| leg.restart(now, feed))
+        video.is_some_and(|leg| leg.restart(now, feed, recorder))
     }
 
     /// To be called about once a second.
@@ -397,7 +413,14 @@ impl Viewer {
             loss: self.loss,
             rtt: self.rtt,
             missing: self.legs.iter().find_map(Leg::missing),
+            attached: self.publisher.is_some(),
+            awaiting: video.and_then(|l| l.story.awaiting(now, feed?)),
         }
+    }
+
+    /// Packets that went out, without retransmissions.
+    pub fn packets_sent(&self) -> u64 {
+        self.sent.packets
     }
 }
 
@@ -409,16 +432,16 @@ impl Limits {
         seqs: rtcp::Seqs<'_>,
         feed: &Feed,
         wire: &mut Wire<'_>,
-        drops: &mut Drops,
     ) -> u64 {
-        let mut repaired = 0;
+        let (mut asked, mut repaired) = (0, 0);
         let Some(leg) = leg else {
-            drops.count(Drop::RepairUnknown);
+            wire.recorder.drops.count(Drop::RepairUnknown);
             return repaired;
         };
         for seq in seqs {
+            asked += 1;
             if self.repair == 0 {
-                drops.count(Drop::RepairLimit);
+                wire.recorder.drops.count(Drop::RepairLimit);
                 continue;
             }
             match leg.repair(seq, feed, wire) {
@@ -426,9 +449,10 @@ impl Limits {
                     repaired += 1;
                     self.repair = self.repair.saturating_sub(bytes);
                 }
-                None => drops.count(Drop::RepairUnknown),
+                None => wire.recorder.drops.count(Drop::RepairUnknown),
             }
         }
+        wire.recorder.repaired(asked, repaired);
         repaired
     }
 }

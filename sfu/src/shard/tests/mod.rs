@@ -8,6 +8,7 @@ mod life;
 mod lips;
 mod repair;
 mod shards;
+mod story;
 mod wraps;
 
 use std::collections::BTreeMap;
