@@ -81,6 +81,8 @@ pub struct Stream {
 /// Who publishes.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Publisher {
+    /// First eight digits of the session's id.
+    pub session: String,
     /// `whip`
     pub protocol: &'static str,
     /// RFC 3339, UTC.
@@ -244,6 +246,100 @@ pub struct Viewer {
     pub estimate_bps: Option<u64>,
     /// Why nothing is shown, in plain words.
     pub problem: Option<String>,
+}
+
+/// One session, live or lately ended.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Session {
+    /// First eight digits of its id.
+    pub session: String,
+    /// Which stream.
+    pub stream: String,
+    /// `publisher`, `viewer`
+    pub role: &'static str,
+    /// `whip`, `whep`
+    pub protocol: &'static str,
+    /// RFC 3339, UTC.
+    pub since: String,
+    /// RFC 3339, UTC; `null` while it lives.
+    pub ended: Option<String>,
+    /// In plain words; `null` while it lives.
+    pub ended_because: Option<String>,
+    /// Where the HTTP request came from.
+    pub address: String,
+    /// What the client calls itself.
+    pub user_agent: Option<String>,
+    /// Of a viewer `connecting`, `waiting` (for the publisher), `playing`; of a publisher `connecting`,
+    /// `connected` (without media), `live`; of both `ended`.
+    pub state: &'static str,
+    /// How its datagrams go.
+    pub transport: Transport,
+    /// Of a publisher: what it sends, or sent last.
+    pub tracks: Vec<Track>,
+    /// Of a viewer: what it gets, or got last.
+    #[serde(flatten)]
+    pub viewer: Option<ViewerNumbers>,
+}
+
+/// The way of a session's datagrams.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Transport {
+    /// Our address; `null` until a STUN check has come.
+    pub local: Option<String>,
+    /// The client's.
+    pub remote: Option<String>,
+    /// `AES-128-GCM`, …; `null` until DTLS is up, and of publishers.
+    pub srtp: Option<&'static str>,
+}
+
+/// What a viewer gets, as in the list of viewers.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ViewerNumbers {
+    /// The encoding that is forwarded now.
+    pub layer: Option<String>,
+    /// The encoding that the viewer asked for, `null` for the highest.
+    pub wanted_layer: Option<String>,
+    /// Sent over the last second.
+    pub bitrate_bps: u64,
+    /// Packets sent, without retransmissions.
+    pub packets: u64,
+    /// Payload bytes sent, without retransmissions.
+    pub bytes: u64,
+    /// Fraction that the viewer's last receiver report called lost, 0 to 1.
+    pub loss: Option<f64>,
+    /// Round-trip time by RTCP.
+    pub rtt_ms: Option<f64>,
+    /// Bandwidth estimate; `null` until there is an estimator.
+    pub estimate_bps: Option<u64>,
+    /// Why nothing is shown, in plain words.
+    pub problem: Option<String>,
+}
+
+/// What is wrong with a session.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Health {
+    /// Nothing is.
+    pub ok: bool,
+    /// What it means and what to do, the most basic first.
+    pub problems: Vec<Warning>,
+}
+
+/// What happened to a session.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Logs {
+    /// The last 200, oldest first. Where a log is full, sums make room before decisions do.
+    pub entries: Vec<LogEntry>,
+}
+
+/// One line of a session's log.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct LogEntry {
+    /// RFC 3339 with milliseconds, UTC.
+    pub at: String,
+    /// Stable name, snake_case.
+    pub code: &'static str,
+    /// What happened and why.
+    pub text: String,
 }
 
 /// Sums for `/metrics` and the server page.

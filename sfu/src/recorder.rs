@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-pub use self::decision::{Decision, Sum, Who};
+pub use self::decision::{Decision, Sum, Who, suite};
 use crate::stats::{Drop, Drops, EncodingSnapshot, ViewerSnapshot};
 use crate::transport::srtp::Profile;
 use crate::transport::{Failure, Path};
@@ -29,6 +29,8 @@ const LINE: u16 = 60;
 const ADDRESSES: usize = 8;
 /// Addresses of this machine that one session has used.
 const LOCALS: usize = 16;
+/// Media has stopped when nothing came for so long; a still screen pauses for less.
+const STOPPED: Duration = Duration::from_secs(3);
 /// Forged checks are told so often, and then only counted: anybody who knows a user name can send them.
 const FORGED: u32 = 8;
 /// What of a recent share is left a second later: it speaks of the last five or ten seconds.
@@ -108,6 +110,8 @@ pub struct Recorder {
     addresses: VecDeque<SocketAddr>,
     locals: Vec<SocketAddr>,
     facts: Facts,
+    /// It was told that media has stopped.
+    stopped: bool,
     /// What was not taken or not forwarded since the last roll.
     pub drops: Drops,
     /// What else was counted since then.
@@ -156,6 +160,7 @@ impl Recorder {
             addresses: VecDeque::new(),
             locals: Vec::new(),
             facts: Facts::default(),
+            stopped: false,
             drops: Drops::default(),
             counts: Counts::default(),
             before: (0, 0),
@@ -244,6 +249,23 @@ impl Recorder {
         if self.facts.failure.replace(failure).is_none() {
             self.push(now, Decision::DtlsFailed(failure));
         }
+    }
+
+    /// The last media packet of a publisher came at `last`: told when it stops and goes on.
+    pub fn media(&mut self, now: Instant, last: Option<Instant>) {
+        let Some(last) = last else { return };
+        let stopped = now.saturating_duration_since(last) > STOPPED;
+        if self.stopped != stopped {
+            let decision = if stopped { Decision::Stopped } else { Decision::Resumed };
+            self.push(if stopped { now } else { last }, decision);
+        }
+        self.stopped = stopped;
+    }
+
+    /// Nothing is heard of a publisher.
+    pub fn silent(&mut self, now: Instant) {
+        self.stopped = true;
+        self.push(now, Decision::Unheard);
     }
 
     /// A keyframe was asked for.

@@ -207,7 +207,21 @@ pub(super) fn ready(context: &Shared) -> Result<(), Problem> {
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Weir", description = "What is live on this server, and how it is."),
-    paths(server, streams, stream, history, viewers, kick, metrics, healthz, readyz)
+    paths(
+        server,
+        streams,
+        stream,
+        history,
+        viewers,
+        kick,
+        metrics,
+        healthz,
+        readyz,
+        super::sessions::status,
+        super::sessions::health,
+        super::sessions::logs,
+        super::sessions::kick
+    )
 )]
 struct Description;
 
@@ -231,15 +245,20 @@ mod tests {
             "/api/v1/streams/{stream}/history",
             "/api/v1/streams/{stream}/viewers",
             "/api/v1/streams/{stream}/publisher",
+            "/api/v1/sessions/{id}",
+            "/api/v1/sessions/{id}/status",
+            "/api/v1/sessions/{id}/health",
+            "/api/v1/sessions/{id}/logs",
             "/metrics",
             "/healthz",
             "/readyz",
         ] {
             assert!(json["paths"][path].is_object(), "{path}");
         }
-        for schema in
-            ["Stream", "History", "Sample", "Viewer", "Server", "Problem", "Track", "Encoding"]
-        {
+        for schema in [
+            "Stream", "History", "Sample", "Viewer", "Server", "Problem", "Track", "Encoding",
+            "Session", "Health", "Logs",
+        ] {
             assert!(json["components"]["schemas"][schema].is_object(), "{schema}: {text}");
         }
     }

@@ -3,6 +3,8 @@
 //!
 //! A session's URL is unguessable: who has it may end the session, no token is asked for there.
 
+use std::net::SocketAddr;
+
 use aws_lc_rs::rand;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
@@ -33,12 +35,14 @@ pub(super) async fn whip(
 ) -> Answer {
     let stream = name(&stream)?;
     let incoming = Incoming::to_endpoint(&context, &stream, Action::Publish, request).await?;
-    match whip::endpoint(&incoming.request(), || incoming.local(&context)) {
+    let mut announced = Vec::new();
+    match whip::endpoint(&incoming.request(), || incoming.local(&context, &mut announced)) {
         Outcome::Reply(it) => Ok(reply(it)),
         Outcome::Do(Accepted { answer, agreement }) => {
             let session = random_session();
             let location = incoming.location(&context, "whip", &stream, session)?;
-            context.hub.publish(incoming.join(stream, session, *agreement)).await?;
+            let join = incoming.join(stream, session, *agreement, announced);
+            context.hub.publish(join).await?;
             Ok(reply(created(answer, location, &ETag::new(session, 0), &[])))
         }
     }
@@ -52,13 +56,15 @@ pub(super) async fn whep(
 ) -> Answer {
     let stream = name(&stream)?;
     let incoming = Incoming::to_endpoint(&context, &stream, Action::Watch, request).await?;
-    match whep::endpoint(&incoming.request(), || incoming.local(&context)) {
+    let mut announced = Vec::new();
+    match whep::endpoint(&incoming.request(), || incoming.local(&context, &mut announced)) {
         Outcome::Reply(it) => Ok(reply(it)),
         Outcome::Do(Accepted { answer, agreement }) => {
             let session = random_session();
             let location = incoming.location(&context, "whep", &stream, session)?;
             let video_line = whep::events::video_line(&answer);
-            let join = Join { video_line, ..incoming.join(stream, session, *agreement) };
+            let join = incoming.join(stream, session, *agreement, announced);
+            let join = Join { video_line, ..join };
             context.hub.watch(join).await?;
             let links = whep::links(&location);
             Ok(reply(created(answer, location, &ETag::new(session, 0), &links)))
@@ -183,8 +189,11 @@ impl Incoming {
         }
     }
 
-    fn local(&self, context: &Shared) -> signaling::Local {
-        context.hub.local(self.client.caller.address)
+    /// Our side; `announced` becomes the addresses that the answer names.
+    fn local(&self, context: &Shared, announced: &mut Vec<SocketAddr>) -> signaling::Local {
+        let local = context.hub.local(self.client.caller.address);
+        announced.clone_from(&local.candidates);
+        local
     }
 
     pub(super) fn location(
@@ -201,9 +210,18 @@ impl Incoming {
         Ok(format!("{base}/{protocol}/{stream}/{}", session.secret()))
     }
 
-    fn join(self, stream: stream::Name, session: SessionId, agreement: Agreement) -> Join {
+    fn join(
+        self,
+        stream: stream::Name,
+        session: SessionId,
+        agreement: Agreement,
+        announced: Vec<SocketAddr>,
+    ) -> Join {
+        let lines = self.body.split(|b| *b == b'\n');
+        let offered = lines.filter(|line| line.starts_with(b"a=candidate:")).count();
         let Client { address, user_agent, .. } = self.client;
-        Join { stream, session, agreement, address, user_agent, video_line: None }
+        let video_line = None;
+        Join { stream, session, agreement, address, user_agent, video_line, offered, announced }
     }
 }
 

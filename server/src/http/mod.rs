@@ -12,6 +12,7 @@ mod layers;
 mod limit;
 mod pages;
 mod reply;
+mod sessions;
 #[cfg(test)]
 mod tests;
 
@@ -120,6 +121,10 @@ fn admin() -> Router<Shared> {
         .route("/api/v1/streams/{stream}/history", get(api::history))
         .route("/api/v1/streams/{stream}/viewers", get(api::viewers))
         .route("/api/v1/streams/{stream}/publisher", axum::routing::delete(api::kick))
+        .route("/api/v1/sessions/{id}", axum::routing::delete(sessions::kick))
+        .route("/api/v1/sessions/{id}/status", get(sessions::status))
+        .route("/api/v1/sessions/{id}/health", get(sessions::health))
+        .route("/api/v1/sessions/{id}/logs", get(sessions::logs))
         .route("/metrics", get(api::metrics))
 }
 

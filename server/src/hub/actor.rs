@@ -1,6 +1,8 @@
 //! The hub's task: it owns the streams, takes requests and events in turn, and passes on to the
 //! media threads what the streams want.
 
+mod files;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
@@ -12,8 +14,10 @@ use stream::{Command, Event, Refusal, Stream};
 use tokio::sync::mpsc;
 use whep::events::{Reason, Wanted};
 
+use super::health::End;
 use super::history::Subject;
 use super::news::{Desk, Listener};
+use super::sessions::Book;
 use super::{Config, Join, Request, Role, stopping, view};
 use crate::net::{self, Media};
 use crate::status::StateCounts;
@@ -34,6 +38,8 @@ pub(super) struct Actor {
     departed: VecDeque<(SessionId, stream::Name, Role)>,
     /// What viewers are told.
     news: Desk,
+    /// What happened to each session.
+    book: Book,
     /// For the media threads, in order; sent after each request or event.
     outbox: Vec<sfu::Command>,
     draining: bool,
@@ -44,6 +50,8 @@ struct Entry {
     stream: Stream,
     /// As it stands in the actor's set.
     deadline: Option<Instant>,
+    /// Who published it when that was last told.
+    publisher: Option<SessionId>,
 }
 
 /// What the hub knows of one session.
@@ -54,7 +62,7 @@ pub(super) struct Session {
     pub(super) since: SystemTime,
     pub(super) address: SocketAddr,
     pub(super) user_agent: Option<String>,
-    video_line: Option<usize>,
+    pub(super) video_line: Option<usize>,
 }
 
 /// What the hub knows of one stream, for the API.
@@ -89,6 +97,7 @@ impl Actor {
             sessions: HashMap::new(),
             departed: VecDeque::new(),
             news: Desk::default(),
+            book: Book::default(),
             outbox: Vec::new(),
             draining: false,
         }
@@ -151,7 +160,7 @@ impl Actor {
         }
         tracing::info!(stream = %name, session = %id, ?role, "left");
         self.outbox.push(sfu::Command::Remove(id));
-        self.gone(id, "it said goodbye", true);
+        self.gone(id, "it said goodbye", None);
         true
     }
 
@@ -303,9 +312,9 @@ impl Actor {
                 }
                 // Whom a new session does not help is not asked to make one.
                 self.news.end(session, (reason == Closed::Silent).then_some(Reason::Lost));
-                self.gone(session, why(reason), reason == Closed::ByPeer);
+                self.gone(session, why(reason), Some(reason));
             }
-            sfu::Event::Ended { .. } => {}
+            sfu::Event::Ended { session, report } => self.book.left(session, report),
         }
     }
 
@@ -314,18 +323,22 @@ impl Actor {
     }
 
     fn register(&mut self, role: Role, join: Join, link: Link) -> Add {
-        let Join { stream, session, agreement, address, user_agent, video_line } = join;
+        self.book.joined(net::now(), &join, &codecs(&join.agreement));
+        let Join { stream, session, agreement, address, user_agent, video_line, .. } = join;
         let since = wall_clock();
         let known = Session { stream, role, since, address, user_agent, video_line };
         self.sessions.insert(session, known);
         Add { session, agreement, link }
     }
 
-    /// A session is over: forget it and tell its stream. `goodbye`: by its own wish, so that nobody
-    /// waits for it.
-    fn gone(&mut self, id: SessionId, reason: &str, goodbye: bool) {
+    /// A session is over: forget it and tell its stream. Nobody waits for who left by its own wish, or
+    /// by ours, which is when nothing was `closed`.
+    fn gone(&mut self, id: SessionId, reason: &str, closed: Option<Closed>) {
         let Some(session) = self.sessions.remove(&id) else { return };
         self.news.end(id, None);
+        let end = End { at: net::now(), why: reason.to_owned(), closed };
+        self.book.closed(id, session.clone(), end);
+        let goodbye = closed.is_none_or(|closed| closed == Closed::ByPeer);
         self.apply(
             &session.stream,
             match session.role {
@@ -341,7 +354,7 @@ impl Actor {
     /// Tells the stream, and carries out what it wants.
     fn apply(&mut self, name: &stream::Name, event: Event) {
         let rules = self.config.stream;
-        let new = || Entry { stream: Stream::new(rules), deadline: None };
+        let new = || Entry { stream: Stream::new(rules), deadline: None, publisher: None };
         let entry = self.streams.entry(name.clone()).or_insert_with(new);
         let before = entry.stream.state();
         let mut commands = Vec::new();
@@ -382,6 +395,7 @@ impl Actor {
             }
             self.deadlines.extend(deadline.map(|due| (due, name.clone())));
         }
+        self.note_publisher(name);
         self.tell(name);
         if empty {
             self.streams.remove(name);
@@ -401,7 +415,10 @@ impl Actor {
                 Command::Reconnect { viewer } => self.should_reconnect(name, viewer),
                 Command::Close { session, reason } => {
                     tracing::info!(stream = %name, %session, %reason, "closed");
-                    self.sessions.remove(&session);
+                    if let Some(known) = self.sessions.remove(&session) {
+                        let end = End { at: net::now(), why: reason.to_string(), closed: None };
+                        self.book.closed(session, known, end);
+                    }
                     let stopping = reason == stream::Reason::Draining;
                     self.news.end(session, stopping.then_some(Reason::Stopping));
                     self.outbox.push(sfu::Command::Remove(session));
@@ -413,7 +430,9 @@ impl Actor {
     /// What comes for this viewer now is in a codec that it did not offer: a new offer may help. Its
     /// event stream says so by itself.
     fn should_reconnect(&mut self, name: &stream::Name, viewer: SessionId) {
-        tracing::info!(stream = %name, session = %viewer, "a viewer lacks the codec that comes now");
+        let text = "a viewer lacks the codec that comes now";
+        tracing::info!(stream = %name, session = %viewer, "{text}");
+        self.book.note(net::now(), viewer, "reconnect", format!("{text}: told to come anew"));
     }
 
     /// Tells viewers what is different with their stream.

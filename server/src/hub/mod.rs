@@ -2,9 +2,11 @@
 //! one task owns every [`stream::Stream`] and carries out what it wants.
 
 mod actor;
+mod health;
 mod history;
 mod negotiation;
 mod news;
+mod sessions;
 mod view;
 mod warnings;
 
@@ -21,6 +23,7 @@ use whep::events::Wanted;
 use self::actor::Actor;
 use self::history::History;
 pub(crate) use self::news::Listener;
+pub(crate) use self::sessions::File;
 use crate::net::{self, Media, Socket};
 use crate::status;
 
@@ -59,6 +62,10 @@ pub struct Join {
     pub user_agent: Option<String>,
     /// The index of a viewer's video among the m-lines, by which events name it.
     pub video_line: Option<usize>,
+    /// Candidates of the offer.
+    pub offered: usize,
+    /// The addresses that the answer named.
+    pub announced: Vec<SocketAddr>,
 }
 
 /// Publisher or viewer.
@@ -225,6 +232,30 @@ impl Hub {
     pub async fn kick_publisher(&self, name: &stream::Name) -> bool {
         let name = name.clone();
         self.ask(move |actor| actor.kick(&name)).await.unwrap_or(false)
+    }
+
+    /// The stream of a session, live or lately ended, by the short form of its id.
+    pub(crate) async fn session_stream(&self, short: u32) -> Option<stream::Name> {
+        self.ask(move |actor| actor.file(short)).await.ok()?.map(|file| file.stream().clone())
+    }
+
+    /// Everything about a session, live or lately ended, by the short form of its id.
+    pub(crate) async fn session(&self, short: u32) -> Option<File> {
+        let mut file = self.ask(move |actor| actor.file(short)).await.ok()??;
+        if file.is_live() {
+            let id = file.id();
+            let read = move |shard: &sfu::Shard, _, now| shard.session(id, now);
+            let reports = self.media.look_all(read).await.unwrap_or_default();
+            if let Some(report) = reports.into_iter().flatten().next() {
+                file.learn(report);
+            }
+        }
+        Some(file)
+    }
+
+    /// Disconnects a publisher or viewer; false if it has ended.
+    pub(crate) async fn kick_session(&self, file: File) -> bool {
+        self.ask(move |actor| actor.kick_session(file.id())).await.unwrap_or(false)
     }
 
     /// Sums since the start.

@@ -85,14 +85,12 @@ fn stream(
     history: &History,
     now: SystemTime,
 ) -> Stream {
-    let pixels =
-        |e: &EncodingSnapshot| e.dimensions.map_or(0, |(w, h)| u32::from(w) * u32::from(h));
-    encodings.sort_by_key(|e| std::cmp::Reverse((pixels(e), e.bitrate_bps)));
+    best_first(&mut encodings);
     let warnings = warnings(&facts, &encodings, history, now);
     Stream {
         name: facts.name.to_string(),
         state: state(facts.state),
-        publisher: facts.publisher.map(|(_, session)| publisher(session)),
+        publisher: facts.publisher.map(|(id, session)| publisher(id, session)),
         standbys: facts.standbys,
         tracks: tracks(&encodings),
         bridges: Vec::new(),
@@ -129,8 +127,16 @@ fn warnings(
     })
 }
 
-fn publisher(session: Session) -> Publisher {
+/// By pixels, then by bitrate.
+pub(super) fn best_first(encodings: &mut [EncodingSnapshot]) {
+    let pixels =
+        |e: &EncodingSnapshot| e.dimensions.map_or(0, |(w, h)| u32::from(w) * u32::from(h));
+    encodings.sort_by_key(|e| std::cmp::Reverse((pixels(e), e.bitrate_bps)));
+}
+
+fn publisher(id: SessionId, session: Session) -> Publisher {
     Publisher {
+        session: id.to_string(),
         protocol: "whip",
         since: rfc3339(session.since),
         address: session.address.to_string(),
@@ -138,7 +144,7 @@ fn publisher(session: Session) -> Publisher {
     }
 }
 
-fn tracks(encodings: &[EncodingSnapshot]) -> Vec<Track> {
+pub(super) fn tracks(encodings: &[EncodingSnapshot]) -> Vec<Track> {
     let of = |kind| encodings.iter().filter(move |e| e.kind == kind);
     let video = of(Kind::Video).next().map(|first| Track::Video {
         codec: first.codec.name(),
@@ -175,7 +181,12 @@ fn encoding(e: &EncodingSnapshot) -> Encoding {
     }
 }
 
-fn viewer(id: SessionId, session: Session, missing: &[Codec], s: ViewerSnapshot) -> Viewer {
+pub(super) fn viewer(
+    id: SessionId,
+    session: Session,
+    missing: &[Codec],
+    s: ViewerSnapshot,
+) -> Viewer {
     let missing = s.missing.or(missing.first().copied());
     let problem = missing.map(|codec| {
         format!("the stream is {}, which this viewer did not offer", codec.rtpmap_name())
@@ -203,6 +214,6 @@ fn viewer(id: SessionId, session: Session, missing: &[Codec], s: ViewerSnapshot)
     }
 }
 
-fn rfc3339(time: SystemTime) -> String {
+pub(super) fn rfc3339(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
 }

@@ -95,6 +95,12 @@ pub enum Decision {
     Silent(EncodingId),
     /// It sends again.
     Back(EncodingId),
+    /// No media has come for some seconds.
+    Stopped,
+    /// Media comes again.
+    Resumed,
+    /// Nothing at all is heard of the publisher.
+    Unheard,
     /// The viewer watches this publisher, by the short form of its session.
     Attached(u32),
     /// There is nobody to watch any more.
@@ -193,6 +199,9 @@ impl Decision {
             Self::Picture { .. } => "keyframe",
             Self::Silent(_) => "encoding_silent",
             Self::Back(_) => "encoding_back",
+            Self::Stopped => "media_stopped",
+            Self::Resumed => "media_resumed",
+            Self::Unheard => "silent",
             Self::Attached(_) => "attached",
             Self::Detached => "detached",
             Self::Wish(_) => "layer_wanted",
@@ -285,6 +294,9 @@ impl Decision {
             }
             Self::Silent(id) => format!("{id} has fallen silent, others go on"),
             Self::Back(id) => format!("{id} is back"),
+            Self::Stopped => "no media has come for 3 s, though it is still there".to_owned(),
+            Self::Resumed => "media comes again".to_owned(),
+            Self::Unheard => "nothing at all is heard of it any more".to_owned(),
             Self::Attached(publisher) => format!("watches the publisher {publisher:08x}"),
             Self::Detached => "there is nobody to watch any more: waits for a publisher".to_owned(),
             Self::Wish(Some(id)) => format!("the viewer asked for {id}"),
@@ -389,7 +401,7 @@ fn because(reason: Drop) -> &'static str {
 }
 
 /// As people call it.
-pub(crate) fn suite(profile: Profile) -> &'static str {
+pub fn suite(profile: Profile) -> &'static str {
     match profile {
         Profile::Aes128Gcm => "AES-128-GCM",
         Profile::Aes256Gcm => "AES-256-GCM",

@@ -179,6 +179,24 @@ fn a_recent_share_forgets() {
     log.roll(start + SECOND * 31, Who::Publisher, lost - 5, came);
 }
 
+#[test]
+fn media_that_stops_and_goes_on_is_told_once_each() {
+    let start = epoch();
+    let mut log = Recorder::new(start);
+    // A picture each two seconds is a still screen.
+    for second in 0..20 {
+        let last = start + SECOND * (second / 2 * 2);
+        log.media(start + SECOND * second, Some(last));
+    }
+    assert_eq!(log.entries(), []);
+    for second in 20..30 {
+        log.media(start + SECOND * second, Some(start + SECOND * 18));
+    }
+    log.silent(start + SECOND * 30);
+    log.media(start + SECOND * 31, Some(start + SECOND * 31));
+    assert_eq!(codes(&log), ["media_stopped", "silent", "media_resumed"]);
+}
+
 fn decision() -> impl Strategy<Value = Decision> {
     let id = || EncodingId::new("h").unwrap();
     prop_oneof![

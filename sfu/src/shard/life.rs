@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use media::Activity;
 use signaling::{DtlsRole, SessionId};
 
 use super::exchange::Kind;
@@ -274,8 +275,11 @@ impl Shard {
             return;
         }
         let (id, heard) = (session.id, session.last_heard);
-        let Some(publisher) = session.publisher_mut() else { return };
+        let Role::Publisher(_, publisher) = &mut session.role else { return };
         if let Some(activity) = publisher.look_for_life(now, heard) {
+            if activity == Activity::Silent {
+                session.recorder.silent(now);
+            }
             self.events.push_back(Event::Activity { session: id, activity });
         }
     }

@@ -105,6 +105,8 @@ impl Session {
         match &self.role {
             Role::Publisher(_, publisher) => {
                 let (lost, came) = publisher.losses();
+                let last = publisher.encodings.iter().map(|e| e.last_arrival).max();
+                self.recorder.media(now, last);
                 self.recorder.roll(now, Who::Publisher, lost, came)
             }
             Role::Viewer(_, viewer) => {

@@ -1,0 +1,49 @@
+//! Single sessions by the short form of their ids, as the API names them.
+
+use signaling::SessionId;
+
+use super::Actor;
+use crate::hub::sessions::File;
+use crate::net;
+
+impl Actor {
+    /// Another publisher is the stream's: both have it in their logs.
+    pub(super) fn note_publisher(&mut self, name: &stream::Name) {
+        let Some(entry) = self.streams.get_mut(name) else { return };
+        let publisher = entry.stream.publisher().map(|p| p.session);
+        let before = std::mem::replace(&mut entry.publisher, publisher);
+        if before == publisher {
+            return;
+        }
+        if let Some(id) = before {
+            let text = format!("{name} is not its any more");
+            self.book.note(net::now(), id, "steps_back", text);
+        }
+        if let Some(id) = publisher {
+            let text = format!("{name} is its from now on: viewers get what it sends");
+            self.book.note(net::now(), id, "publishes", text);
+        }
+    }
+
+    /// One session by an operator's wish; false if it has ended.
+    pub(in crate::hub) fn kick_session(&mut self, id: SessionId) -> bool {
+        if !self.sessions.contains_key(&id) {
+            return false;
+        }
+        tracing::info!(session = %id, "disconnected by an operator");
+        self.outbox.push(sfu::Command::Remove(id));
+        self.gone(id, "an operator disconnected it", None);
+        true
+    }
+
+    /// The file on a session, live or lately ended, by the short form of its id.
+    pub(in crate::hub) fn file(&mut self, short: u32) -> Option<File> {
+        let named = self.sessions.iter().filter(|(id, _)| id.short() == short);
+        let Some((id, session)) = named.max_by_key(|(_, session)| session.since) else {
+            return self.book.ended(short).cloned();
+        };
+        let stream = self.streams.get(&session.stream).map(|entry| &entry.stream);
+        let missing = stream.map(|s| s.missing_codec(*id)).unwrap_or_default();
+        self.book.live(*id, session, missing)
+    }
+}

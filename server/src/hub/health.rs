@@ -1,0 +1,309 @@
+//! What is wrong with one session, in plain words with what to do about it: a pure function over what
+//! was recorded and what is measured now.
+
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use media::Codec;
+use sfu::recorder::{Facts, Report};
+use sfu::stats::ViewerSnapshot;
+use sfu::transport::Failure;
+
+use super::Role;
+use super::sessions::list;
+use super::warnings::{self, Evidence};
+use crate::status::Warning;
+
+/// Connecting takes some hundred milliseconds; after so long it is worth a word.
+const CONNECTING: Duration = Duration::from_secs(3);
+/// A publisher is quiet after this.
+const QUIET: Duration = Duration::from_secs(2);
+/// A viewer says something every second or so.
+const DEAF: Duration = Duration::from_secs(6);
+/// A keyframe that was asked for comes within this.
+const KEYFRAME: Duration = Duration::from_secs(2);
+/// Losses that retransmissions did not repair hurt soon; those of a viewer are repaired first.
+const LOSS_IN: f32 = 0.02;
+const LOSS_OUT: f32 = 0.05;
+/// A link that was too thin so long ago may be another one by now.
+const THIN: Duration = Duration::from_secs(60);
+
+/// How a session ended.
+#[derive(Clone, Debug)]
+pub(super) struct End {
+    pub(super) at: Instant,
+    /// In plain words.
+    pub(super) why: String,
+    /// Where it was not the server's wish.
+    pub(super) closed: Option<sfu::Closed>,
+}
+
+/// What is known of a session.
+pub(super) struct Case<'a> {
+    pub(super) role: Role,
+    pub(super) joined: Instant,
+    /// Now, or when it ended.
+    pub(super) now: Instant,
+    pub(super) end: Option<&'a End>,
+    /// The addresses that the answer named.
+    pub(super) announced: &'a [SocketAddr],
+    /// A codec of the stream that this viewer did not offer.
+    pub(super) missing: Option<Codec>,
+    /// What the client calls itself.
+    pub(super) user_agent: Option<&'a str>,
+    pub(super) report: Option<&'a Report>,
+}
+
+/// Everything that is wrong, the most basic first.
+pub(super) fn problems(case: &Case<'_>) -> Vec<Warning> {
+    let facts = case.report.map(|r| *r.recorder.facts()).unwrap_or_default();
+    let mut out = Vec::new();
+    match (facts.up, case.report) {
+        (Some(_), Some(report)) => {
+            gone(case, &mut out);
+            match (case.role, &report.viewer) {
+                (Role::Publisher, _) => publisher(case, report, &mut out),
+                (Role::Viewer, Some(viewer)) => watching(case, report, viewer, &mut out),
+                (Role::Viewer, None) => {}
+            }
+        }
+        _ => connecting(case, &facts, &mut out),
+    }
+    out
+}
+
+fn problem(code: &str, text: String) -> Warning {
+    Warning { code: code.into(), text }
+}
+
+fn who(case: &Case<'_>) -> &'static str {
+    match case.role {
+        Role::Publisher => "publisher",
+        Role::Viewer => "viewer",
+    }
+}
+
+/// Why there is no connection.
+fn connecting(case: &Case<'_>, facts: &Facts, out: &mut Vec<Warning>) {
+    let who = who(case);
+    if let Some(failure) = facts.failure {
+        return out.push(failed(who, failure));
+    }
+    let age = case.now.saturating_duration_since(case.joined);
+    if age < CONNECTING {
+        return;
+    }
+    let age = age.as_secs();
+    let named = list(case.announced);
+    out.push(match (facts.checked, facts.forged, facts.dtls) {
+        (None, 0, _) => problem(
+            "no_candidate_pair",
+            format!(
+                "No STUN check of the {who} came in {age} s: its UDP does not reach this server. The \
+                 answer named {named}. Open that UDP port in the firewall and map it where the server \
+                 is behind NAT or in a container; if none of those addresses can be reached from the \
+                 {who}'s network, set webrtc.advertise to one that can."
+            ),
+        ),
+        (None, forged, _) => problem(
+            "stun_not_authentic",
+            format!(
+                "{forged} STUN checks came, none of them made with this session's password. The {who} \
+                 uses an answer that is not its own: an old one, one of another session, or one that \
+                 something changed on its way. Connect anew with a fresh offer."
+            ),
+        ),
+        (Some(_), _, None) => problem(
+            "dtls_not_begun",
+            format!(
+                "STUN works, but the {who} never began DTLS. Look whether it took the answer \
+                 (setRemoteDescription), and whether a firewall on the way lets STUN pass and nothing \
+                 else."
+            ),
+        ),
+        (Some(_), _, Some(_)) if !facts.answered => problem(
+            "dtls_not_answered",
+            format!(
+                "STUN works, but the {who} never answered our first DTLS message: it does not arrive, \
+                 or the {who} does not listen. Look for a firewall that lets STUN pass and nothing \
+                 else, and at the {who}'s own log."
+            ),
+        ),
+        _ => problem(
+            "dtls_unfinished",
+            format!(
+                "The DTLS handshake began and did not end in {age} s. What we send does not reach the \
+                 {who}, or only the small of it: look for a firewall that inspects UDP, a VPN or tunnel \
+                 with a small MTU, and heavy loss."
+            ),
+        ),
+    });
+}
+
+fn failed(who: &str, failure: Failure) -> Warning {
+    match failure {
+        Failure::Fingerprint => problem(
+            "fingerprint_mismatch",
+            format!(
+                "The {who} showed another DTLS certificate than its offer named. Something changed the \
+                 offer on its way, or its client made a new certificate after the offer: send the \
+                 offer as the client made it."
+            ),
+        ),
+        Failure::NoProfile => problem(
+            "no_srtp_profile",
+            format!(
+                "The {who} has no SRTP profile that this server has (AES-128-GCM, AES-256-GCM, \
+                 AES-128-CM with SHA-1). Update its client."
+            ),
+        ),
+        Failure::Handshake | Failure::Timeout => problem(
+            "dtls_failed",
+            format!(
+                "The DTLS handshake with the {who} broke. Its client must speak DTLS 1.2 with an ECDHE \
+                 GCM suite; its own log says what it did not like."
+            ),
+        ),
+    }
+}
+
+/// It was there, and went without a word.
+fn gone(case: &Case<'_>, out: &mut Vec<Warning>) {
+    let Some(report) = case.report else { return };
+    let Some(heard) = report.heard else { return };
+    let silence = case.now.saturating_duration_since(heard);
+    let (who, seconds) = (who(case), silence.as_secs());
+    match case.end.map(|end| end.closed) {
+        Some(Some(sfu::Closed::Silent)) => out.push(problem(
+            "went_silent",
+            format!(
+                "Nothing was heard from the {who} for {seconds} s, so it was closed. Its network went, \
+                 it sleeps, or its program ended without a goodbye. It has to connect anew."
+            ),
+        )),
+        None if silence > DEAF => out.push(problem(
+            "silent",
+            format!(
+                "Nothing has been heard from the {who} for {seconds} s, not even a STUN check. Its \
+                 network may have changed or gone; it will be closed soon."
+            ),
+        )),
+        _ => {}
+    }
+}
+
+fn publisher(case: &Case<'_>, report: &Report, out: &mut Vec<Warning>) {
+    let up = report.recorder.facts().up.unwrap_or(case.now);
+    let quiet = case.now.saturating_duration_since(report.media.unwrap_or(up));
+    match report.media {
+        None if quiet > CONNECTING => out.push(problem(
+            "no_media",
+            format!(
+                "It has been connected for {} s and has sent no media. Look whether its camera, \
+                 microphone or encoder runs.",
+                quiet.as_secs()
+            ),
+        )),
+        Some(_) if quiet > QUIET && case.end.is_none() => out.push(problem(
+            "media_stopped",
+            format!(
+                "No media has come for {} s, though it is connected. Look whether its encoder still \
+                 runs and whether its network carries more than STUN.",
+                quiet.as_secs()
+            ),
+        )),
+        _ => {}
+    }
+    if let Some(loss) = report.recorder.facts().lost.get().filter(|l| *l > LOSS_IN) {
+        out.push(problem(
+            "loss_in",
+            format!(
+                "{} of what it sends is lost on the way in and could not be had again: viewers see \
+                 that. Lower the encoder's bitrate, use a cable instead of Wi-Fi, or publish to a \
+                 server that is nearer.",
+                percent(loss)
+            ),
+        ));
+    }
+    // What its encoder makes is the stream's, and told in the same words.
+    out.extend(warnings::all(&Evidence {
+        encodings: &report.encodings,
+        user_agent: case.user_agent,
+        ..Evidence::default()
+    }));
+}
+
+fn watching(case: &Case<'_>, report: &Report, viewer: &ViewerSnapshot, out: &mut Vec<Warning>) {
+    let live = case.end.is_none();
+    if !viewer.attached && live {
+        out.push(problem(
+            "no_publisher",
+            "Nobody publishes this stream now. The viewer waits, and plays as soon as somebody does."
+                .into(),
+        ));
+    }
+    if let Some(codec) = viewer.missing.or(case.missing) {
+        out.push(problem(
+            "no_common_codec",
+            format!(
+                "The stream is {}, which this viewer did not offer, so nothing of it can be sent. \
+                 Publish in a codec that every viewer has (H.264 or VP8), or watch with another \
+                 browser.",
+                codec.rtpmap_name()
+            ),
+        ));
+    }
+    if let Some((id, waited)) = viewer.awaiting.filter(|(_, waited)| *waited > KEYFRAME) {
+        let ends = if live { "has waited" } else { "had waited" };
+        out.push(problem(
+            "awaiting_keyframe",
+            format!(
+                "It {ends} for a keyframe of {id} for {:.0} s; until then its picture is black or \
+                 stands. The publisher was asked and sends none: set a keyframe interval of 1 to 2 \
+                 seconds in its encoder.",
+                waited.as_secs_f64()
+            ),
+        ));
+    }
+    let facts = report.recorder.facts();
+    let loss = viewer.loss.into_iter().chain(facts.lost.get()).fold(0.0, f32::max);
+    if loss > LOSS_OUT {
+        out.push(problem(
+            "loss_out",
+            format!(
+                "{} of what is sent to it is lost on the way. Its network, or this server's way out, \
+                 carries less than the stream: let it choose a lower layer, publish with simulcast, \
+                 or lower the bitrate.",
+                percent(loss)
+            ),
+        ));
+    }
+    thin(case, facts, out);
+}
+
+/// The picture could not be caught up with.
+fn thin(case: &Case<'_>, facts: &Facts, out: &mut Vec<Warning>) {
+    let Some((at, capacity)) = facts.gave_up else { return };
+    if case.now.saturating_duration_since(at) > THIN {
+        return;
+    }
+    let carries = match capacity {
+        Some(kbps) => format!("about {kbps} kbit/s"),
+        None => "too little, or loses too much".to_owned(),
+    };
+    out.push(problem(
+        "thin_link",
+        format!(
+            "It could not catch up with the stream when it joined: its link carries {carries}. It \
+             stood still until the next keyframe, and may again. Publish with simulcast so that it \
+             can have a lower layer, or lower the bitrate or the keyframe interval."
+        ),
+    ));
+}
+
+fn percent(share: f32) -> String {
+    format!("{:.1} %", share * 100.0)
+}

@@ -1,0 +1,320 @@
+//! One case for each problem, and none for a session that is well.
+
+use media::{EncodingId, Kind};
+use sfu::Closed;
+use sfu::recorder::{Decision, Recorder, Who};
+use sfu::stats::EncodingSnapshot;
+use sfu::transport::Path;
+use sfu::transport::srtp::Profile;
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn address(port: u16) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 1], port))
+}
+
+/// A session of ten seconds, told at its end or now.
+struct Session {
+    role: Role,
+    began: Instant,
+    end: Option<End>,
+    missing: Option<Codec>,
+    report: Report,
+}
+
+impl Session {
+    /// An answered offer and nothing more.
+    fn new(role: Role) -> Self {
+        let began = crate::clock::now();
+        let viewer = (role == Role::Viewer).then(viewer);
+        let report = Report {
+            recorder: Recorder::new(began),
+            heard: None,
+            media: None,
+            encodings: Vec::new(),
+            viewer,
+        };
+        Self { role, began, end: None, missing: None, report }
+    }
+
+    /// Checks arrive.
+    fn reached(role: Role) -> Self {
+        let mut it = Self::new(role);
+        it.report.recorder.check(it.began, address(5), true);
+        it.report.recorder.path(it.began, Path { local: address(8080), remote: address(5) });
+        it.report.heard = Some(it.began + SECOND * 10);
+        it
+    }
+
+    /// DTLS is up, media flows.
+    fn well(role: Role) -> Self {
+        let mut it = Self::reached(role);
+        it.report.recorder.dtls_begins(it.began, false);
+        it.report.recorder.dtls_up(it.began, Some(Profile::Aes128Gcm));
+        if role == Role::Publisher {
+            it.report.media = Some(it.began + SECOND * 10);
+            it.report.encodings = vec![encoding()];
+        }
+        it
+    }
+
+    fn viewer(&mut self) -> &mut ViewerSnapshot {
+        self.report.viewer.as_mut().unwrap()
+    }
+
+    fn ended(mut self, closed: Option<Closed>) -> Self {
+        let at = self.began + SECOND * 10;
+        self.end = Some(End { at, why: "it ended".into(), closed });
+        self
+    }
+
+    fn problems_after(&self, age: Duration) -> Vec<Warning> {
+        problems(&Case {
+            role: self.role,
+            joined: self.began,
+            now: self.began + age,
+            end: self.end.as_ref(),
+            announced: &[address(8080), address(8081)],
+            missing: self.missing,
+            user_agent: None,
+            report: Some(&self.report),
+        })
+    }
+
+    /// The text of this one problem, and there is no other.
+    #[track_caller]
+    fn only(&self, code: &str) -> String {
+        let all = self.problems_after(SECOND * 10);
+        let codes: Vec<&str> = all.iter().map(|p| p.code.as_str()).collect();
+        assert_eq!(codes, [code], "{all:?}");
+        let text = all[0].text.clone();
+        assert!(text.len() > 60 && text.ends_with('.') && !text.contains("  "), "{text}");
+        text
+    }
+}
+
+fn encoding() -> EncodingSnapshot {
+    EncodingSnapshot {
+        id: EncodingId::MAIN,
+        kind: Kind::Video,
+        codec: Codec::H264,
+        channels: 1,
+        dimensions: Some((1280, 720)),
+        fps: 30.0,
+        bitrate_bps: 2_000_000,
+        keyframes: 5,
+        keyframe_interval: Some(SECOND * 2),
+        packets: 2_000,
+        bytes: 2_000_000,
+        lost: 0,
+        b_frames: false,
+        active: true,
+        keyframe_wait: None,
+    }
+}
+
+fn viewer() -> ViewerSnapshot {
+    ViewerSnapshot {
+        connected: true,
+        playing: true,
+        layer: Some(EncodingId::MAIN),
+        wanted: None,
+        bitrate_bps: 2_000_000,
+        packets: 2_000,
+        bytes: 2_000_000,
+        loss: Some(0.01),
+        rtt: None,
+        missing: None,
+        attached: true,
+        awaiting: None,
+    }
+}
+
+#[test]
+fn nothing_is_wrong_with_who_is_well_or_has_just_come() {
+    for role in [Role::Publisher, Role::Viewer] {
+        assert_eq!(Session::well(role).problems_after(SECOND * 10), []);
+        assert_eq!(Session::well(role).ended(None).problems_after(SECOND * 10), []);
+        for young in [Session::new(role), Session::reached(role)] {
+            assert_eq!(young.problems_after(SECOND * 2), []);
+        }
+    }
+}
+
+#[test]
+fn no_candidate_pair() {
+    for role in [Role::Publisher, Role::Viewer] {
+        for session in [Session::new(role), Session::new(role).ended(Some(Closed::NeverConnected))]
+        {
+            let text = session.only("no_candidate_pair");
+            assert!(text.contains("192.0.2.1:8080, 192.0.2.1:8081"), "{text}");
+            assert!(text.contains("firewall") && text.contains("webrtc.advertise"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_session_of_which_no_thread_knows_anything_is_told_too() {
+    let session = Session::new(Role::Viewer);
+    let case = Case {
+        role: Role::Viewer,
+        joined: session.began,
+        now: session.began + SECOND * 15,
+        end: None,
+        announced: &[],
+        missing: None,
+        user_agent: None,
+        report: None,
+    };
+    let all = problems(&case);
+    assert_eq!(all[0].code, "no_candidate_pair");
+    assert!(all[0].text.contains("named none"), "{}", all[0].text);
+}
+
+#[test]
+fn stun_that_is_not_authentic() {
+    let mut session = Session::new(Role::Viewer);
+    for _ in 0..3 {
+        session.report.recorder.check(session.began, address(5), false);
+    }
+    assert!(session.only("stun_not_authentic").starts_with("3 STUN checks came"));
+}
+
+#[test]
+fn dtls_that_never_begins_is_not_answered_or_never_ends() {
+    let session = Session::reached(Role::Viewer);
+    assert!(session.only("dtls_not_begun").contains("the viewer never began DTLS"));
+
+    let mut session = Session::reached(Role::Publisher);
+    session.report.recorder.dtls_begins(session.began, true);
+    assert!(session.only("dtls_not_answered").contains("the publisher never answered"));
+
+    let mut session = Session::reached(Role::Viewer);
+    session.report.recorder.dtls_begins(session.began, false);
+    assert!(session.only("dtls_unfinished").contains("MTU"));
+}
+
+#[test]
+fn dtls_that_fails() {
+    for (failure, code) in [
+        (Failure::Fingerprint, "fingerprint_mismatch"),
+        (Failure::NoProfile, "no_srtp_profile"),
+        (Failure::Handshake, "dtls_failed"),
+        (Failure::Timeout, "dtls_failed"),
+    ] {
+        let mut session = Session::reached(Role::Viewer).ended(Some(Closed::Failed));
+        session.report.recorder.dtls_begins(session.began, false);
+        session.report.recorder.dtls_failed(session.began, failure);
+        session.only(code);
+    }
+}
+
+#[test]
+fn who_falls_silent() {
+    for role in [Role::Publisher, Role::Viewer] {
+        let mut session = Session::well(role);
+        session.report.heard = Some(session.began + SECOND);
+        session.report.media = session.report.media.map(|_| session.began + SECOND * 9);
+        assert!(session.only("silent").contains("for 9 s"));
+        let session = session.ended(Some(Closed::Silent));
+        assert!(session.only("went_silent").contains("for 9 s, so it was closed"));
+    }
+}
+
+#[test]
+fn a_publisher_that_sends_nothing_or_nothing_more() {
+    let mut session = Session::well(Role::Publisher);
+    session.report.media = None;
+    session.report.encodings.clear();
+    assert!(session.only("no_media").contains("connected for 10 s"));
+    session.report.media = Some(session.began + SECOND * 7);
+    assert!(session.only("media_stopped").contains("for 3 s"));
+}
+
+#[test]
+fn no_keyframe() {
+    let mut session = Session::well(Role::Publisher);
+    session.report.encodings[0].keyframes = 0;
+    session.report.encodings[0].keyframe_interval = None;
+    assert!(session.only("no_keyframe").contains("keyframe interval of 1 to 2 seconds"));
+    session.report.encodings[0].packets = 50;
+    assert_eq!(session.problems_after(SECOND * 10), [], "it has only begun");
+}
+
+#[test]
+fn keyframes_too_far_apart() {
+    let mut session = Session::well(Role::Publisher);
+    session.report.encodings[0].keyframe_interval = Some(SECOND * 10);
+    assert!(session.only("keyframe_interval").contains("10 seconds apart"));
+    session.report.encodings[0].keyframe_wait = Some(SECOND * 8);
+    session.only("keyframe_interval");
+    session.report.encodings[0].keyframe_wait = Some(SECOND / 10);
+    assert_eq!(session.problems_after(SECOND * 10), [], "a browser makes them when asked");
+}
+
+#[test]
+fn b_frames() {
+    let mut session = Session::well(Role::Publisher);
+    session.report.encodings[0].b_frames = true;
+    assert!(session.only("b_frames").contains("-bf 0"));
+}
+
+#[test]
+fn loss_on_the_way_in() {
+    let mut session = Session::well(Role::Publisher);
+    session.report.recorder.roll(session.began + SECOND, Who::Publisher, 5, 95);
+    assert!(session.only("loss_in").starts_with("5.0 %"));
+}
+
+#[test]
+fn loss_on_the_way_out() {
+    let mut session = Session::well(Role::Viewer);
+    session.viewer().loss = Some(0.2);
+    assert!(session.only("loss_out").starts_with("20.0 %"));
+    // By what it asks for again, where it sends no receiver reports.
+    let mut session = Session::well(Role::Viewer);
+    session.viewer().loss = None;
+    session.report.recorder.repaired(30, 30);
+    session.report.recorder.roll(session.began + SECOND, Who::Viewer, 0, 100);
+    assert!(session.only("loss_out").starts_with("30.0 %"));
+}
+
+#[test]
+fn a_viewer_without_a_publisher() {
+    let mut session = Session::well(Role::Viewer);
+    session.viewer().attached = false;
+    session.only("no_publisher");
+}
+
+#[test]
+fn no_common_codec() {
+    let mut session = Session::well(Role::Viewer);
+    session.viewer().missing = Some(Codec::Av1);
+    assert!(session.only("no_common_codec").contains("AV1"));
+    let mut session = Session::well(Role::Viewer);
+    session.missing = Some(Codec::Vp9);
+    assert!(session.only("no_common_codec").contains("VP9"));
+}
+
+#[test]
+fn a_viewer_that_waits_for_a_keyframe() {
+    let mut session = Session::well(Role::Viewer);
+    session.viewer().awaiting = Some((EncodingId::MAIN, SECOND));
+    assert_eq!(session.problems_after(SECOND * 10), []);
+    session.viewer().awaiting = Some((EncodingId::MAIN, SECOND * 5));
+    assert!(session.only("awaiting_keyframe").contains("keyframe of main for 5 s"));
+}
+
+#[test]
+fn a_link_that_is_too_thin() {
+    let mut session = Session::well(Role::Viewer);
+    let gave_up = |capacity_kbps| Decision::GaveUp { after_ms: 900, capacity_kbps };
+    session.report.recorder.record(session.began + SECOND, gave_up(Some(800)));
+    assert!(session.only("thin_link").contains("about 800 kbit/s"));
+    session.report.recorder.record(session.began + SECOND, gave_up(None));
+    assert!(session.only("thin_link").contains("too little"));
+    session.report.heard = Some(session.began + SECOND * 100);
+    assert_eq!(session.problems_after(SECOND * 100), [], "that was long ago");
+}
