@@ -14,6 +14,7 @@ pub const KEYS: &[(&str, &str)] = &[
     ("http.rate", "signalling requests per second and client address; 0: any number"),
     ("http.loopback_rate", "the same for clients on this machine"),
     ("http.max_connections", "TCP connections at once"),
+    ("http.cors_origins", "pages that may publish and watch from another site; *: any"),
     ("webrtc.listen", "UDP address of all media; empty: off"),
     ("webrtc.advertise", "more addresses for clients: host, host:port or udp/host:port"),
     ("webrtc.shards", "media threads, 0: one per core; at most 256"),
@@ -25,7 +26,7 @@ pub const KEYS: &[(&str, &str)] = &[
     ("stream.grace", "how long a lost publisher is waited for until the stream has ended"),
     ("stream.on_conflict", "of two publishers of a stream: takeover, reject or standby"),
     ("server.drain_timeout", "time to close everything when stopped"),
-    ("admin.listen", "TCP address of its own for API and metrics; empty: http.listen"),
+    ("admin.listen", "TCP address of its own for API, metrics and /admin; empty: http.listen"),
     ("data.dir", "folder for what is kept between runs"),
 ];
 

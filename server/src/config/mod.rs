@@ -15,7 +15,7 @@ pub use keys::{KEYS, Kind, kind};
 pub(crate) use load::flag;
 pub use load::{Error, Sources, load};
 pub use parts::{Admin, Data, Http, Server, Stream, Webrtc};
-pub use value::{Advertise, Listen, Network, OnConflict, PublicUrl};
+pub use value::{Advertise, Listen, Network, OnConflict, Origin, PublicUrl};
 
 use crate::access::Rule;
 
@@ -31,7 +31,7 @@ pub struct Config {
     pub stream: Stream,
     /// The process.
     pub server: Server,
-    /// A listener of their own for API and metrics.
+    /// A listener of their own for API, metrics and the admin page.
     pub admin: Admin,
     /// What is kept between runs.
     pub data: Data,

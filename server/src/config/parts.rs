@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::value::{Advertise, Listen, Network, OnConflict, PublicUrl, duration};
+use super::value::{Advertise, Listen, Network, OnConflict, Origin, PublicUrl, duration};
 
 /// `[http]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -25,6 +25,8 @@ pub struct Http {
     pub loopback_rate: u32,
     /// TCP connections at once.
     pub max_connections: usize,
+    /// Whose pages may use WHIP and WHEP from another site.
+    pub cors_origins: Vec<Origin>,
 }
 
 impl Default for Http {
@@ -37,6 +39,7 @@ impl Default for Http {
             rate: 20,
             loopback_rate: 1000,
             max_connections: 10_000,
+            cors_origins: vec![Origin::Any],
         }
     }
 }
@@ -115,7 +118,7 @@ impl Default for Server {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Admin {
-    /// Moves API and metrics away from `http.listen`.
+    /// Moves API, metrics and the admin page away from `http.listen`.
     pub listen: Listen,
 }
 

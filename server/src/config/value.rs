@@ -24,7 +24,7 @@ macro_rules! textual {
         }
     )+};
 }
-textual!(Listen, Advertise, Network, PublicUrl);
+textual!(Listen, Advertise, Network, PublicUrl, Origin);
 
 /// An address to listen at, or nothing (the empty text).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,6 +195,53 @@ impl From<OnConflict> for stream::Conflict {
     }
 }
 
+/// Where a page is from, as a browser's `Origin` header says it (RFC 6454 section 6.2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Origin {
+    /// `*`
+    Any,
+    /// `https://shop.example`, lower case, without the scheme's own port.
+    Site(String),
+}
+
+impl FromStr for Origin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "*" {
+            return Ok(Self::Any);
+        }
+        let bad = || format!("{text:?} is no origin; write one such as https://shop.example or *");
+        let uri: Uri = text.parse().map_err(|_| bad())?;
+        let default = match uri.scheme_str() {
+            Some("http") => 80,
+            Some("https") => 443,
+            _ => return Err(bad()),
+        };
+        let scheme = uri.scheme_str().unwrap_or_default();
+        let authority = uri.authority().ok_or_else(bad)?;
+        let bare = uri.path() == "/" && uri.query().is_none() && !text.ends_with('/');
+        if !bare || authority.host().is_empty() || authority.as_str().contains(['@', '*']) {
+            return Err(bad());
+        }
+        let host = authority.host().to_ascii_lowercase();
+        Ok(Self::Site(match authority.port_u16().filter(|port| *port != default) {
+            Some(port) => format!("{scheme}://{host}:{port}"),
+            None => format!("{scheme}://{host}"),
+        }))
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("*"),
+            Self::Site(site) => f.write_str(site),
+        }
+    }
+}
+
 /// Times as people write them: `10s`, `500ms`, `1m 30s`.
 pub(super) mod duration {
     use std::time::Duration;
@@ -246,6 +293,34 @@ mod tests {
             ["a.example", "/x", "ftp://a.example", "https://u@a.example", "https://a?b", "https://"]
         {
             assert!(url(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_what_a_browser_sends() {
+        let origin = |text: &str| text.parse::<Origin>().map(|origin| origin.to_string());
+        for (text, meant) in [
+            ("*", "*"),
+            ("https://shop.example", "https://shop.example"),
+            ("https://Shop.Example:443", "https://shop.example"),
+            ("http://localhost:3000", "http://localhost:3000"),
+            ("http://[::1]:80", "http://[::1]"),
+        ] {
+            assert_eq!(origin(text).as_deref(), Ok(meant));
+        }
+        for text in [
+            "",
+            "null",
+            "shop.example",
+            "ftp://shop.example",
+            "https://shop.example/",
+            "https://shop.example/x",
+            "https://shop.example?x",
+            "https://u@shop.example",
+            "https://*.example",
+            "https://",
+        ] {
+            assert!(origin(text).is_err(), "{text:?}");
         }
     }
 

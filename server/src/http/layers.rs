@@ -14,6 +14,7 @@ use super::caller::Client;
 use super::reply::{self, Failure};
 use super::{Shared, limit};
 use crate::clock;
+use crate::config::Origin;
 
 /// From the last header byte to the answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,15 +42,47 @@ pub(super) async fn secure(request: Request, next: Next) -> Response {
     response
 }
 
-/// Pages of every origin may use WHIP and WHEP: what protects them is the token, not the browser.
-pub(super) async fn cross_origin(request: Request, next: Next) -> Response {
+/// Lets pages of other sites use WHIP and WHEP: of any, for what protects them is the token and not the
+/// browser, or of those in `http.cors_origins`. The others get no word of CORS, so their browsers refuse.
+pub(super) async fn cross_origin(
+    State(context): State<Shared>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let asking = request.headers().get(header::ORIGIN).cloned();
     let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let all = context.http.cors_origins.contains(&Origin::Any);
+    if !all {
+        headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    }
+    let Some(allowed) = allowed(&context.http.cors_origins, asking.as_ref()) else {
+        let cors: Vec<HeaderName> = headers
+            .keys()
+            .filter(|name| name.as_str().starts_with("access-control-"))
+            .cloned()
+            .collect();
+        for name in cors {
+            headers.remove(name);
+        }
+        return response;
+    };
     for (name, value) in signaling::endpoint::CORS {
         if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
-            response.headers_mut().insert(name, HeaderValue::from_static(value));
+            headers.insert(name, HeaderValue::from_static(value));
         }
     }
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
     response
+}
+
+/// What `Access-Control-Allow-Origin` says to who asks; `None`: nothing is allowed.
+fn allowed(origins: &[Origin], asking: Option<&HeaderValue>) -> Option<HeaderValue> {
+    if origins.contains(&Origin::Any) {
+        return Some(HeaderValue::from_static("*"));
+    }
+    let site = Origin::Site(asking?.to_str().ok()?.to_owned());
+    origins.contains(&site).then(|| asking.cloned())?
 }
 
 /// Ends a signalling request that takes too long: a body that trickles in, most of all.

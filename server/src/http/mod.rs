@@ -138,5 +138,5 @@ fn signalling(context: &Arc<Context>) -> Router<Shared> {
         .route("/whep/{stream}/{session}/events", any(events::whep_events))
         .route_layer(from_fn_with_state(context.clone(), layers::limit))
         .route_layer(from_fn(layers::time_out))
-        .route_layer(from_fn(layers::cross_origin))
+        .route_layer(from_fn_with_state(context.clone(), layers::cross_origin))
 }

@@ -208,6 +208,47 @@ async fn every_refusal_is_a_problem() {
 }
 
 #[tokio::test]
+async fn only_the_sites_of_a_list_may_use_whip_and_whep() {
+    let server = Server::new("http.cors_origins = ['https://shop.example', 'http://a.example:81']");
+    let cors = |answer: &Answer| {
+        let names =
+            answer.headers.keys().filter(|name| name.as_str().starts_with("access-control"));
+        names.count()
+    };
+    for path in ["/whip/demo", "/whep/demo"] {
+        let preflight = async |origin: &str| {
+            let asks = [("origin", origin), ("access-control-request-method", "POST")];
+            server.ask("OPTIONS", path, &asks, "").await
+        };
+        for origin in ["https://shop.example", "http://a.example:81"] {
+            let answer = preflight(origin).await;
+            assert_eq!(answer.status, 204);
+            assert_eq!(answer.header("access-control-allow-origin"), origin);
+            assert!(answer.header("access-control-allow-methods").contains("POST"));
+            assert_eq!(answer.header("vary"), "Origin");
+        }
+        for origin in ["https://evil.example", "http://shop.example", "http://a.example", "null"] {
+            let answer = preflight(origin).await;
+            assert_eq!((answer.status, cors(&answer)), (204, 0), "{origin}");
+            assert_eq!(answer.header("vary"), "Origin");
+        }
+    }
+    let post = async |origin: &str| {
+        server.ask("POST", "/whep/demo", &[SDP, ("origin", origin)], "v=0").await
+    };
+    let answer = post("https://shop.example").await;
+    answer.is_problem(422);
+    assert_eq!(answer.header("access-control-allow-origin"), "https://shop.example");
+    assert!(answer.header("access-control-expose-headers").contains("Location"));
+    assert_eq!(cors(&post("https://evil.example").await), 0, "problems say nothing either");
+    let own = server.ask("OPTIONS", "/whep/demo", &[], "").await;
+    assert_eq!(cors(&own), 0, "a page of our own sends no Origin with GET, and needs nothing");
+    let nobody = Server::new("http.cors_origins = []");
+    let asks = [("origin", "https://shop.example")];
+    assert_eq!(cors(&nobody.ask("OPTIONS", "/whep/demo", &asks, "").await), 0);
+}
+
+#[tokio::test]
 async fn a_flood_is_told_to_wait() {
     let server = Server::new("http.rate = 1");
     let flood = async |peer: &str| {
