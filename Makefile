@@ -17,7 +17,7 @@ export WEIR_TEST_FFMPEG := $(CURDIR)/target/tools/ffmpeg
 WEB_DEPS := web/node_modules/.package-lock.json
 BROWSER_DEPS := tests/browser/node_modules/.package-lock.json
 WEB_PAGES := web/dist/index.html
-WEB_SOURCES = $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*')
+WEB_SOURCES = $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' -not -path 'web/player/dist/*')
 
 SOAK_SECONDS ?= 3600
 SOAK_JOINS ?= 100000
@@ -88,7 +88,7 @@ fmt: ## Format the Rust code
 	cargo fmt --manifest-path fuzz/Cargo.toml
 
 clean: ## Remove what was built and installed under this folder
-	rm -rf target fuzz/target web/dist web/node_modules tests/browser/node_modules
+	rm -rf target fuzz/target web/dist web/player/dist web/node_modules tests/browser/node_modules
 
 setup:
 	@scripts/setup.sh build

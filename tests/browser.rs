@@ -62,4 +62,4 @@ macro_rules! files {
     };
 }
 
-files!(audio clients counters instant pages refusals simulcast smooth standby survive switch);
+files!(audio clients counters embed instant pages refusals simulcast smooth standby survive switch);

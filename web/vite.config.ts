@@ -1,6 +1,6 @@
 // The build: four pages into dist/, everything they need under /assets/ with a hash in its name
 // (the server says "immutable" for that folder). In development the same addresses as the server
-// gives, with WHIP, WHEP and the API passed on to a server on 127.0.0.1:8080.
+// gives, with WHIP, WHEP and the API passed on to a server on 127.0.0.1:8080. The player by itself is built by vite.player.config.ts.
 
 import { fileURLToPath } from "node:url";
 import { defineConfig, type Plugin } from "vite";
@@ -14,8 +14,8 @@ function streamPages(): Plugin {
     name: "stream-pages",
     configureServer(dev) {
       dev.middlewares.use((request, _response, next) => {
-        const match = /^\/(publish|watch|embed)\/[^/?]+(\?.*)?$/.exec(request.url ?? "");
-        if (match) request.url = `/${match[1]}.html${match[2] ?? ""}`;
+        const match = /^\/(?:(publish|watch|embed)\/[^/?]+|(admin))(\?.*)?$/.exec(request.url ?? "");
+        if (match) request.url = `/${match[1] ?? match[2]}.html${match[3] ?? ""}`;
         next();
       });
     },

@@ -1,7 +1,7 @@
 // The server's JSON API (/api/v1) as far as the pages read it. Fields are those of
 // `server/src/status.rs`; a field that is missing shows as nothing, never as an error.
 
-import { problemOf, unreachable } from "./problem";
+import { Problem, problemOf, unreachable } from "./problem";
 import { authorization } from "./resource";
 
 export type StreamState = "idle" | "starting" | "live" | "interrupted" | "ended" | "failed";
@@ -14,16 +14,27 @@ export interface Encoding {
   bitrate_bps: number;
   lost: number;
   active: boolean;
+  keyframe_interval_ms?: number | null;
+  b_frames?: boolean;
 }
 
 export type Track =
   | { kind: "video"; codec: string; encodings: Encoding[] }
   | { kind: "audio"; codec: string; channels: number; sample_rate: number; bitrate_bps: number };
 
+export interface Publisher {
+  protocol: string;
+  since: string;
+  address: string;
+  user_agent: string | null;
+  /** The short id of its session. */
+  session?: string;
+}
+
 export interface Stream {
   name: string;
   state: StreamState;
-  publisher: { protocol: string; since: string; address: string; user_agent: string | null } | null;
+  publisher: Publisher | null;
   tracks: Track[];
   viewers: Record<string, number>;
   warnings: { code: string; text: string }[];
@@ -32,18 +43,93 @@ export interface Stream {
 export interface Server {
   version: string;
   uptime_seconds: number | null;
+  listeners?: { key: string; address: string }[];
+}
+
+/** One viewer of a stream. */
+export interface Viewer {
+  session: string;
+  protocol: string;
+  since: string;
+  address: string;
+  user_agent: string | null;
+  state: string;
+  layer: string | null;
+  wanted_layer: string | null;
+  bitrate_bps: number;
+  loss: number | null;
+  rtt_ms: number | null;
+  problem: string | null;
+}
+
+/** What a stream was like in one interval. */
+export interface Sample {
+  at: string;
+  publisher_bitrate_bps: number | null;
+  publisher_lost: number | null;
+  viewers: number | null;
+  viewers_bitrate_bps: number | null;
+  viewers_loss: number | null;
+  viewers_rtt_ms: number | null;
+  /** Viewers by encoding. */
+  layers: Record<string, number> | null;
+}
+
+export interface History {
+  interval_ms: number;
+  /** Oldest first. */
+  samples: Sample[];
+}
+
+/** What is known of one session; numbers as a viewer's or its encodings', where there are any. */
+export interface SessionStatus {
+  session: string;
+  stream: string;
+  role: "publisher" | "viewer";
+  protocol: string;
+  since: string;
+  address: string;
+  user_agent: string | null;
+  state: string;
+  transport?: { local?: string | null; remote?: string | null; srtp?: string | null } | null;
+  [more: string]: unknown;
+}
+
+export interface Health {
+  ok: boolean;
+  problems: { code: string; text: string }[];
+}
+
+export interface Logs {
+  entries: { at: string; code: string; text: string }[];
 }
 
 /** GETs `/api/v1/{path}`. Throws a `Problem`. */
 async function get(path: string, token: string | null): Promise<unknown> {
+  return (await ask("GET", path, token)).json();
+}
+
+async function ask(method: string, path: string, token: string | null): Promise<Response> {
   const response = await fetch(`/api/v1/${path}`, {
+    method,
     headers: { Accept: "application/json", ...authorization(token) },
     cache: "no-store",
   }).catch(() => {
     throw unreachable();
   });
   if (!response.ok) throw await problemOf(response);
-  return response.json();
+  return response;
+}
+
+/** A part of the API that an older server has not: `null` for 404. */
+async function maybe<T>(path: string, token: string | null): Promise<T | null> {
+  return get(path, token).then(
+    (body) => body as T,
+    (error: unknown) => {
+      if (error instanceof Problem && error.status === 404) return null;
+      throw error;
+    },
+  );
 }
 
 export async function getStreams(token: string | null): Promise<Stream[]> {
@@ -53,6 +139,32 @@ export async function getStreams(token: string | null): Promise<Stream[]> {
 
 export async function getStream(name: string, token: string | null): Promise<Stream> {
   return (await get(`streams/${encodeURIComponent(name)}`, token)) as Stream;
+}
+
+export async function getViewers(name: string, token: string | null): Promise<Viewer[]> {
+  return (await maybe<Viewer[]>(`streams/${encodeURIComponent(name)}/viewers`, token)) ?? [];
+}
+
+export function getHistory(name: string, token: string | null): Promise<History | null> {
+  return maybe(`streams/${encodeURIComponent(name)}/history`, token);
+}
+
+/** Everything about one session; a part is `null` where the server knows nothing of it. */
+export async function getSession(id: string, token: string | null): Promise<[SessionStatus | null, Health | null, Logs | null]> {
+  const at = `sessions/${encodeURIComponent(id)}`;
+  return Promise.all([
+    maybe<SessionStatus>(`${at}/status`, token),
+    maybe<Health>(`${at}/health`, token),
+    maybe<Logs>(`${at}/logs`, token),
+  ]);
+}
+
+export async function kickPublisher(name: string, token: string | null): Promise<void> {
+  await ask("DELETE", `streams/${encodeURIComponent(name)}/publisher`, token);
+}
+
+export async function kickSession(id: string, token: string | null): Promise<void> {
+  await ask("DELETE", `sessions/${encodeURIComponent(id)}`, token);
 }
 
 export async function getServer(token: string | null): Promise<Server> {

@@ -7,15 +7,15 @@
 //   window.weir.problem                      why it is reconnecting or failed, or null
 //   window.weir.pc                           the RTCPeerConnection now in use, or null
 //   window.weir.stats()                      the numbers on the page (see stats.ts); null without a connection
-//   window.weir.player / .publisher          the object itself
+//   window.weir.player / .publisher          the <weir-player> or the publisher itself
 
-import type { Player } from "./player";
+import type { WeirPlayer } from "./element";
 import type { Problem } from "./problem";
 import type { Publisher } from "./publisher";
 import { StatsReader, type PublisherStats, type ViewerStats } from "./stats";
 
 export interface Handle {
-  readonly player: Player | null;
+  readonly player: WeirPlayer | null;
   readonly publisher: Publisher | null;
   readonly pc: RTCPeerConnection | null;
   readonly state: string;
@@ -30,10 +30,10 @@ declare global {
 }
 
 /** Puts `window.weir` in place. */
-export function expose(what: { player: Player } | { publisher: Publisher }): void {
+export function expose(what: { player: WeirPlayer } | { publisher: Publisher }): void {
   const player = "player" in what ? what.player : null;
   const publisher = "publisher" in what ? what.publisher : null;
-  const it = (player ?? publisher) as Player | Publisher;
+  const it = (player ?? publisher) as WeirPlayer | Publisher;
   // A reader of its own: the page's has its rates from the page's own intervals.
   const reader = new StatsReader();
   window.weir = {
@@ -49,9 +49,9 @@ export function expose(what: { player: Player } | { publisher: Publisher }): voi
       return it.problem;
     },
     async stats() {
+      if (player) return player.stats();
       const report = await it.pc?.getStats();
-      if (!report) return null;
-      return player ? reader.viewer(report) : reader.publisher(report);
+      return report ? reader.publisher(report) : null;
     },
   };
 }

@@ -1,9 +1,11 @@
-// The player behind /watch and /embed: keeps one WHEP session, tells what can be seen and heard, and
+// The player behind <weir-player>: keeps one WHEP session, tells what can be seen and heard, and
 // comes back by itself when the connection is lost. A publisher that leaves is no reason to
-// reconnect: the session waits, and media starts again by itself.
+// reconnect: the session waits, and media starts again by itself. The server's events say so at
+// once; without them it is judged from what arrives.
 
+import type { Layer, WhepEvent } from "./events";
 import { Flow, type Media } from "./flow";
-import { NO_COMMON_CODEC, type Problem, toProblem } from "./problem";
+import { NO_COMMON_CODEC, Problem, toProblem } from "./problem";
 import { Retry } from "./retry";
 import { StatsReader, type ViewerStats } from "./stats";
 import { WhepClient } from "./whep";
@@ -21,6 +23,8 @@ export type PlayerState =
   | "stopped";
 
 const POLL_MS = 500;
+/** A server that sends its viewers away again within that time makes them wait as after a failure. */
+const MOVE_MS = 10_000;
 
 export class Player {
   state: PlayerState = "stopped";
@@ -31,15 +35,24 @@ export class Player {
   /** The last reading. */
   numbers: ViewerStats | null = null;
   client: WhepClient | null = null;
+  /** What the server says of the publisher; `null`: it says nothing. */
+  publisher: "there" | "gone" | null = null;
+  /** What can be asked for, as the server says; `null`: it does not. */
+  layers: Layer[] | null = null;
+  /** The layer asked for; `null`: the highest. */
+  layer: string | null = null;
+  /** How many watch, as the server says. */
+  viewers: number | null = null;
 
   private readonly retry = new Retry(() => void this.connect());
   private flow = new Flow();
   private reader = new StatsReader();
   private poll = 0;
+  private movedAt = -Infinity;
 
   constructor(
     private readonly video: HTMLVideoElement,
-    private readonly endpoint: string,
+    public endpoint: string,
     /** Sent as Bearer. */
     public token: string | null,
     /** Called after any change of the fields above. */
@@ -69,6 +82,20 @@ export class Player {
     this.become("stopped");
   }
 
+  /** Asks for a layer by its id, now and in every later session; `null`: the highest. Throws a `Problem`. */
+  async choose(layer: string | null): Promise<void> {
+    this.layer = layer;
+    if (!this.client?.canChooseLayer) return;
+    try {
+      await this.client.chooseLayer(layer);
+    } catch (error) {
+      this.layer = null;
+      throw error;
+    } finally {
+      this.changed();
+    }
+  }
+
   /** A fresh reading of the connection's numbers. */
   async stats(): Promise<ViewerStats | null> {
     const client = this.client;
@@ -79,18 +106,19 @@ export class Player {
     return this.numbers;
   }
 
-  private async connect(): Promise<void> {
+  private async connect(endpoint = this.endpoint): Promise<void> {
     this.drop();
     const client = new WhepClient();
     this.client = client;
     try {
-      await client.connect(this.endpoint, this.token, {
+      await client.connect(endpoint, this.token, {
         up: () => this.isUp(client),
         shaky: () => {
           this.shaky = true;
           this.changed();
         },
         lost: (problem) => this.isLost(client, problem),
+        heard: (event) => this.hears(client, event),
       });
     } catch (error) {
       this.isLost(client, toProblem(error));
@@ -108,6 +136,8 @@ export class Player {
     this.retry.reset();
     this.become("waiting");
     this.attach(client.stream);
+    // A server that refuses the layer sends the highest.
+    if (this.layer !== null) void this.choose(this.layer).catch(() => undefined);
     this.watchFrames(client);
     this.poll = window.setInterval(() => void this.look(client), POLL_MS);
   }
@@ -122,6 +152,44 @@ export class Player {
       this.become("reconnecting");
     } else {
       this.become("failed");
+    }
+  }
+
+  private hears(client: WhepClient, event: WhepEvent): void {
+    if (client !== this.client) return;
+    switch (event.type) {
+      case "active":
+        this.publisher = "there";
+        this.flow.begun();
+        return this.changed();
+      case "inactive":
+        this.publisher = "gone";
+        this.flow.ended(performance.now());
+        this.media = "nothing";
+        return this.state === "playing" ? this.become("waiting") : this.changed();
+      case "layers":
+        this.layers = event.layers;
+        return this.changed();
+      case "viewercount":
+        this.viewers = event.count;
+        return this.changed();
+      case "reconnect":
+        return this.move(event.url);
+    }
+  }
+
+  /** One new session in place of this one, because the server says so. */
+  private move(url: string | null): void {
+    const again = performance.now() - this.movedAt < MOVE_MS;
+    this.movedAt = performance.now();
+    if (again) {
+      this.problem = new Problem("Connecting anew", "The server has asked for a new session.");
+      this.drop();
+      this.retry.schedule(this.problem);
+      this.become("reconnecting");
+    } else {
+      void this.connect(url ?? this.endpoint);
+      this.become("connecting");
     }
   }
 
@@ -164,6 +232,9 @@ export class Player {
     this.media = "nothing";
     this.shaky = false;
     this.numbers = null;
+    this.publisher = null;
+    this.layers = null;
+    this.viewers = null;
   }
 
   private become(state: PlayerState): void {

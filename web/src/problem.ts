@@ -15,6 +15,8 @@ export class Problem extends Error {
     readonly retryAfterMs = 0,
     /** Which problem it is, for programs: `urn:weir:problem:…`. */
     readonly type = "",
+    /** Other ways to the same stream that the server named. */
+    readonly alternatives: readonly unknown[] = [],
   ) {
     super(detail ? `${title}: ${detail}` : title);
   }
@@ -48,6 +50,7 @@ export async function problemOf(response: Response): Promise<Problem> {
     response.status,
     Number.isFinite(retryAfter) ? Math.min(retryAfter, 300) * 1000 : 0,
     text("type"),
+    Array.isArray(body?.alternatives) ? body.alternatives : [],
   );
 }
 

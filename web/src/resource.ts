@@ -3,6 +3,13 @@
 
 import { Problem, problemOf, unreachable } from "./problem";
 
+/** One entry of a `Link` header. */
+export interface Link {
+  /** Absolute. */
+  url: string;
+  parameters: ReadonlyMap<string, string>;
+}
+
 export interface Answer {
   sdp: string;
   session: Session;
@@ -13,8 +20,8 @@ export class Session {
   constructor(
     readonly url: string,
     /** By `rel`. */
-    readonly links: ReadonlyMap<string, string>,
-    private readonly token: string | null,
+    readonly links: ReadonlyMap<string, Link>,
+    readonly token: string | null,
   ) {}
 
   /** Ends the session. Survives the page: `keepalive` lets the request outlive it. */
@@ -25,17 +32,19 @@ export class Session {
   }
 
   /** POSTs JSON to an extension that the server announced. */
-  async extend(rel: string, body: unknown): Promise<void> {
-    const url = this.links.get(rel);
-    if (url === undefined) throw new Problem("Not supported", `The server does not announce ${rel}.`);
-    const response = await fetch(url, {
+  async post(rel: string, body: unknown, signal?: AbortSignal): Promise<Response> {
+    const link = this.links.get(rel);
+    if (!link) throw new Problem("Not supported", `The server does not announce ${rel}.`);
+    const response = await fetch(link.url, {
       method: "POST",
       headers: { "Content-Type": "application/json", ...authorization(this.token) },
       body: JSON.stringify(body),
+      signal: signal ?? null,
     }).catch(() => {
       throw unreachable();
     });
     if (!response.ok) throw await problemOf(response);
+    return response;
   }
 }
 
@@ -74,19 +83,22 @@ const PARAMETER = new RegExp(`;\\s*(${TOKEN})\\s*(?:=\\s*(?:"([^"]*)"|([^\\s";,]
 // Quoted parameters may hold commas and semicolons, so that splitting by "," would not do.
 const LINK = new RegExp(`<([^>]*)>((?:\\s*${PARAMETER.source})*)`, "g");
 
-/** `Link` (RFC 8288) as rel → absolute URL. The first of each rel counts. */
-export function parseLinks(header: string, base: string): Map<string, string> {
-  const links = new Map<string, string>();
-  for (const [, target = "", parameters = ""] of header.matchAll(LINK)) {
-    const rel = [...parameters.matchAll(PARAMETER)].find(([, key]) => key?.toLowerCase() === "rel");
+/** `Link` (RFC 8288) by rel. The first of each rel counts. */
+export function parseLinks(header: string, base: string): Map<string, Link> {
+  const links = new Map<string, Link>();
+  for (const [, target = "", text = ""] of header.matchAll(LINK)) {
+    const parameters = new Map<string, string>();
+    for (const [, key = "", quoted, plain] of text.matchAll(PARAMETER)) {
+      if (!parameters.has(key.toLowerCase())) parameters.set(key.toLowerCase(), quoted ?? plain ?? "");
+    }
     let url: string;
     try {
       url = new URL(target, base).href;
     } catch {
       continue;
     }
-    for (const name of (rel?.[2] ?? rel?.[3] ?? "").split(/\s+/)) {
-      if (name && !links.has(name)) links.set(name, url);
+    for (const name of (parameters.get("rel") ?? "").split(/\s+/)) {
+      if (name && !links.has(name)) links.set(name, { url, parameters });
     }
   }
   return links;

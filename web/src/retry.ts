@@ -9,27 +9,25 @@ export class Retry {
   private attempt = 0;
   private timer = 0;
 
-  constructor(private readonly again: () => void) {
-    // The network is back: no reason to wait.
-    window.addEventListener("online", () => {
-      if (this.dueAt !== null) this.now();
-    });
-  }
+  constructor(private readonly again: () => void) {}
 
   schedule(problem: Problem): void {
     const wait = backoff(this.attempt++, Math.random(), problem.retryAfterMs);
     this.dueAt = performance.now() + wait;
     clearTimeout(this.timer);
-    this.timer = window.setTimeout(() => this.now(), wait);
+    this.timer = window.setTimeout(this.now, wait);
+    // The network is back: no reason to wait.
+    window.addEventListener("online", this.now);
   }
 
-  now(): void {
+  readonly now = (): void => {
     this.cancel();
     this.again();
-  }
+  };
 
   cancel(): void {
     clearTimeout(this.timer);
+    window.removeEventListener("online", this.now);
     this.dueAt = null;
   }
 

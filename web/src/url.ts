@@ -110,6 +110,12 @@ export interface EmbedOptions {
   muted: boolean;
   controls: boolean;
   autoplay: boolean;
+  /** Address of an image until the first picture, or `null`. */
+  poster: string | null;
+  /** An encoding's id, or `null`: the highest. */
+  layer: string | null;
+  /** A CSS colour behind the picture, or `null`: nearly black. */
+  background: string | null;
 }
 
 export function embedOptions(query: URLSearchParams): EmbedOptions {
@@ -117,7 +123,23 @@ export function embedOptions(query: URLSearchParams): EmbedOptions {
     muted: flag(query, "muted", true),
     controls: flag(query, "controls", true),
     autoplay: flag(query, "autoplay", true),
+    poster: posterUrl(query.get("poster")),
+    layer: /^[\w-]{1,64}$/.exec(query.get("layer") ?? "")?.[0] ?? null,
+    background: colour(query.get("background")),
   };
+}
+
+/** Images of the web only: `data:` and the like have no business in an address. */
+function posterUrl(text: string | null): string | null {
+  if (!text || text.length > 2048) return null;
+  return /^https?:\/\//i.test(text) || /^\/(?!\/)/.test(text) ? text : null;
+}
+
+/** `#rgb`, `#rrggbb`, with or without the `#` and an alpha, or a name such as `transparent`. */
+function colour(text: string | null): string | null {
+  const [, hex, name] = /^(?:#?([\da-f]{3,4}|[\da-f]{6}|[\da-f]{8})|([a-z]{3,24}))$/i.exec(text ?? "") ?? [];
+  if (hex) return `#${hex.toLowerCase()}`;
+  return name?.toLowerCase() ?? null;
 }
 
 function oneOf<T extends string>(value: string | null | undefined, allowed: readonly T[], otherwise: T): T {

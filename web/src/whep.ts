@@ -2,6 +2,7 @@
 // video and one audio track. It stays the same while publishers come, go and change codec.
 
 import { watchConnection, type ConnectionEvents } from "./connection";
+import { EVENTS, listen, type WhepEvent } from "./events";
 import { Problem } from "./problem";
 import { offer, type Session } from "./resource";
 import { acceptedKinds, withOpusParameters } from "./sdp";
@@ -10,6 +11,11 @@ const LAYER = "urn:ietf:params:whep:ext:core:layer";
 
 /** How long media may go on while the DELETE is under way. */
 const DELETE_MS = 500;
+
+export interface ViewerEvents extends ConnectionEvents {
+  /** The server's own news of the stream, if it has them. */
+  heard(event: WhepEvent): void;
+}
 
 export class WhepClient {
   readonly pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
@@ -25,9 +31,10 @@ export class WhepClient {
   private session: Session | null = null;
   private readonly aborted = new AbortController();
   private unwatch = () => {};
+  private unlisten = () => {};
 
   /** Negotiates. Throws a `Problem`; afterwards `events` tell how it goes. */
-  async connect(endpoint: string, token: string | null, events: ConnectionEvents): Promise<void> {
+  async connect(endpoint: string, token: string | null, events: ViewerEvents): Promise<void> {
     const { sdp } = await this.pc.createOffer();
     // Without this a browser plays stereo Opus as mono.
     const local = withOpusParameters(sdp ?? "", { stereo: "1" });
@@ -42,14 +49,21 @@ export class WhepClient {
       throw new Problem("Nothing to play", "This browser and the server have no codec in common.", 406);
     }
     await this.pc.setRemoteDescription({ type: "answer", sdp: answer.sdp });
+    this.unlisten = listen(answer.session, events.heard);
     this.unwatch = watchConnection(this.pc, answer.sdp, {
       ...events,
       lost: (problem, closed) => {
         // What the server has ended is not there to be deleted.
         if (closed) this.session = null;
+        this.unlisten();
         events.lost(problem, closed);
       },
     });
+  }
+
+  /** True if the server says by itself what happens to the stream. */
+  get hasEvents(): boolean {
+    return this.session?.links.has(EVENTS) ?? false;
   }
 
   /** True if the server lets a viewer choose a layer. */
@@ -60,13 +74,14 @@ export class WhepClient {
   /** Chooses an encoding by its id; `null` leaves the choice to the server again. */
   async chooseLayer(encodingId: string | null): Promise<void> {
     const mediaId = this.video.mid ?? "0";
-    await this.session?.extend(LAYER, encodingId === null ? { mediaId } : { mediaId, encodingId });
+    await this.session?.post(LAYER, encodingId === null ? { mediaId } : { mediaId, encodingId });
   }
 
   /** Ends the session on both sides. */
   close(): void {
     this.aborted.abort();
     this.unwatch();
+    this.unlisten();
     const ended = this.session?.end();
     this.session = null;
     // In this order: closing says goodbye over UDP, and the DELETE would find nothing.

@@ -29,7 +29,7 @@ test("an offer is posted with its token, and the session is where Location says"
   const { sdp, session } = await offer(ENDPOINT, "v=0 offer", "secret", signal());
   expect(sdp).toBe("v=0 answer");
   expect(session.url).toBe("http://weir.test/whep/demo/s1");
-  expect(session.links.get("urn:x:layer")).toBe("http://weir.test/whep/demo/s1/layer");
+  expect(session.links.get("urn:x:layer")?.url).toBe("http://weir.test/whep/demo/s1/layer");
   expect(calls[0]?.[1]).toMatchObject({
     method: "POST",
     body: "v=0 offer",
@@ -51,10 +51,10 @@ test("an absolute Location on another node is taken as it is; no token, no heade
 test("the layer extension posts JSON to its link", async () => {
   const calls = stub(created({ Location: "/s", Link: '</s/layer>; rel="urn:x:layer"' }), new Response(null, { status: 200 }));
   const { session } = await offer(ENDPOINT, "v=0", null, signal());
-  await session.extend("urn:x:layer", { mediaId: "0", encodingId: "h" });
+  await session.post("urn:x:layer", { mediaId: "0", encodingId: "h" });
   expect(calls[1]?.[0]).toBe("http://weir.test/s/layer");
   expect(JSON.parse(String(calls[1]?.[1].body))).toEqual({ mediaId: "0", encodingId: "h" });
-  await expect(session.extend("urn:x:other", {})).rejects.toBeInstanceOf(Problem);
+  await expect(session.post("urn:x:other", {})).rejects.toBeInstanceOf(Problem);
 });
 
 test("a problem body becomes its words", async () => {
@@ -93,7 +93,9 @@ test("Link headers, several in one", () => {
     '<stun:stun.test:3478>; rel="ice-server", </a;b,c>; title="x, <y>; rel=no"; rel="one two", <rel/three>;rel=three, <>; rel=base, <z>',
     "http://weir.test/whep/demo",
   );
-  expect(Object.fromEntries(links)).toEqual({
+  const urls = [...links].map(([rel, link]) => [rel, link.url]);
+  expect(links.get("one")?.parameters.get("title")).toBe("x, <y>; rel=no");
+  expect(Object.fromEntries(urls)).toEqual({
     "ice-server": "stun:stun.test:3478",
     one: "http://weir.test/a;b,c",
     two: "http://weir.test/a;b,c",

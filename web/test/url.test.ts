@@ -51,6 +51,6 @@ test("publish options: defaults, everything set, nonsense", () => {
 });
 
 test("embed options", () => {
-  expect(embedOptions(query(""))).toEqual({ muted: true, controls: true, autoplay: true });
-  expect(embedOptions(query("muted=0&controls=false&autoplay=off"))).toEqual({ muted: false, controls: false, autoplay: false });
+  expect(embedOptions(query(""))).toMatchObject({ muted: true, controls: true, autoplay: true });
+  expect(embedOptions(query("muted=0&controls=false&autoplay=off"))).toMatchObject({ muted: false, controls: false, autoplay: false });
 });

@@ -20,9 +20,13 @@ struct Dist;
 /// Files under this folder carry a hash of their content in their name.
 const HASHED: &str = "assets/";
 
-/// What a page may load and talk to: this server. `frame-ancestors` follows.
-const POLICY: &str = "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; \
-    worker-src 'self' blob:; base-uri 'none'; form-action 'self'; object-src 'none'; frame-ancestors ";
+/// What a page may load and talk to: this server. `img-src` and `frame-ancestors` follow.
+const POLICY: &str = "default-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; \
+    base-uri 'none'; form-action 'self'; object-src 'none'; ";
+
+/// Only the bare player may be framed, by anybody; its `?poster=` may come from anywhere.
+const EMBED: &str = "img-src 'self' http: https: data: blob:; frame-ancestors *";
+const OTHERS: &str = "img-src 'self' data: blob:; frame-ancestors 'none'";
 
 pub(super) fn router() -> Router<Shared> {
     Router::new()
@@ -109,8 +113,8 @@ fn serve(path: &str, file: EmbeddedFile, headers: &HeaderMap) -> Response {
         header::CACHE_CONTROL,
         if hashed { "public, max-age=31536000, immutable" } else { "no-cache" },
     );
-    let frames = if path == "embed.html" { "*" } else { "'none'" };
-    set(header::CONTENT_SECURITY_POLICY, &format!("{POLICY}{frames}"));
+    let rest = if path == "embed.html" { EMBED } else { OTHERS };
+    set(header::CONTENT_SECURITY_POLICY, &format!("{POLICY}{rest}"));
     response
 }
 

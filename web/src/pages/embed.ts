@@ -1,18 +1,21 @@
-// /embed/{stream}: the bare player for an iframe.
-//   ?muted=0|1      start without sound (default 1; browsers may insist)
-//   ?controls=0|1   show controls on hover and focus (default 1)
-//   ?autoplay=0|1   start at once (default 1)
-//   ?token=…        where watching needs one
+// /embed/{stream}: the bare player for an iframe. What its address and its messages mean is in
+// docs/embedding.md; the messages themselves are in messages.ts.
 
+import "../element";
+import { connectParent } from "../messages";
 import { byId } from "../ui/dom";
 import { nameless } from "../ui/nameless";
-import { Stage } from "../ui/stage";
-import { embedOptions, streamFromPath } from "../url";
+import { streamFromPath } from "../url";
+import { ownPlayer } from "./own-player";
 
 const stream = streamFromPath(location.pathname);
 if (stream === null) {
-  nameless(byId("stage"));
+  nameless(byId("main"));
 } else {
   document.title = `${stream} · Weir`;
-  new Stage(byId("stage"), stream, embedOptions(new URLSearchParams(location.search)));
+  const player = document.querySelector("weir-player");
+  if (player) {
+    ownPlayer(player, stream);
+    connectParent(player, stream);
+  }
 }

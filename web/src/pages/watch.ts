@@ -1,16 +1,17 @@
 // /watch/{stream}: the player with its facts below and links to share. `?token=…` where watching
 // needs one; the options of /embed work here too.
 
+import type { WeirPlayer } from "../element";
+import "../element";
 import * as format from "../format";
-import type { Player } from "../player";
 import { copies } from "../ui/copy";
 import { byId, setText } from "../ui/dom";
 import { nameless } from "../ui/nameless";
-import { Stage } from "../ui/stage";
 import { themeButton } from "../ui/theme";
-import { embedOptions, streamFromPath, streamUrls } from "../url";
+import { streamFromPath, streamUrls } from "../url";
+import { ownPlayer } from "./own-player";
 
-const PILL: Record<Player["state"], string> = {
+const PILL: Record<WeirPlayer["state"], string> = {
   connecting: "connecting",
   waiting: "waiting",
   playing: "live",
@@ -19,7 +20,7 @@ const PILL: Record<Player["state"], string> = {
   stopped: "stopped",
 };
 
-function show(player: Player): void {
+function show(player: WeirPlayer): void {
   const pill = byId("state");
   setText(pill, PILL[player.state]);
   pill.dataset["state"] = player.state;
@@ -32,6 +33,7 @@ function show(player: Player): void {
     if (audio && audio.packets > 0) facts.push(`${audio.codec}${audio.channels === 2 ? " stereo" : ""}`);
     facts.push(format.bitrate((video?.bitrateBps ?? 0) + (audio?.bitrateBps ?? 0)));
   }
+  if (player.viewers !== null) facts.push(`${player.viewers} watching`);
   setText(byId("facts"), facts.filter(Boolean).join("  ·  "));
 }
 
@@ -50,5 +52,9 @@ if (stream === null) {
       `<iframe src="${urls.embed}" width="640" height="360" style="border:0" ` +
       `allow="autoplay; fullscreen; picture-in-picture" title="${stream}"></iframe>`,
   );
-  new Stage(byId("stage"), stream, embedOptions(new URLSearchParams(location.search)), show);
+  const player = document.querySelector("weir-player");
+  if (player) {
+    for (const type of ["weir-state", "weir-stats", "weir-viewercount"]) player.addEventListener(type, () => show(player));
+    ownPlayer(player, stream);
+  }
 }

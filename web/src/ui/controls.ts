@@ -5,6 +5,8 @@ import { icon, type IconName } from "./icons";
 
 export interface ControlActions {
   statistics(): boolean;
+  /** Plays if it is paused, else pauses. */
+  toggle(): void;
 }
 
 /** How long the bar stays after the last movement. */
@@ -18,19 +20,24 @@ export class Controls {
   private readonly stats = this.button("stats", "Statistics (s)", () => this.toggleStats());
   private readonly pip = this.button("pip", "Picture in picture (p)", () => void this.togglePip());
   private readonly full = this.button("full", "Full screen (f)", () => void this.toggleFull());
+  /** False hides the bar and turns the keys off. */
+  enabled = true;
   private linger = 0;
 
   constructor(
     private readonly stage: HTMLElement,
     private readonly video: HTMLVideoElement,
     private readonly actions: ControlActions,
+    /** Whose keys are ours. */
+    keys: EventTarget,
+    signal: AbortSignal,
   ) {
     this.pip.hidden = !document.pictureInPictureEnabled;
     this.bar.append(this.mute, this.volume, el("span", { class: "spacer" }), this.layerBox, this.stats, this.pip, this.full);
     this.volume.addEventListener("input", () => this.setVolume(Number(this.volume.value)));
     video.addEventListener("volumechange", () => this.showSound());
-    document.addEventListener("fullscreenchange", () => this.showFull());
-    document.addEventListener("keydown", (event) => this.key(event));
+    document.addEventListener("fullscreenchange", () => this.showFull(), { signal });
+    keys.addEventListener("keydown", (event) => this.key(event as KeyboardEvent), { signal });
     stage.addEventListener("pointermove", () => this.wake());
     stage.addEventListener("pointerdown", () => this.wake());
     stage.addEventListener("focusin", () => this.wake());
@@ -101,8 +108,10 @@ export class Controls {
   }
 
   private key(event: KeyboardEvent): void {
-    const target = event.target as HTMLElement;
-    if (event.ctrlKey || event.metaKey || event.altKey || target.closest("input, select, textarea")) return;
+    // The element itself, also where a shadow tree hides it.
+    const target = event.composedPath()[0];
+    if (!this.enabled || !(target instanceof Element) || target.closest("input, select, textarea")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
     // Space on a button is that button's.
     if (event.key === " " && target.closest("button, a, summary")) return;
     const { video } = this;
@@ -111,7 +120,7 @@ export class Controls {
       f: () => void this.toggleFull(),
       p: () => void this.togglePip(),
       s: () => this.toggleStats(),
-      " ": () => void (video.paused ? video.play().catch(() => undefined) : video.pause()),
+      " ": () => this.actions.toggle(),
       ArrowUp: () => this.setVolume((video.muted ? 0 : video.volume) + 0.1),
       ArrowDown: () => this.setVolume((video.muted ? 0 : video.volume) - 0.1),
     };

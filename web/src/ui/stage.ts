@@ -1,23 +1,35 @@
 // The player as it is seen: the video, what is said over it while there is none, and the controls.
-// Shared by /watch and /embed.
+// It lives in the shadow tree of <weir-player>, which passes on what it is told.
 
-import { expose } from "../handle";
+import type { Layer } from "../events";
 import { Player } from "../player";
-import type { Problem } from "../problem";
-import { currentToken, rememberToken } from "../token";
-import { streamUrls, type EmbedOptions } from "../url";
 import { Controls } from "./controls";
 import { countdown } from "./countdown";
 import { el, setText } from "./dom";
 import { icon } from "./icons";
 import { LayerMenu } from "./layers";
-import { StreamInfo } from "./stream-info";
 import { StatsOverlay } from "./stats-overlay";
+import { StreamInfo } from "./stream-info";
 import { waves } from "./waves";
+import { wordsFor } from "./words";
+
+export interface StageOptions {
+  endpoint: string;
+  token: string | null;
+  /** The layer asked for; `null`: the highest. */
+  layer: string | null;
+  /** Whose keys control it; `null`: its own, while it has the focus. */
+  keys: EventTarget | null;
+}
 
 export class Stage {
+  readonly root = el("div", { class: "stage", tabindex: "-1" });
   readonly player: Player;
-  private readonly video = el("video", { playsinline: "", autoplay: "", "aria-label": "Live picture" });
+  /** True after `pause` until `play`. */
+  held = false;
+  /** Whoever put it on the page means it to be heard: offers the sound even without controls. */
+  wantsSound = false;
+  private controlled = true;
   private readonly title = el("p", { class: "say-title" });
   private readonly detail = el("p", { class: "say-detail" });
   private readonly wait = el("p", { class: "say-wait", "aria-live": "off" });
@@ -28,53 +40,48 @@ export class Stage {
   private readonly resume = el("button", { type: "button", class: "resume", "aria-label": "Play" }, icon("play"));
   private readonly shaky = el("p", { class: "shaky", role: "status" });
   private readonly overlay = new StatsOverlay();
+  private readonly controls: Controls;
   private readonly info: StreamInfo;
-  private readonly layers: LayerMenu | null = null;
+  private readonly menu: LayerMenu;
+  private readonly life = new AbortController();
+  private level = 0;
 
   constructor(
-    private readonly root: HTMLElement,
-    stream: string,
-    private readonly options: EmbedOptions,
-    private readonly changed: (player: Player) => void = () => {},
+    private readonly video: HTMLVideoElement,
+    /** What stands for the video in the shadow tree: itself, or a slot. */
+    place: HTMLElement,
+    options: StageOptions,
+    private readonly changed: () => void,
   ) {
-    this.video.muted = options.muted;
-    root.append(this.video, waves(), this.say, this.shaky, this.overlay.root, this.unmute, this.resume);
-    const urls = streamUrls(location.origin, stream);
-    this.player = new Player(this.video, urls.whep, currentToken(), () => this.update());
-    this.info = new StreamInfo(stream, this.player, () => this.update());
-    if (options.controls) {
-      const controls = new Controls(root, this.video, { statistics: () => this.overlay.toggle() });
-      this.layers = new LayerMenu(controls.layerBox, this.info, this.player);
-      root.append(controls.bar);
-    }
-    this.listen();
-    expose({ player: this.player });
-    if (options.autoplay) this.player.start();
-    else this.update();
+    const { signal } = this.life;
+    this.player = new Player(video, options.endpoint, options.token, () => this.update());
+    this.player.layer = options.layer;
+    this.info = new StreamInfo(this.player, () => this.update());
+    const actions = { statistics: () => this.overlay.toggle(), toggle: () => (video.paused ? void this.play() : this.pause()) };
+    this.controls = new Controls(this.root, video, actions, options.keys ?? this.root, signal);
+    this.menu = new LayerMenu(this.controls.layerBox, this.player);
+    this.root.append(place, waves(), this.say, this.shaky, this.overlay.root, this.unmute, this.resume, this.controls.bar);
+    this.listen(signal);
+    this.update();
   }
 
-  private listen(): void {
-    this.again.addEventListener("click", () => this.player.start());
-    this.unmute.addEventListener("click", () => {
-      this.video.muted = false;
-      void this.video.play().catch(() => undefined);
-    });
-    this.resume.addEventListener("click", () => {
-      if (this.player.state === "stopped") this.player.start();
-      void this.play();
-    });
-    this.video.addEventListener("loadedmetadata", () => void this.play());
-    for (const event of ["play", "pause", "volumechange"]) this.video.addEventListener(event, () => this.update());
-    countdown(this.wait, () => this.player.retryAt);
-    this.soundLevel();
-    window.addEventListener("pagehide", () => this.player.stop());
-    window.addEventListener("pageshow", (event) => {
-      if (event.persisted) this.player.start();
-    });
+  /** What can be chosen, best first. */
+  get layers(): Layer[] {
+    return this.player.layers ?? this.info.layers;
+  }
+
+  set showControls(on: boolean) {
+    this.controlled = on;
+    this.controls.enabled = on;
+    this.controls.bar.hidden = !on;
+    this.update();
   }
 
   /** Plays; a browser that allows no sound yet gets it without. */
-  private async play(): Promise<void> {
+  async play(): Promise<void> {
+    this.held = false;
+    this.video.autoplay = true;
+    if (this.player.state === "stopped") this.player.start();
     try {
       await this.video.play();
     } catch (error) {
@@ -84,19 +91,58 @@ export class Stage {
     }
   }
 
+  /** Holds the picture. The session stays, so that `play` is live at once. */
+  pause(): void {
+    this.held = true;
+    this.video.autoplay = false;
+    this.video.pause();
+  }
+
+  /** Ends the session. */
+  stop(): void {
+    this.player.stop();
+    this.video.srcObject = null;
+  }
+
+  /** To be called when it goes from the page for good. */
+  dispose(): void {
+    this.stop();
+    this.life.abort();
+    this.info.dispose();
+  }
+
+  private listen(signal: AbortSignal): void {
+    const { video } = this;
+    this.again.addEventListener("click", () => this.player.start());
+    this.unmute.addEventListener("click", () => {
+      video.muted = false;
+      void video.play().catch(() => undefined);
+    });
+    this.resume.addEventListener("click", () => void this.play());
+    video.addEventListener("loadedmetadata", () => void (this.held || this.play()), { signal });
+    for (const event of ["play", "pause", "volumechange"]) video.addEventListener(event, () => this.update(), { signal });
+    const stopCounting = countdown(this.wait, () => this.player.retryAt);
+    signal.addEventListener("abort", stopCounting);
+    let ran = false;
+    const leave = () => {
+      ran = this.player.state !== "stopped";
+      this.player.stop();
+    };
+    window.addEventListener("pagehide", leave, { signal });
+    window.addEventListener("pageshow", (event) => event.persisted && ran && this.player.start(), { signal });
+  }
+
   private withToken(token: string): void {
-    rememberToken(token);
     this.player.token = token;
     this.player.start();
   }
 
   private update(): void {
     const { player, video, root } = this;
-    const html = document.documentElement;
-    html.dataset["state"] = player.state;
-    html.dataset["media"] = player.media;
+    const mediaBefore = root.dataset["media"];
     root.dataset["state"] = player.state;
     root.dataset["media"] = player.media;
+    if (player.media === "audio" && mediaBefore !== "audio") this.soundLevel();
 
     const words = wordsFor(player, this.info);
     setText(this.title, words?.title ?? "");
@@ -109,62 +155,24 @@ export class Stage {
 
     const playing = player.state === "playing";
     const sound = (player.numbers?.audio?.packets ?? 0) > 0;
-    const mayUnmute = this.options.controls || !this.options.muted;
-    this.unmute.hidden = !(playing && sound && video.muted && mayUnmute);
-    this.resume.hidden = !(player.state === "stopped" || (playing && video.paused && this.options.controls));
+    this.unmute.hidden = !(playing && sound && video.muted && (this.controlled || this.wantsSound));
+    this.resume.hidden = !(player.state === "stopped" || (playing && video.paused && this.controlled));
     setText(this.shaky, playing && player.shaky ? "The connection is unsteady" : "");
     this.overlay.show(player.numbers);
     this.info.update();
-    this.layers?.update();
-    this.changed(player);
+    this.menu.update(this.layers);
+    this.changed();
   }
 
   /** Moves the level lines with the sound while there is no picture. */
   private soundLevel(): void {
-    let level = 0;
-    const step = () => {
-      requestAnimationFrame(step);
-      if (this.player.media !== "audio") return;
-      const receiver = this.player.pc?.getReceivers().find((one) => one.track.kind === "audio");
-      const now = receiver?.getSynchronizationSources()[0]?.audioLevel ?? this.player.numbers?.audio?.level ?? 0;
-      level = Math.max(now, level * 0.92);
-      this.root.style.setProperty("--level", level.toFixed(3));
-    };
-    requestAnimationFrame(step);
+    if (this.player.media !== "audio") return;
+    requestAnimationFrame(() => this.soundLevel());
+    const receiver = this.player.pc?.getReceivers().find((one) => one.track.kind === "audio");
+    const now = receiver?.getSynchronizationSources()[0]?.audioLevel ?? this.player.numbers?.audio?.level ?? 0;
+    this.level = Math.max(now, this.level * 0.92);
+    this.root.style.setProperty("--level", this.level.toFixed(3));
   }
-}
-
-/** What is said over the picture, or `null` while it speaks for itself. */
-function wordsFor(player: Player, { why, interrupted }: StreamInfo): Pick<Problem, "title" | "detail"> | null {
-  switch (player.state) {
-    case "stopped":
-      return null;
-    case "connecting":
-      return { title: "Connecting", detail: "" };
-    case "reconnecting":
-    case "failed":
-      return player.problem?.denied ? denied(player.problem) : player.problem;
-    case "waiting":
-      if (player.media === "undecodable") {
-        return why
-          ? { title: "This browser cannot play the stream", detail: why }
-          : { title: "Waiting for a whole picture", detail: "Media arrives. The next keyframe starts it." };
-      }
-      if (why) return { title: "No picture", detail: why };
-      return {
-        title: "Waiting for the publisher",
-        detail: interrupted ? "It has lost its connection and may come back." : "It starts by itself.",
-      };
-    case "playing":
-      return player.media === "audio" ? { title: "Sound only", detail: why } : null;
-  }
-}
-
-/** The server's own words tell a program what to send; a person has a field for it. */
-function denied(problem: Problem): Pick<Problem, "title" | "detail"> {
-  return problem.status === 401
-    ? { title: "This stream needs a token", detail: "Whoever publishes it, or runs this server, has one." }
-    : { title: "This token is not accepted", detail: "It may be for another stream, or mistyped." };
 }
 
 function tokenForm(use: (token: string) => void): HTMLFormElement {

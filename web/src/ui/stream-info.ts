@@ -1,7 +1,9 @@
 // What the API says of the stream that is being watched: the layers there are, and why a picture
-// does not come. Viewers may have no access to the API; then nothing is known and nothing is said.
+// does not come. Asked only where the session has no events or nothing is seen, and only on the
+// server's own pages. Viewers may have no access to the API; then nothing is known and nothing said.
 
-import { getStream, type Stream } from "../api";
+import { getStream, videoEncodings, type Stream } from "../api";
+import type { Layer } from "../events";
 import * as format from "../format";
 import type { Player } from "../player";
 import { toProblem } from "../problem";
@@ -10,23 +12,36 @@ import { videoCodecs } from "../sdp";
 const POLL_MS = 3000;
 
 export class StreamInfo {
-  stream: Stream | null = null;
+  private stream: Stream | null = null;
   private denied = false;
   private client: unknown = null;
+  private publisher: unknown = null;
+  private readonly timer: number;
 
   constructor(
-    private readonly name: string,
     private readonly player: Player,
     private readonly changed: () => void,
   ) {
-    window.setInterval(() => void this.read(), POLL_MS);
+    this.timer = window.setInterval(() => void this.read(), POLL_MS);
   }
 
-  /** To be called when the player's state changes: a new session is worth a look at once. */
+  /** To be called when the player's state changes: a new session or publisher is worth a look at once. */
   update(): void {
-    if (this.player.state !== "playing" || this.player.client === this.client) return;
-    this.client = this.player.client;
+    const { state, client, publisher } = this.player;
+    const news = (state === "playing" && client !== this.client) || publisher !== this.publisher;
+    if (!news) return;
+    this.client = client;
+    this.publisher = publisher;
     void this.read();
+  }
+
+  dispose(): void {
+    clearInterval(this.timer);
+  }
+
+  /** Best first. */
+  get layers(): Layer[] {
+    return this.stream ? videoEncodings(this.stream).map(({ id, width, height, active }) => ({ id, width, height, active })) : [];
   }
 
   /** Why there is no picture although the connection works, in plain words; empty if it is not known. */
@@ -46,14 +61,23 @@ export class StreamInfo {
   }
 
   private async read(): Promise<void> {
-    const { state } = this.player;
-    if (this.denied || document.hidden || (state !== "playing" && state !== "waiting")) return;
+    const { state, client } = this.player;
+    const wanted = state === "waiting" || (state === "playing" && !client?.hasEvents);
+    const name = ownStream(this.player.endpoint);
+    if (!wanted || name === null || this.denied || document.hidden) return;
     try {
-      this.stream = await getStream(this.name, this.player.token);
+      this.stream = await getStream(name, this.player.token);
     } catch (error) {
       this.denied = toProblem(error).denied;
       this.stream = null;
     }
     this.changed();
   }
+}
+
+/** The stream's name if `endpoint` is of the server that this page is from: the API answers no other page. */
+function ownStream(endpoint: string): string | null {
+  const { origin, pathname } = new URL(endpoint);
+  const name = /^\/whep\/([^/]+)$/.exec(pathname)?.[1];
+  return origin === location.origin && name !== undefined ? decodeURIComponent(name) : null;
 }
