@@ -1,9 +1,11 @@
-// The build: four pages into dist/, everything they need under /assets/ with a hash in its name
+// The build: five pages into dist/, everything they need under /assets/ with a hash in its name
 // (the server says "immutable" for that folder). In development the same addresses as the server
-// gives, with WHIP, WHEP and the API passed on to a server on 127.0.0.1:8080. The player by itself is built by vite.player.config.ts.
+// gives, with WHIP, WHEP and the API passed on to a server on 127.0.0.1:8080; with WEIR_MOCK=1 the
+// API is made up (test/mock-api.ts). The player by itself is built by vite.player.config.ts.
 
 import { fileURLToPath } from "node:url";
 import { defineConfig, type Plugin } from "vite";
+import { mockApi } from "./test/mock-api";
 
 const page = (name: string) => fileURLToPath(new URL(`${name}.html`, import.meta.url));
 const server = process.env["WEIR_URL"] ?? "http://127.0.0.1:8080";
@@ -23,11 +25,11 @@ function streamPages(): Plugin {
 }
 
 export default defineConfig({
-  plugins: [streamPages()],
+  plugins: [streamPages(), ...(process.env["WEIR_MOCK"] ? [mockApi()] : [])],
   build: {
     target: "es2021",
     modulePreload: { polyfill: false },
-    rollupOptions: { input: ["index", "publish", "watch", "embed"].map(page) },
+    rollupOptions: { input: ["index", "publish", "watch", "embed", "admin"].map(page) },
   },
   server: {
     // The browser's own Host goes on: to the server these are then pages of its own.

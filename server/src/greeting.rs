@@ -32,8 +32,9 @@ impl Facts<'_> {
                 "  watch    {base}/watch/demo in a browser, {base}/whep/demo by WHEP"
             ));
         }
-        if let Some(admin) = self.admin {
-            lines.push(format!("  admin    {}/api/v1/server", local_url(admin)));
+        let admin = self.admin.map(local_url).or_else(|| self.http.map(|http| self.base(http)));
+        if let Some(base) = admin {
+            lines.push(format!("  admin    {base}/admin"));
         }
         if let Some(webrtc) = self.webrtc {
             lines.push(format!("  media    udp {webrtc}"));
@@ -140,6 +141,7 @@ mod tests {
             "open     http://localhost:8080/",
             "http://localhost:8080/publish/demo",
             "http://localhost:8080/whep/demo",
+            "admin    http://localhost:8080/admin",
             "token    secret",
             "kept in /x/token",
             "no TLS: on other machines (http://192.168.1.5:8080)",

@@ -89,7 +89,7 @@ pub enum Routes {
     All,
     /// Pages, WHIP and WHEP.
     Public,
-    /// API and metrics.
+    /// API, metrics and the admin page.
     Admin,
 }
 
@@ -98,7 +98,7 @@ pub fn router(context: &Arc<Context>, routes: Routes) -> Router {
     let mut router =
         Router::new().route("/healthz", get(api::healthz)).route("/readyz", get(api::readyz));
     if routes != Routes::Public {
-        router = router.merge(admin());
+        router = router.merge(admin()).merge(pages::admin());
     }
     if routes != Routes::Admin {
         router = router.merge(signalling(context)).merge(pages::router());

@@ -36,6 +36,12 @@ pub(super) fn router() -> Router<Shared> {
         .route("/embed/{stream}", get(embed))
 }
 
+/// Lies beside the API, on whichever listener that is; the page is public, what it shows is not.
+pub(super) fn admin() -> Router<Shared> {
+    Router::new()
+        .route("/admin", get(|headers: HeaderMap| async move { page("admin.html", &headers) }))
+}
+
 async fn publish(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Failure> {
     stream_page("publish.html", &name, &headers)
 }

@@ -170,7 +170,7 @@ async fn strangers_need_the_token_and_other_pages_too() {
     }
     let watch = server.ask_from(stranger, "POST", "/whep/demo", &[SDP], WATCH).await;
     assert_eq!(watch.status, 201, "watching is open");
-    for path in ["/", "/healthz", "/readyz", "/watch/demo", "/api/v1/openapi.json"] {
+    for path in ["/", "/healthz", "/readyz", "/watch/demo", "/admin", "/api/v1/openapi.json"] {
         let answer = server.ask_from(stranger, "GET", path, &[], "").await;
         assert_eq!(answer.status, 200, "{path}");
     }
@@ -289,7 +289,7 @@ async fn without_webrtc_nobody_publishes_or_watches() {
 #[tokio::test]
 async fn an_admin_listener_takes_the_api_away() {
     let mut server = Server::new("");
-    let admin = ["/api/v1/server", "/metrics", "/api/v1/openapi.json"];
+    let admin = ["/api/v1/server", "/metrics", "/api/v1/openapi.json", "/admin"];
     server.routes = Routes::Public;
     for path in admin {
         server.get(path).await.is_problem(404);
@@ -319,7 +319,8 @@ async fn a_person_at_a_bad_address_gets_a_page_and_a_program_a_problem() {
 #[tokio::test]
 async fn pages_are_kept_by_browsers_and_loaded_from_here_only() {
     let server = Server::new("");
-    for (path, frames) in [("/", "'none'"), ("/publish/a", "'none'"), ("/embed/a", "*")] {
+    let nobody = ["/", "/publish/a", "/watch/a", "/admin"].map(|path| (path, "'none'"));
+    for (path, frames) in nobody.into_iter().chain([("/embed/a", "*")]) {
         let page = server.get(path).await;
         assert_eq!(page.status, 200, "{path}");
         assert_eq!(page.header("content-type"), "text/html; charset=utf-8");

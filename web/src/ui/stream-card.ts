@@ -5,7 +5,7 @@ import * as format from "../format";
 import { el, setText } from "./dom";
 
 /** What a state means to somebody who looks at a list. */
-const STATE: Record<StreamState, string> = {
+export const STATE: Record<StreamState, string> = {
   idle: "waiting for a publisher",
   starting: "starting",
   live: "live",
