@@ -74,3 +74,36 @@ test('by hand: Go live, then Stop; the embedded player on another site', async (
   await publish.done();
   await site.done();
 });
+
+test('the watch page is told: the publisher leaves, is back, and how many watch', async () => {
+  const publish = await rig.open(`${weir.origin}/publish/told?codec=vp8&simulcast=1&auto=1`, { name: 'told-publish' });
+  await shows(publish, 'live');
+  const watch = await rig.open(`${weir.origin}/watch/told`, { name: 'told' });
+  await decodes(watch, {});
+  await watch.getByText('1 watching').waitFor();
+  const second = await rig.open(`${weir.origin}/embed/told`, {});
+  await watch.getByText('2 watching').waitFor();
+  await until('the menu has the layers', () => watch.getByLabel('Layer').locator('option').count().then((count) => count > 2));
+  // By the clock of the page: frames that stopped would be a guess after three seconds.
+  await watch.evaluate(() => {
+    const html = document.documentElement;
+    window.changes = [];
+    new MutationObserver(() => window.changes.push({ at: Date.now(), state: html.dataset.state })).observe(html, { attributeFilter: ['data-state'] });
+  });
+  const left = Date.now();
+  await publish.getByRole('button', { name: 'Stop' }).click();
+  await shows(watch, 'waiting');
+  const told = (await watch.evaluate(() => window.changes)).find(({ state }) => state === 'waiting').at - left;
+  assert.ok(told < 2000, `${told} ms until the page said it`);
+  await watch.getByText(/The publisher (has left|is interrupted)/).waitFor();
+  await watch.shot('told-gone');
+  await publish.getByRole('button', { name: 'Go live' }).click();
+  await shows(watch, 'playing');
+  await decodes(watch, {});
+  assert.equal(await watch.evaluate(() => window.connections.length), 1, 'one connection all the time');
+  await second.done();
+  await watch.getByText('1 watching').waitFor();
+  clean(watch, publish);
+  await watch.done();
+  await publish.done();
+});

@@ -81,7 +81,7 @@ export interface History {
   samples: Sample[];
 }
 
-/** What is known of one session; numbers as a viewer's or its encodings', where there are any. */
+/** What is known of one session; with the numbers of a viewer's row, where it is one. */
 export interface SessionStatus {
   session: string;
   stream: string;
@@ -91,6 +91,10 @@ export interface SessionStatus {
   address: string;
   user_agent: string | null;
   state: string;
+  ended?: string | null;
+  ended_because?: string | null;
+  /** Of a publisher. */
+  tracks?: Track[];
   transport?: { local?: string | null; remote?: string | null; srtp?: string | null } | null;
   [more: string]: unknown;
 }
@@ -181,7 +185,7 @@ export async function getReady(): Promise<boolean | null> {
 }
 
 /** The encodings of the video track, best first. */
-export function videoEncodings(stream: Stream): Encoding[] {
+export function videoEncodings(stream: Pick<Stream, "tracks">): Encoding[] {
   const video = stream.tracks.find((track) => track.kind === "video");
   return video?.kind === "video" ? video.encodings : [];
 }

@@ -79,7 +79,9 @@ test("addresses of the page", () => {
 test("a session's facts are those that are there", () => {
   const bare = { session: "1", stream: "demo", role: "viewer", protocol: "whep", since: "1970-01-01T00:00:00Z", address: "a", user_agent: null, state: "playing" } as SessionStatus;
   expect(sessionFacts(bare, 60_000)).toEqual([["Stream", "demo"], ["Protocol", "WHEP"], ["Since", "1 min"], ["Address", "a"]]);
-  const full = { ...bare, loss: 0.012, rtt_ms: 20, layer: "h", transport: { local: "l", remote: "r", srtp: "s" }, encodings: [{ id: "f", width: 2, height: 1, fps: 30, bitrate_bps: 1e6, lost: 0 }] };
+  const full = { ...bare, loss: 0.012, rtt_ms: 20, layer: "h", transport: { local: "l", remote: "r", srtp: "s" }, tracks: [{ kind: "video" as const, codec: "vp8", encodings: [{ id: "f", width: 2, height: 1, fps: 30, bitrate_bps: 1e6, lost: 0, active: true }] }] };
+  const over = { ...bare, ended: "1970-01-01T00:00:42Z", ended_because: "The viewer left." };
+  expect(sessionFacts(over, 1e9).slice(2, 4)).toEqual([["Lasted", "42 s"], ["Ended", "The viewer left."]]);
   expect(sessionFacts(full, 0).slice(4)).toEqual([
     ["Path", "r → l"], ["Encryption", "s"], ["Layer", "h"], ["Loss", "1.2 %"], ["Round trip", "20 ms"], ["Encoding f", "2×1, 30 fps, 1.0 Mb/s, 0 lost"],
   ]);

@@ -1,6 +1,6 @@
 // One session, at the side: how it is, what is wrong and what to do, the last decisions and why.
 
-import type { Encoding, Health, Logs, SessionStatus } from "../../api";
+import { videoEncodings, type Health, type Logs, type SessionStatus } from "../../api";
 import * as format from "../../format";
 import { el, setText } from "../dom";
 
@@ -87,10 +87,11 @@ export function sessionFacts(status: SessionStatus, now: number): Fact[] {
     return typeof value === "number" && Number.isFinite(value) ? say(value) : null;
   };
   const text = (key: string) => (typeof status[key] === "string" ? (status[key] as string) : null);
-  const seconds = (now - Date.parse(status.since)) / 1000;
+  const seconds = (Date.parse(status.ended ?? "") || now) / 1000 - Date.parse(status.since) / 1000;
   add("Stream", status.stream);
   add("Protocol", status.protocol?.toUpperCase());
-  add("Since", Number.isFinite(seconds) ? format.duration(seconds) : null);
+  add(status.ended ? "Lasted" : "Since", Number.isFinite(seconds) ? format.duration(seconds) : null);
+  add("Ended", status.ended_because);
   add("Address", status.address);
   add("Program", status.user_agent);
   add("Path", [status.transport?.remote, status.transport?.local].filter(Boolean).join(" → "));
@@ -103,9 +104,8 @@ export function sessionFacts(status: SessionStatus, now: number): Fact[] {
   add("Estimate", number("estimate_bps", format.bitrate));
   add("Packets", number("packets", String));
   add("Problem", text("problem"));
-  const encodings = Array.isArray(status["encodings"]) ? (status["encodings"] as Encoding[]) : [];
-  for (const { id, width, height, fps, bitrate_bps, lost } of encodings) {
-    const words = [format.size(width, height), format.fps(fps ?? 0), format.bitrate(bitrate_bps ?? 0), `${lost ?? 0} lost`];
+  for (const { id, width, height, fps, bitrate_bps, lost } of videoEncodings({ tracks: status.tracks ?? [] })) {
+    const words = [format.size(width, height), format.fps(fps), format.bitrate(bitrate_bps), `${lost} lost`];
     add(`Encoding ${id}`, words.filter(Boolean).join(", "));
   }
   return all;
