@@ -64,7 +64,7 @@ test('tiles, a stream with its viewers, kick the publisher', async () => {
   await page.shot('admin-stream-desk-dark');
   if (await has(`sessions/${ids[0]}/status`)) {
     await page.getByRole('link', { name: ids[0] }).click();
-    await page.getByRole('dialog').getByText('Viewer').waitFor();
+    await page.getByRole('heading', { name: `Viewer ${ids[0]}` }).waitFor();
     await page.shot('admin-session-desk-dark');
     await page.getByRole('dialog').getByRole('button', { name: 'Disconnect' }).click();
     const before = await watching[0].evaluate(() => window.connections.length) + await watching[1].evaluate(() => window.connections.length);

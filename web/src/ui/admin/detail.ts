@@ -9,7 +9,8 @@ import { STATE, facts } from "../stream-card";
 import { Chart, Cursor, type Series } from "./charts";
 import { ViewersTable } from "./viewers";
 
-const SPAN_MS = 5 * 60_000;
+const MINUTE = 60_000;
+const MOST_MINUTES = 5;
 
 export interface DetailActions {
   kickPublisher(stream: Stream): void;
@@ -86,7 +87,9 @@ export class Detail {
     if (!history) return;
     const times = samples.map(({ at }) => Date.parse(at));
     const to = times[times.length - 1] ?? Date.now();
-    const span = { from: to - SPAN_MS, to, interval: history.interval_ms };
+    // A young stream is shown larger than the five minutes that it will fill.
+    const minutes = Math.min(MOST_MINUTES, Math.max(1, Math.ceil((to - (times[0] ?? to)) / MINUTE)));
+    const span = { from: to - minutes * MINUTE, to, interval: history.interval_ms };
     const points = (value: (index: number) => number | null): Point[] => times.map((at, i) => [at, value(i)]);
     const one = (look: string, value: (sample: History["samples"][number]) => number | null): Series[] => [
       { name: "", look, points: points((i) => value(samples[i] as History["samples"][number]) ?? null) },
