@@ -32,7 +32,9 @@ fn newest(good: impl Fn(&Value) -> bool) -> impl Fn(&[Value]) -> bool {
 }
 
 fn number(sample: &Value, name: &str) -> f64 {
-    sample[name].as_f64().unwrap_or_else(|| panic!("no number {name}: {sample}"))
+    let number = sample[name].as_f64();
+    assert!(number.is_some(), "no number {name}: {sample}");
+    number.unwrap_or_default()
 }
 
 fn warning(stream: &Value, code: &str) -> Option<String> {
