@@ -12,9 +12,6 @@ use signaling::SessionId;
 use crate::recorder::Recorder;
 use crate::shard::{Add, Command};
 
-/// Commands that wait with one session: what a client can cause before its first check.
-const MAX_COMMANDS: usize = 64;
-
 /// Shared by all shards of a server; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Directory(Arc<Shared>);
@@ -63,11 +60,17 @@ pub(crate) enum Routed {
 }
 
 impl Directory {
-    /// A shard that knows, or will find out, what this command is about.
-    pub fn home_of(&self, command: &Command) -> usize {
-        match self.lock().sessions.get(&command.session()) {
-            Some(Place::Home { shard, .. }) => *shard,
-            _ => 0,
+    /// The shard that this command is for, or that knows what to do with it; `None` where it waits with
+    /// its session now. One step: between two, the session could be claimed, and the next command overtake.
+    pub fn keep(&self, command: Command) -> Option<(usize, Command)> {
+        let mut inner = self.lock();
+        match inner.sessions.get_mut(&command.session()) {
+            Some(Place::Home { shard, .. }) => Some((*shard, command)),
+            Some(Place::Waiting { commands, .. }) if !matches!(command, Command::Remove(_)) => {
+                wish(commands, command);
+                None
+            }
+            _ => Some((0, command)),
         }
     }
 
@@ -94,11 +97,7 @@ impl Directory {
                 inner.forget(id).map_or(Routed::Done, Routed::Gone)
             }
             Some(Place::Waiting { commands, .. }) => {
-                // Newer wishes overrule older ones.
-                if commands.len() == MAX_COMMANDS {
-                    commands.remove(0);
-                }
-                commands.push(command);
+                wish(commands, command);
                 Routed::Kept
             }
             None => Routed::Done,
@@ -191,6 +190,12 @@ impl Directory {
         // No code that runs under the lock can leave the maps half changed by a panic.
         self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A newer wish overrules the older one of its kind.
+fn wish(commands: &mut Vec<Command>, command: Command) {
+    commands.retain(|c| std::mem::discriminant(c) != std::mem::discriminant(&command));
+    commands.push(command);
 }
 
 impl Inner {

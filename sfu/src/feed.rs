@@ -56,6 +56,8 @@ pub struct Info {
     pub kind: Kind,
     /// Payload type, codec and parameters.
     pub payload: Payload,
+    /// Counts the changes after which a decoder has to begin anew: of the codec, or of the source.
+    pub generation: u32,
     /// Packets arrive now.
     pub active: bool,
     /// Pixels, then bitrate: what makes one encoding better than another.
@@ -192,6 +194,10 @@ impl Feed {
             match self.encodings.get_mut(index) {
                 Some(known) => {
                     changed |= known.info.differs(info);
+                    if known.info.generation != info.generation {
+                        // Nobody may begin with what was before.
+                        known.history = History::new(self.limits);
+                    }
                     known.info = info.clone();
                 }
                 None => {
@@ -208,7 +214,8 @@ impl Feed {
 impl Info {
     /// True if viewers must choose anew; a bitrate alone moves nobody.
     fn differs(&self, other: &Self) -> bool {
-        (self.active, self.rank.0, &self.payload) != (other.active, other.rank.0, &other.payload)
+        (self.active, self.rank.0, &self.payload, self.generation)
+            != (other.active, other.rank.0, &other.payload, other.generation)
     }
 }
 

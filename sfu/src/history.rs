@@ -2,6 +2,7 @@
 //! (RFC 4588) and for viewers that start in the middle of a group of pictures. Holds references;
 //! no viewer has a copy of its own.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub struct History {
     start: Option<u64>,
     /// Packets have left already: what is older than the oldest is too old.
     trimmed: bool,
+    /// The last answer of [`History::weigh`], for as long as nothing changes: a crowd asks the same.
+    weighed: Cell<Option<(u64, (u64, usize))>>,
 }
 
 impl History {
@@ -68,6 +71,7 @@ impl History {
         if self.slots[index].is_some() {
             return false;
         }
+        self.weighed.set(None);
         self.bytes += packet.rtp.payload.len();
         if packet.start && self.start.is_none_or(|s| s < seq) {
             self.start = Some(seq);
@@ -113,13 +117,25 @@ impl History {
 
     /// Payload bytes from `seq` on, and how many packets are missing there.
     pub fn weigh(&self, seq: u64) -> (u64, usize) {
+        if let Some((_, known)) = self.weighed.get().filter(|(of, _)| *of == seq) {
+            return known;
+        }
         let mut bytes = 0;
         let mut there = 0;
         for packet in self.from(seq) {
             bytes += packet.rtp.payload.len() as u64;
             there += 1;
         }
-        (bytes, (self.head().saturating_sub(seq) as usize).saturating_sub(there))
+        let found = (bytes, (self.head().saturating_sub(seq) as usize).saturating_sub(there));
+        self.weighed.set(Some((seq, found)));
+        found
+    }
+
+    /// Payload bytes of the picture that begins with `start`.
+    pub fn picture_bytes(&self, start: &Packet) -> u64 {
+        let picture = self.from(start.rtp.seq);
+        let picture = picture.take_while(|p| p.rtp.timestamp == start.rtp.timestamp);
+        picture.map(|p| p.rtp.payload.len() as u64).sum()
     }
 
     /// Everything, in order: what another shard starts with.

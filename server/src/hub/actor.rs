@@ -484,6 +484,11 @@ impl Actor {
         let Some(publisher) = publisher else {
             return if self.config.wait_for_publisher { Ok(()) } else { Err(no_publisher(name)) };
         };
+        // Whoever comes after a lost publisher may bring another codec.
+        let state = self.streams.get(name).map(|e| e.stream.state());
+        if state == Some(stream::State::Interrupted) {
+            return Ok(());
+        }
         for kind in [Kind::Video, Kind::Audio] {
             let sent = publisher.sends(kind).filter(|_| agreement.media(kind).is_some());
             if let Some(sent) = sent.filter(|sent| !codecs.contains(sent)) {

@@ -236,7 +236,7 @@ impl Hub {
 
     /// The stream of a session, live or lately ended, by the short form of its id.
     pub(crate) async fn session_stream(&self, short: u32) -> Option<stream::Name> {
-        self.ask(move |actor| actor.file(short)).await.ok()?.map(|file| file.stream().clone())
+        self.ask(move |actor| actor.stream_of(short)).await.ok()?
     }
 
     /// Everything about a session, live or lately ended, by the short form of its id.

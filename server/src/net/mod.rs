@@ -70,7 +70,7 @@ impl Media {
             }
             command => command,
         };
-        let home = self.directory.home_of(&command);
+        let Some((home, command)) = self.directory.keep(command) else { return Ok(()) };
         let lane = self.threads.get(home).or(self.threads.first()).ok_or(Ended)?;
         lane.send(Command::Shard(Box::new(command))).await
     }

@@ -11,10 +11,15 @@ use signaling::Payload;
 use super::keyframes::Requests;
 use super::parameter_sets::ParameterSets;
 use crate::feed::Info;
+use crate::rtc::Packet;
 use crate::stats::{EncodingSnapshot, EncodingState, Intake, Rate};
 
 /// Packets whose picture is remembered: reordering beyond that is loss.
 const RECENT: usize = 64;
+/// So long after a change of SSRC, packets of the one before are late ones.
+const STRAGGLERS: Duration = Duration::from_secs(1);
+/// Each change makes all viewers begin anew: more often than this they are not believed.
+const TURN_INTERVAL: Duration = Duration::from_millis(100);
 
 /// One simulcast layer, the only video, or the audio.
 #[derive(Debug)]
@@ -27,6 +32,12 @@ pub struct Encoding {
     pub ssrc: u32,
     /// Payload type, codec and parameters of the last packet.
     pub payload: Payload,
+    /// See [`Info`].
+    generation: u32,
+    /// The SSRC before, which may still send stragglers, and when it or the payload type changed.
+    before: (u32, Option<Instant>),
+    /// What is added to the sequence numbers of this SSRC, so that ours go on.
+    offset: i64,
     /// Pixels, from the last keyframe that said it.
     pub dimensions: Option<(u16, u16)>,
     /// Packets arrive now. A browser stops a layer under CPU or bandwidth pressure.
@@ -65,6 +76,9 @@ impl Encoding {
             id,
             kind,
             ssrc: 0,
+            generation: 0,
+            before: (0, None),
+            offset: 0,
             sets: ParameterSets::new(&payload),
             payload,
             dimensions: None,
@@ -100,10 +114,41 @@ impl Encoding {
         start
     }
 
-    /// Another payload type, with parameter sets of its own.
-    pub fn change_payload(&mut self, payload: &Payload) {
+    /// Takes a change of payload type or SSRC; what decoders and rings know of the encoding ends there.
+    /// `None`: this packet is a straggler of before, or comes too soon after the last change.
+    /// `Some(false)`: nothing has changed.
+    pub fn turns(&mut self, packet: &Packet, payload: &Payload) -> Option<bool> {
+        let first = self.ssrc == 0;
+        let same = self.payload.pt == packet.pt && self.ssrc == packet.ssrc;
+        if first {
+            self.ssrc = packet.ssrc;
+        }
+        if same || first && self.payload.pt == packet.pt {
+            return Some(false);
+        }
+        let since = self.before.1.map(|at| packet.arrival.saturating_duration_since(at));
+        let straggles = packet.ssrc == self.before.0 && since.is_some_and(|t| t < STRAGGLERS);
+        if straggles || since.is_some_and(|t| t < TURN_INTERVAL) {
+            return None;
+        }
+        if self.ssrc != packet.ssrc {
+            let next = self.counters.range.map_or(0, |(_, highest)| highest.cast_signed() + 1);
+            self.offset = next - packet.seq.cast_signed();
+            self.before.0 = self.ssrc;
+            self.ssrc = packet.ssrc;
+        }
+        self.before.1 = Some(packet.arrival);
+        self.generation += 1;
+        self.recent.clear();
+        self.counters.newest_timestamp = None;
         self.sets = ParameterSets::new(payload);
         self.payload = payload.clone();
+        Some(true)
+    }
+
+    /// A packet's number among all that this encoding has ever had; `None` before the first.
+    pub fn number(&self, seq: u64) -> Option<u64> {
+        u64::try_from(seq.cast_signed().checked_add(self.offset)?).ok()
     }
 
     /// What a viewer that starts at `packet` has to get before it.
@@ -151,6 +196,7 @@ impl Encoding {
             id: self.id,
             kind: self.kind,
             payload: self.payload.clone(),
+            generation: self.generation,
             active: self.active,
             rank: self.rank(),
             bitrate_bps: self.bitrate_bps(),

@@ -22,8 +22,13 @@ use crate::stats::{Drop, EncodingState};
 /// An encoding is silent when the newest packet of its siblings is this much newer than its own.
 /// Compared with its siblings, not with the clock: a still screen makes all of them pause.
 const SILENT: Duration = Duration::from_millis(500);
-/// Media pauses when none has come for so long: ten pictures of a slow camera.
+/// Media pauses when none has come for so long: ten pictures of a slow camera; or, where pictures come
+/// more slowly, for twice as long as between two of them.
 const PAUSE: Duration = Duration::from_millis(300);
+/// What lies between packets of sound, and more.
+const NO_PAUSE: Duration = Duration::from_millis(50);
+/// More slowly than this nobody sends.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Of a publisher nothing is heard when nothing authentic has come for so long: a client that sends
 /// media or reports says something more often, and within two seconds a loss is to be known.
 const UNHEARD: Duration = Duration::from_millis(1500);
@@ -47,8 +52,18 @@ pub struct Publisher {
     payloads: Vec<Payload>,
     clock: Clock,
     activity: Activity,
+    pace: Pace,
     /// Encodings that looked silent at the last look: one look may be unlucky.
     suspects: Vec<usize>,
+}
+
+/// How much time lies between two pictures: a slow screen is not silent.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pace {
+    last: Option<Instant>,
+    /// The last pause, and what pauses are like of late; both fade with packets that follow closely.
+    pause: Duration,
+    usual: Duration,
 }
 
 /// What a packet changed besides being forwarded.
@@ -75,6 +90,7 @@ impl Publisher {
             payloads: agreement.media.iter().flat_map(|m| m.payloads.iter().cloned()).collect(),
             clock: Clock::default(),
             activity: Activity::Quiet,
+            pace: Pace::default(),
             suspects: Vec::new(),
         }
     }
@@ -83,14 +99,14 @@ impl Publisher {
     ///
     /// # Errors
     /// The reason why it is dropped.
-    pub fn receive(&mut self, packet: Packet, recorder: &mut Recorder) -> Result<Change, Drop> {
+    pub fn receive(&mut self, mut packet: Packet, recorder: &mut Recorder) -> Result<Change, Drop> {
         let payload =
             self.payloads.iter().find(|p| p.pt == packet.pt).ok_or(Drop::UnknownPayload)?;
-        let known = self.payload(packet.kind).map(|p| p.codec);
-        let codec = Some(payload.codec).filter(|codec| Some(*codec) != known);
         let first = self.outbox.is_empty() && !self.changed;
         let found =
             self.encodings.iter().position(|e| (e.kind, e.id) == (packet.kind, packet.encoding));
+        let known = found.map(|index| self.encodings[index].payload.codec);
+        let codec = Some(payload.codec).filter(|codec| Some(*codec) != known);
         let index = match found {
             Some(index) => index,
             None if self.encodings.len() >= MAX_ENCODINGS => return Err(Drop::UnknownPayload),
@@ -105,22 +121,23 @@ impl Publisher {
         };
         let encoding = &mut self.encodings[index];
         let (now, id) = (packet.arrival, encoding.id);
-        if encoding.payload.pt != packet.pt {
-            encoding.change_payload(payload);
+        let before = (encoding.payload.pt, encoding.ssrc);
+        if encoding.turns(&packet, payload).ok_or(Drop::Late)? {
             self.changed = true;
-            recorder.record(now, Decision::Codec { id, codec: payload.codec });
-        }
-        if encoding.ssrc != packet.ssrc {
-            if encoding.ssrc != 0 {
+            if before.0 != packet.pt {
+                recorder.record(now, Decision::Codec { id, codec: payload.codec });
+            }
+            if before.1 != packet.ssrc {
                 recorder.record(now, Decision::Source { id, ssrc: packet.ssrc });
             }
-            encoding.ssrc = packet.ssrc;
         }
+        packet.seq = encoding.number(packet.seq).ok_or(Drop::Late)?;
         if !encoding.active {
             encoding.active = true;
             self.changed = true;
             recorder.record(now, Decision::Back(id));
         }
+        self.pace.packet(now);
         let resumed = std::mem::replace(&mut self.activity, Activity::Media) != Activity::Media;
         let before = (encoding.dimensions, encoding.keyframes_begun() == 0);
         let packet = read(packet, encoding.payload.codec, &mut self.clock);
@@ -216,16 +233,25 @@ impl Publisher {
         let since = |at: Instant| now.saturating_duration_since(at);
         let media = self.encodings.iter().map(|e| e.last_arrival).max();
         let activity = match media {
-            Some(media) if since(media) < PAUSE => Activity::Media,
+            Some(media) if since(media) < PAUSE.max(self.pace.usual * 2) => Activity::Media,
             _ if since(heard) < UNHEARD => Activity::Quiet,
             _ => Activity::Silent,
         };
         (std::mem::replace(&mut self.activity, activity) != activity).then_some(activity)
     }
+}
 
-    /// The payload that a track of this kind carries now.
-    pub fn payload(&self, kind: Kind) -> Option<&Payload> {
-        self.encodings.iter().find(|e| e.kind == kind && e.active).map(|e| &e.payload)
+impl Pace {
+    fn packet(&mut self, now: Instant) {
+        let pause = now.saturating_duration_since(self.last.replace(now).unwrap_or(now));
+        if pause < NO_PAUSE {
+            self.pause -= self.pause / 64;
+            self.usual -= self.usual / 64;
+            return;
+        }
+        // One long pause is an outage, two in a row are how it sends.
+        let usual = pause.min(std::mem::replace(&mut self.pause, pause));
+        self.usual = self.usual.max(usual.min(LONGEST_PAUSE));
     }
 }
 

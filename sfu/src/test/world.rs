@@ -193,7 +193,7 @@ impl World {
 
     /// To the shard that is not its home, where there are more: that passes it on.
     pub(crate) fn command(&mut self, command: Command) {
-        let shard = (self.directory.home_of(&command) + 1) % self.shards.len();
+        let shard = (self.directory.home(command.session()).unwrap_or(0) + 1) % self.shards.len();
         self.shards[shard].command(self.now, command);
         self.collect();
     }

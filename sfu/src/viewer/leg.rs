@@ -53,6 +53,8 @@ pub(super) struct Leg {
     replay: Option<Box<Replay>>,
     /// The keyframe of this position stands as a still: no more of its group of pictures is sent.
     still: Option<u64>,
+    /// Of the encoding that is shown, see [`crate::feed::Info`].
+    generation: u32,
     /// Something of a publisher before this one went out.
     seen: bool,
     /// Until then a keyframe is waited for rather than that an old one is gone on from: this viewer has
@@ -118,6 +120,7 @@ impl Leg {
             }),
             replay: None,
             still: None,
+            generation: 0,
             seen: false,
             patience: None,
             turned: false,
@@ -150,6 +153,11 @@ impl Leg {
         self.route.as_ref().filter(|(_, target)| target.is_none()).map(|(p, _)| p.codec)
     }
 
+    /// The encoding whose keyframe it waits for; none where it could not show it.
+    pub(super) fn awaits(&self) -> Option<usize> {
+        self.selector.awaits().filter(|_| self.missing().is_none())
+    }
+
     pub(super) fn choose(
         &mut self,
         now: Instant,
@@ -167,11 +175,17 @@ impl Leg {
         if let Some(codec) = self.missing().filter(|_| self.missing() != missing) {
             recorder.record(now, Decision::NoCodec(codec));
         }
-        self.story.awaits(now, self.selector.awaits());
+        self.story.awaits(now, self.awaits());
     }
 
     fn aim(&mut self, feed: &Feed, index: usize) {
         self.selector.aim(Some(index));
+        let shown = self.selector.current().and_then(|i| feed.encodings.get(i));
+        if shown.is_some_and(|e| e.info.generation != self.generation) {
+            // What it has shown is not gone on with: its ring begins anew.
+            self.selector.restart();
+            self.replay = None;
+        }
         let payload = &feed.encodings[index].info.payload;
         let route = self.route(payload, index);
         let changes = |(_, known): &(Payload, Option<Target>)| {
@@ -232,6 +246,7 @@ impl Leg {
             wire.recorder.record(wire.now, Decision::Overtaken { after_ms });
         }
         self.story.shown(wire.now, feed, packet.encoding, false, wire.recorder);
+        self.generation = feed.encodings.get(packet.encoding).map_or(0, |e| e.info.generation);
         let mut sent = self.end_replay(feed, wire);
         self.rewriter.switch(target, &packet.rtp, packet.prefix.is_some());
         (self.still, self.turned) = (None, true);
@@ -322,7 +337,7 @@ impl Leg {
         }
         self.rewriter.begin(target, &start.rtp, &edge.rtp, start.prefix.is_some());
         let backlog = Backlog {
-            keyframe_bytes: keyframe_bytes(history, start),
+            keyframe_bytes: history.picture_bytes(start),
             bytes,
             bitrate_bps: encoding.info.bitrate_bps,
             feedback: self.template.has_transport_cc(),
@@ -339,6 +354,7 @@ impl Leg {
         self.still = None;
         self.selector.show(index);
         self.story.shown(now, feed, index, true, recorder);
+        self.generation = encoding.info.generation;
         let kbps = narrow(encoding.info.bitrate_bps / 1000);
         recorder.record(now, Decision::CatchUp { bytes: narrow(bytes), kbps });
         true
@@ -569,13 +585,6 @@ fn seal(template: &Template, body: &Body<'_>, wire: &mut Wire<'_>) {
         *count = body.pad;
     }
     wire.transport.seal_rtp(slot, head, body.header.seq);
-}
-
-/// Payload bytes of the picture that begins with `start`.
-fn keyframe_bytes(history: &History, start: &Packet) -> u64 {
-    let picture = history.from(start.rtp.seq);
-    let picture = picture.take_while(|p| p.rtp.timestamp == start.rtp.timestamp);
-    picture.map(|p| p.rtp.payload.len() as u64).sum()
 }
 
 /// The viewer's payload type for what the publisher sends: for H.264 the one of the same profile

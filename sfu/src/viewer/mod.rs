@@ -168,13 +168,13 @@ impl Viewer {
 
     /// The encodings whose keyframe this viewer waits for.
     pub fn awaited(&self) -> impl Iterator<Item = usize> + '_ {
-        self.legs.iter().filter(|l| l.kind == Kind::Video).filter_map(|l| l.selector.awaits())
+        self.legs.iter().filter(|l| l.kind == Kind::Video).filter_map(Leg::awaits)
     }
 
     /// The encoding of which the viewer asks for a keyframe: the one it sees, else what it awaits.
     fn shown(&self) -> Option<usize> {
         let video = self.legs.iter().find(|l| l.kind == Kind::Video)?;
-        video.selector.current().or(video.selector.awaits())
+        video.selector.current().or(video.awaits())
     }
 
     /// Sends what one wake brought. `feed` has it in its rings already.

@@ -36,6 +36,14 @@ impl Actor {
         true
     }
 
+    /// The stream that a session is or was on, by the short form of its id.
+    pub(in crate::hub) fn stream_of(&self, short: u32) -> Option<stream::Name> {
+        let named = self.sessions.iter().filter(|(id, _)| id.short() == short);
+        let newest = named.max_by_key(|(_, session)| session.since);
+        let ended = || self.book.ended(short).map(|file| file.stream().clone());
+        newest.map(|(_, session)| session.stream.clone()).or_else(ended)
+    }
+
     /// The file on a session, live or lately ended, by the short form of its id.
     pub(in crate::hub) fn file(&mut self, short: u32) -> Option<File> {
         let named = self.sessions.iter().filter(|(id, _)| id.short() == short);

@@ -8,6 +8,7 @@ mod life;
 mod lips;
 mod repair;
 mod shards;
+mod sources;
 mod story;
 mod wraps;
 
@@ -280,6 +281,7 @@ fn a_viewer_without_the_codec_gets_nothing_and_the_api_says_why() {
     let snapshot = world.snapshot(VIEWER).expect("there");
     assert_eq!(snapshot.missing, Some(Codec::Vp8));
     assert!(world.totals().drops.get(Drop::NoCommonCodec) > 0);
+    assert_eq!(camera.layers[0].keyframes, 1, "nobody asks for one that it could not show");
 }
 
 #[test]
