@@ -108,9 +108,15 @@ export interface Logs {
   entries: { at: string; code: string; text: string }[];
 }
 
+/** A request that hangs would end the polling without a word. */
+const LIMIT_MS = 10_000;
+
 /** GETs `/api/v1/{path}`. Throws a `Problem`. */
 async function get(path: string, token: string | null): Promise<unknown> {
-  return (await ask("GET", path, token)).json();
+  const response = await ask("GET", path, token);
+  return response.json().catch((error: unknown) => {
+    throw error instanceof SyntaxError ? new Problem("Not understood", "The server's answer is no JSON.", response.status) : unreachable();
+  });
 }
 
 async function ask(method: string, path: string, token: string | null): Promise<Response> {
@@ -118,6 +124,7 @@ async function ask(method: string, path: string, token: string | null): Promise<
     method,
     headers: { Accept: "application/json", ...authorization(token) },
     cache: "no-store",
+    signal: AbortSignal.timeout(LIMIT_MS),
   }).catch(() => {
     throw unreachable();
   });
@@ -177,7 +184,7 @@ export async function getServer(token: string | null): Promise<Server> {
 
 /** Whether the server takes work: `/readyz`. `null` if it does not answer. */
 export async function getReady(): Promise<boolean | null> {
-  return fetch("/readyz", { cache: "no-store" }).then(
+  return fetch("/readyz", { cache: "no-store", signal: AbortSignal.timeout(LIMIT_MS) }).then(
     // Not found: it is kept on a listener of its own, and something answers here.
     (response) => response.ok || response.status === 404,
     () => null,

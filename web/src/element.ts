@@ -53,6 +53,8 @@ export class WeirPlayer extends Base {
   private picture: HTMLVideoElement | null = null;
   private reader = new StatsReader();
   private pending = false;
+  /** The attribute `token` as it was last taken. */
+  private given: string | null = null;
   /** What was told last, by event. */
   private told: Told = { state: "", layers: "", viewers: null, problem: null, numbers: null };
 
@@ -202,8 +204,11 @@ export class WeirPlayer extends Base {
     const { stage } = this;
     if (!stage) return this.build(endpoint);
     const { player } = stage;
-    // A token that was typed in stays until another is set.
-    const token = this.token || player.token;
+    // A token that was typed in stays until the attribute is another, and is for its own server only.
+    const given = this.token || null;
+    const stays = given === this.given && new URL(endpoint).origin === new URL(player.endpoint).origin;
+    const token = stays ? player.token : given;
+    this.given = given;
     if (player.endpoint === endpoint && player.token === token) return;
     player.endpoint = endpoint;
     player.token = token;
@@ -231,10 +236,11 @@ export class WeirPlayer extends Base {
     if (this.poster) picture.poster = this.poster;
     picture.setAttribute("aria-label", "Live picture");
     if (given) given.slot = "video";
+    this.given = this.token || null;
     const stage = new Stage(
       picture,
       given ? el("slot", { name: "video" }) : picture,
-      { endpoint, token: this.token || null, layer: this.getAttribute("layer") || null, keys: this.hotkeys ? document : null },
+      { endpoint, token: this.given, layer: this.getAttribute("layer") || null, keys: this.hotkeys ? document : null },
       () => this.tell(),
     );
     this.stage = stage;

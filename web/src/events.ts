@@ -133,17 +133,29 @@ function listOf(line: unknown): Entry[] {
   return all.filter((one): one is Entry => typeof one === "object" && one !== null);
 }
 
+/** How long a stream has to last to count as one that works. */
+const STEADY_MS = 5000;
+/** Whatever the stream asks for, the server is not asked more often. */
+const LEAST_PAUSE_MS = 250;
+
+export interface Listener {
+  heard(event: WhepEvent): void;
+  /** Whether the stream is open now. */
+  open(on: boolean): void;
+}
+
 /** Hears a session's events until the result is called. Never fails: without events the player judges by itself. */
-export function listen(session: Session, heard: (event: WhepEvent) => void): () => void {
+export function listen(session: Session, listener: Listener): () => void {
   const over = new AbortController();
   const link = session.links.get(EVENTS);
   if (link) {
-    void withSlot(new URL(link.url).origin, () => follow(session, link, heard, over.signal)).catch(() => undefined);
+    const run = () => follow(session, link, listener, over.signal);
+    void withSlot(new URL(link.url).origin, over.signal, run).catch(() => undefined);
   }
   return () => over.abort();
 }
 
-async function follow(session: Session, link: Link, heard: (event: WhepEvent) => void, signal: AbortSignal): Promise<void> {
+async function follow(session: Session, link: Link, { heard, open }: Listener, signal: AbortSignal): Promise<void> {
   const offered = link.parameters.get("events")?.split(/[\s,]+/) ?? NAMES;
   const created = await session.post(EVENTS, NAMES.filter((name) => offered.includes(name)), signal);
   const location = created.headers.get("Location");
@@ -151,45 +163,93 @@ async function follow(session: Session, link: Link, heard: (event: WhepEvent) =>
   const url = new URL(location, created.url || link.url).href;
   for (let failures = 0; failures < 5 && !signal.aborted; failures++) {
     const parser = new EventParser();
+    let begun = Infinity;
     try {
       const headers = { Accept: "text/event-stream", ...authorization(session.token) };
       const response = await fetch(url, { headers, signal, cache: "no-store" });
       // The session is over, or it was no event stream.
       if (response.status !== 200 || !response.body) return;
-      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-      for (;;) {
-        const { done, value } = await reader.read();
-        if (done) break;
-        failures = 0;
-        for (const message of parser.push(value)) {
-          const event = meaning(message);
-          if (event && !signal.aborted) heard(event);
-        }
-      }
+      begun = performance.now();
+      if (!signal.aborted) open(true);
+      await readAll(response.body, parser, (event) => signal.aborted || heard(event));
     } catch {
       // The network, or our own end: the loop knows.
+    } finally {
+      if (begun < Infinity && !signal.aborted) open(false);
     }
-    await new Promise((later) => setTimeout(later, parser.retryMs));
+    if (performance.now() - begun > STEADY_MS) failures = 0;
+    await pause(Math.max(LEAST_PAUSE_MS, parser.retryMs), signal);
   }
+}
+
+async function readAll(body: ReadableStream<Uint8Array<ArrayBuffer>>, parser: EventParser, heard: (event: WhepEvent) => void): Promise<void> {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      for (const message of parser.push(value)) {
+        const event = meaning(message);
+        if (event) heard(event);
+      }
+    }
+  } finally {
+    // Left without reading to its end, it would keep the connection.
+    void reader.cancel().catch(() => undefined);
+  }
+}
+
+/** Ends early when `signal` does: whoever pauses holds a slot. */
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((later) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      later();
+    };
+    const timer = setTimeout(done, signal.aborted ? 0 : ms);
+    signal.addEventListener("abort", done);
+  });
 }
 
 /** A browser opens six connections to an HTTP/1.1 server; event streams may take so many of them. */
 const SLOTS = 4;
-let taken = 0;
 
-/** Runs while one of the slots is free for it, else not at all. The slots hold for all tabs where the browser can do that. */
-async function withSlot(origin: string, run: () => Promise<void>): Promise<void> {
+/** Waits for one of the slots and runs in it. They hold for all tabs where the browser can do that. */
+async function withSlot(origin: string, signal: AbortSignal, run: () => Promise<void>): Promise<void> {
   const locks = navigator.locks as LockManager | undefined;
-  if (!locks) {
-    if (taken >= SLOTS) return;
-    taken++;
-    return run().finally(() => taken--);
-  }
-  for (let slot = 0; slot < SLOTS; slot++) {
-    const had = await locks.request(`weir.events ${origin} ${slot}`, { ifAvailable: true }, async (lock) => {
-      if (lock) await run();
-      return lock !== null;
+  if (!locks) return withSlotOfPage(signal, run);
+  // Asks for all of them; the first that comes withdraws the other requests.
+  const asking = new AbortController();
+  signal.addEventListener("abort", () => asking.abort());
+  const ask = (slot: number) =>
+    locks.request(`weir.events ${origin} ${slot}`, { signal: asking.signal }, async () => {
+      if (asking.signal.aborted) return;
+      asking.abort();
+      await run();
     });
-    if (had) return;
+  await Promise.allSettled(Array.from({ length: SLOTS }, (_, slot) => ask(slot)));
+}
+
+let taken = 0;
+let waiting: (() => void)[] = [];
+
+async function withSlotOfPage(signal: AbortSignal, run: () => Promise<void>): Promise<void> {
+  while (taken >= SLOTS && !signal.aborted) {
+    await new Promise<void>((free) => {
+      waiting.push(free);
+      signal.addEventListener("abort", () => free());
+    });
+  }
+  if (signal.aborted) return;
+  taken++;
+  try {
+    await run();
+  } finally {
+    taken--;
+    // All look again: one of them, or a newcomer, gets it.
+    const woken = waiting;
+    waiting = [];
+    for (const free of woken) free();
   }
 }

@@ -52,9 +52,15 @@ export function connectParent(player: WeirPlayer, stream: string): void {
       case "stop":
         return player.stop();
       case "mute":
-      case "unmute":
-        player.muted = order.type === "mute";
+        player.muted = true;
         return;
+      case "unmute": {
+        const { paused } = player;
+        player.muted = false;
+        // Chrome pauses it if nobody has touched this page yet; `play` goes on, without sound if it must.
+        if (!paused) void player.play();
+        return;
+      }
       case "volume":
         player.volume = order.volume;
         return;

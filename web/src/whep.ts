@@ -2,7 +2,7 @@
 // video and one audio track. It stays the same while publishers come, go and change codec.
 
 import { watchConnection, type ConnectionEvents } from "./connection";
-import { EVENTS, listen, type WhepEvent } from "./events";
+import { listen, type WhepEvent } from "./events";
 import { Problem } from "./problem";
 import { offer, type Session } from "./resource";
 import { acceptedKinds, withOpusParameters } from "./sdp";
@@ -28,6 +28,8 @@ export class WhepClient {
   readonly stream = new MediaStream([this.video.receiver.track, this.audio.receiver.track]);
   /** For a stream without pictures: a media element waits for the first one of every video track it has. */
   readonly soundOnly = new MediaStream([this.audio.receiver.track]);
+  /** True while the server says by itself what happens to the stream. */
+  hasEvents = false;
   private session: Session | null = null;
   private readonly aborted = new AbortController();
   private unwatch = () => {};
@@ -49,7 +51,12 @@ export class WhepClient {
       throw new Problem("Nothing to play", "This browser and the server have no codec in common.", 406);
     }
     await this.pc.setRemoteDescription({ type: "answer", sdp: answer.sdp });
-    this.unlisten = listen(answer.session, events.heard);
+    this.unlisten = listen(answer.session, {
+      heard: events.heard,
+      open: (on) => {
+        this.hasEvents = on;
+      },
+    });
     this.unwatch = watchConnection(this.pc, answer.sdp, {
       ...events,
       lost: (problem, closed) => {
@@ -59,11 +66,6 @@ export class WhepClient {
         events.lost(problem, closed);
       },
     });
-  }
-
-  /** True if the server says by itself what happens to the stream. */
-  get hasEvents(): boolean {
-    return this.session?.links.has(EVENTS) ?? false;
   }
 
   /** True if the server lets a viewer choose a layer. */

@@ -95,6 +95,8 @@ function served(answers: (Response | Error)[], link = `</s/events>; rel="${EVENT
   return { calls, session: new Session("http://weir.test/s", parseLinks(link, "http://weir.test/whep/x"), "secret") };
 }
 
+const deaf = { heard: () => {}, open: () => {} };
+
 const stream = (text: string) => new Response(text, { headers: { "Content-Type": "text/event-stream" } });
 
 test("asks for what is announced, follows the stream, and opens it again when it breaks", async () => {
@@ -107,9 +109,11 @@ test("asks for what is announced, follows the stream, and opens it again when it
   ]);
   const heard: WhepEvent[] = [];
   vi.useFakeTimers();
-  listen(session, (event) => heard.push(event));
+  const open: boolean[] = [];
+  listen(session, { heard: (event) => void heard.push(event), open: (on) => void open.push(on) });
   await vi.advanceTimersByTimeAsync(10_000);
   expect(calls).toHaveLength(5);
+  expect(open).toEqual([true, false, true, false]);
   expect(heard).toEqual([{ type: "active" }, { type: "inactive" }]);
   expect(calls[0]?.[0]).toBe("http://weir.test/s/events");
   expect(calls[0]?.[1]).toMatchObject({ method: "POST", body: '["active","inactive","viewercount"]' });
@@ -119,19 +123,114 @@ test("asks for what is announced, follows the stream, and opens it again when it
 
 test("a server without events, or one that refuses them, is no failure", async () => {
   const none = served([], "</s/layer>; rel=layer");
-  listen(none.session, () => {});
+  listen(none.session, deaf);
   const refused = served([new Response("no", { status: 404 })]);
-  listen(refused.session, () => {});
+  listen(refused.session, deaf);
   await vi.waitFor(() => expect(refused.calls).toHaveLength(1));
   expect(none.calls).toHaveLength(0);
 });
 
-test("event streams leave a server's connections to others", async () => {
-  const { calls, session } = served([]);
-  vi.stubGlobal("fetch", (url: string) => (calls.push([url, {}]), new Promise(() => {})));
-  for (let player = 0; player < 9; player++) listen(session, () => {});
-  await new Promise((later) => setTimeout(later));
-  expect(calls).toHaveLength(4);
+test("a stream that ends at once is not opened for ever, nor in haste", async () => {
+  const { calls, session } = served([new Response(null, { status: 201, headers: { Location: "/s/events/1" } }), ...Array.from({ length: 9 }, () => stream("retry: 0\n\n"))]);
+  vi.useFakeTimers();
+  listen(session, deaf);
+  await vi.advanceTimersByTimeAsync(200);
+  expect(calls).toHaveLength(2);
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(calls).toHaveLength(6);
+});
+
+/** The module anew: slots that this test takes are no other test's. */
+async function fresh(): Promise<typeof listen> {
+  vi.resetModules();
+  return (await import("../src/events")).listen;
+}
+
+/** A server that never answers, until the request is given up. */
+function silent() {
+  const { session } = served([]);
+  const urls: string[] = [];
+  vi.stubGlobal("fetch", (url: string, { signal }: RequestInit) => {
+    urls.push(url);
+    return new Promise((_, fail) => signal?.addEventListener("abort", () => fail(new Error("aborted"))));
+  });
+  return { urls, session };
+}
+
+const turn = () => new Promise((later) => setTimeout(later));
+
+test("event streams leave a server's connections to others, and the next in line gets what is free again", async () => {
+  const listen = await fresh();
+  const { urls, session } = silent();
+  const ends = Array.from({ length: 6 }, () => listen(session, deaf));
+  await turn();
+  expect(urls).toHaveLength(4);
+  ends[4]?.();
+  ends[0]?.();
+  await turn();
+  expect(urls).toHaveLength(5);
+  for (const end of ends) end();
+  await turn();
+  expect(urls).toHaveLength(5);
+});
+
+/** `navigator.locks` as far as it is used: exclusive, first come first served, withdrawn by a signal. */
+function fakeLocks() {
+  const queues = new Map<string, (() => Promise<void>)[]>();
+  const request = (name: string, { signal }: { signal: AbortSignal }, run: () => Promise<void>) =>
+    new Promise<void>((done, fail) => {
+      const queue = queues.get(name) ?? [];
+      queues.set(name, queue);
+      const granted = async () => {
+        signal.removeEventListener("abort", withdraw);
+        await run().then(done, fail);
+        queue.shift();
+        void queue[0]?.();
+      };
+      const withdraw = () => {
+        queue.splice(queue.indexOf(granted), 1);
+        fail(new Error("withdrawn"));
+      };
+      signal.addEventListener("abort", withdraw);
+      if (queue.push(granted) === 1) queueMicrotask(() => void granted());
+    });
+  return { request, held: () => [...queues.values()].filter((queue) => queue.length > 0).length };
+}
+
+test("with locks too: four at a time, and whoever waits takes the first that is free", async () => {
+  const { urls, session } = silent();
+  const locks = fakeLocks();
+  vi.stubGlobal("navigator", { locks });
+  const ends: (() => void)[] = [];
+  for (let player = 0; player < 6; player++) {
+    ends.push(listen(session, deaf));
+    await turn();
+  }
+  expect(urls).toHaveLength(4);
+  ends[4]?.();
+  ends[2]?.();
+  await turn();
+  expect(urls).toHaveLength(5);
+  for (const end of ends) end();
+  await turn();
+  expect([urls.length, locks.held()]).toEqual([5, 0]);
+});
+
+test("a slot is free at once when its session ends, also while it waits to open the stream again", async () => {
+  const listen = await fresh();
+  const { urls, session } = silent();
+  const others = Array.from({ length: 3 }, () => listen(session, deaf));
+  const { session: broken } = served([new Response(null, { status: 201, headers: { Location: "/s/events/1" } }), new TypeError("network")]);
+  const end = listen(broken, deaf);
+  await turn();
+  const { urls: later, session: next } = silent();
+  others.push(listen(next, deaf));
+  await turn();
+  expect([urls.length, later.length]).toEqual([3, 0]);
+  end();
+  await turn();
+  expect(later).toHaveLength(1);
+  for (const each of others) each();
 });
 
 test("after the server's word that the publisher is gone, leftovers are no media", () => {

@@ -15,6 +15,8 @@ import { themeButton } from "../ui/theme";
 import { hashOf, placeOf } from "../viewer-rows";
 
 const POLL_MS = 2000;
+/** What the server did not have is asked for again after that time. */
+const AGAIN_MS = 10_000;
 
 class AdminPage {
   private readonly tiles = new Tiles(byId("tiles"));
@@ -27,17 +29,28 @@ class AdminPage {
     kick: (session) => void this.endSession(session),
   });
   private server: Server | null = null;
-  private readonly missing = new Set<string>();
+  /** What the server did not have, and when it said so. */
+  private readonly missing = new Map<string, number>();
+  /** The stream that `#detail` shows. */
+  private detailed: string | null = null;
+  /** Somebody has come to a stream from elsewhere on this page: its heading gets the focus. */
+  private arriving = false;
   private timer = 0;
   /** Of the newest poll: what an older one brings is not shown. */
   private turn = 0;
 
   constructor() {
     window.addEventListener("hashchange", () => {
+      this.arriving = placeOf(location.hash).stream !== this.detailed;
       this.place();
       void this.poll();
     });
     document.addEventListener("visibilitychange", () => void this.poll());
+    document.querySelector(".skip")?.addEventListener("click", (event) => {
+      // The address after # says which stream is shown.
+      event.preventDefault();
+      byId("main").focus();
+    });
     byId("access-form").addEventListener("submit", (event) => {
       event.preventDefault();
       rememberToken(byId<HTMLInputElement>("access-token").value.trim());
@@ -51,7 +64,9 @@ class AdminPage {
   private place(): void {
     const { stream, session } = placeOf(location.hash);
     byId("overview").hidden = stream !== null;
-    byId("detail").hidden = stream === null;
+    // Another stream's numbers, and its button to disconnect, are not this one's.
+    if (stream !== this.detailed) this.detailed = null;
+    byId("detail").hidden = this.detailed === null;
     document.title = stream === null ? "Admin · Weir" : `${stream} · Admin · Weir`;
     this.say(null);
     this.missing.clear();
@@ -60,8 +75,8 @@ class AdminPage {
 
   private async poll(): Promise<void> {
     clearTimeout(this.timer);
-    if (document.hidden) return;
     const turn = ++this.turn;
+    if (document.hidden) return;
     const token = currentToken();
     try {
       const place = placeOf(location.hash);
@@ -78,6 +93,7 @@ class AdminPage {
       this.showStreams(streams);
       if (place.stream !== null) {
         this.detail.show(place.stream, stream, history, viewers, this.watchAt(place.stream));
+        this.showDetail(place.stream);
       }
       if (place.session !== null) this.drawer.show(place.session, ...(session ?? [null, null, null]));
     } catch (error) {
@@ -87,11 +103,19 @@ class AdminPage {
     this.timer = window.setTimeout(() => void this.poll(), POLL_MS);
   }
 
-  /** What the server has said that it does not have is not asked for again, until the address changes. */
+  private showDetail(stream: string): void {
+    this.detailed = stream;
+    byId("detail").hidden = false;
+    if (this.arriving) byId("detail-name").focus({ preventScroll: true });
+    this.arriving = false;
+  }
+
+  /** What the server has said that it does not have is not asked for at every turn. */
   private async once<T>(what: string, ask: () => Promise<T | null>): Promise<T | null> {
-    if (this.missing.has(what)) return null;
+    const since = this.missing.get(what);
+    if (since !== undefined && performance.now() - since < AGAIN_MS) return null;
     const answer = await ask();
-    if (answer === null) this.missing.add(what);
+    if (answer === null) this.missing.set(what, performance.now());
     return answer;
   }
 
@@ -109,9 +133,11 @@ class AdminPage {
     const denied = problem?.denied === true;
     byId("access").hidden = !denied;
     byId("admin").hidden = denied;
+    // The form to type a token into would lie behind it.
+    if (denied) this.drawer.hide();
     const chip = byId("server");
     chip.dataset["state"] = problem && !denied ? "down" : "ok";
-    setText(chip, problem && !denied ? "not reachable, trying again" : denied ? "" : "connected");
+    setText(chip, problem && !denied ? `${problem.title}, trying again` : denied ? "" : "connected");
     if (denied) {
       setText(
         byId("access-why"),
@@ -160,9 +186,12 @@ class AdminPage {
   }
 
   private say(problem: Problem | null): void {
+    const title = problem?.title ?? "";
+    const detail = problem?.status === 404 ? "It is gone already, or this server cannot do that yet." : (problem?.detail ?? "");
     byId("problem").hidden = problem === null;
-    setText(byId("problem-title"), problem?.title ?? "");
-    setText(byId("problem-detail"), problem?.status === 404 ? "It is gone already, or this server cannot do that yet." : (problem?.detail ?? ""));
+    setText(byId("problem-title"), title);
+    setText(byId("problem-detail"), detail);
+    this.drawer.say([title, detail].filter(Boolean).join(". "));
   }
 }
 

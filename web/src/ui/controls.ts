@@ -35,14 +35,14 @@ export class Controls {
     this.pip.hidden = !document.pictureInPictureEnabled;
     this.bar.append(this.mute, this.volume, el("span", { class: "spacer" }), this.layerBox, this.stats, this.pip, this.full);
     this.volume.addEventListener("input", () => this.setVolume(Number(this.volume.value)));
-    video.addEventListener("volumechange", () => this.showSound());
+    video.addEventListener("volumechange", () => this.showSound(), { signal });
     document.addEventListener("fullscreenchange", () => this.showFull(), { signal });
     keys.addEventListener("keydown", (event) => this.key(event as KeyboardEvent), { signal });
     stage.addEventListener("pointermove", () => this.wake());
     stage.addEventListener("pointerdown", () => this.wake());
     stage.addEventListener("focusin", () => this.wake());
     stage.addEventListener("pointerleave", () => stage.classList.remove("awake"));
-    video.addEventListener("dblclick", () => void this.toggleFull());
+    video.addEventListener("dblclick", () => void this.toggleFull(), { signal });
     this.showSound();
     this.wake();
   }

@@ -67,7 +67,10 @@ export class Stage {
 
   /** What can be chosen, best first. */
   get layers(): Layer[] {
-    return this.player.layers ?? this.info.layers;
+    const { layers, client } = this.player;
+    const polled = this.info.layers;
+    // What was heard is old where the events have ended and the API answers.
+    return layers && (client?.hasEvents || polled.length === 0) ? layers : polled;
   }
 
   set showControls(on: boolean) {

@@ -13,7 +13,8 @@ const POLL_MS = 3000;
 
 export class StreamInfo {
   private stream: Stream | null = null;
-  private denied = false;
+  /** The token with which the API was denied. */
+  private denied: { token: string | null } | null = null;
   private client: unknown = null;
   private publisher: unknown = null;
   private readonly timer: number;
@@ -61,14 +62,14 @@ export class StreamInfo {
   }
 
   private async read(): Promise<void> {
-    const { state, client } = this.player;
+    const { state, client, token } = this.player;
     const wanted = state === "waiting" || (state === "playing" && !client?.hasEvents);
     const name = ownStream(this.player.endpoint);
-    if (!wanted || name === null || this.denied || document.hidden) return;
+    if (!wanted || name === null || this.denied?.token === token || document.hidden) return;
     try {
-      this.stream = await getStream(name, this.player.token);
+      this.stream = await getStream(name, token);
     } catch (error) {
-      this.denied = toProblem(error).denied;
+      if (toProblem(error).denied) this.denied = { token };
       this.stream = null;
     }
     this.changed();
@@ -79,5 +80,10 @@ export class StreamInfo {
 function ownStream(endpoint: string): string | null {
   const { origin, pathname } = new URL(endpoint);
   const name = /^\/whep\/([^/]+)$/.exec(pathname)?.[1];
-  return origin === location.origin && name !== undefined ? decodeURIComponent(name) : null;
+  if (origin !== location.origin || name === undefined) return null;
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return null;
+  }
 }

@@ -42,7 +42,7 @@ export interface Span {
 
 export class Chart {
   readonly root: HTMLElement;
-  private readonly plot = el("div", { class: "plot", tabindex: "0", role: "img" });
+  private readonly plot = el("div", { class: "plot", tabindex: "0", role: "slider", "aria-valuemin": "0" });
   private readonly drawing = svg(`<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" preserveAspectRatio="none" aria-hidden="true"></svg>`);
   private readonly scale = el("div", { class: "scale", "aria-hidden": "true" });
   private readonly times = el("div", { class: "times", "aria-hidden": "true" });
@@ -111,11 +111,11 @@ export class Chart {
 
   /** Says the values under the cursor, or the newest. */
   private read(): void {
-    const { at } = this.cursor;
+    const at = this.at;
     const index = at === null ? this.samples.length - 1 : nearest(this.samples, at);
     const time = this.samples[index];
     this.hair.hidden = at === null || time === undefined;
-    if (time !== undefined) this.hair.style.left = `${((time - this.span.from) / (this.span.to - this.span.from)) * 100}%`;
+    if (time !== undefined) this.hair.style.left = `${this.share(time) * 100}%`;
     const said = this.series.map(({ name, look, points }) => {
       const value = points[index]?.[1] ?? null;
       return { name, look, text: value === null ? "–" : this.format(value) };
@@ -125,22 +125,37 @@ export class Chart {
       ...said.map(({ name, look, text }) => el("span", { class: "chart-value" }, el("i", { class: `swatch ${look}` }), name ? `${name} ` : "", el("b", {}, text))),
     );
     const spoken = said.map(({ name, text }) => `${name} ${text}`.trim()).join(", ");
-    this.plot.setAttribute("aria-label", `${this.title}, last ${Math.round((this.span.to - this.span.from) / 60_000)} minutes; ${spoken}`);
+    const clock = time === undefined ? "" : `${new Date(time).toLocaleTimeString()}: `;
+    this.plot.setAttribute("aria-label", `${this.title}, last ${Math.round((this.span.to - this.span.from) / 60_000)} minutes`);
+    this.plot.setAttribute("aria-valuemax", String(Math.max(0, this.samples.length - 1)));
+    this.plot.setAttribute("aria-valuenow", String(Math.max(0, index)));
+    this.plot.setAttribute("aria-valuetext", this.nothing.hidden ? clock + spoken : "nothing to show yet");
+  }
+
+  /** The time under the cursor, or `null`: also where that has slid out at the left. */
+  private get at(): number | null {
+    const { at } = this.cursor;
+    return at === null || at < this.span.from ? null : at;
+  }
+
+  /** Where a time lies between the edges, 0 to 1. */
+  private share(time: number): number {
+    return Math.min(1, Math.max(0, (time - this.span.from) / (this.span.to - this.span.from)));
   }
 
   private point(clientX: number): void {
     const box = this.plot.getBoundingClientRect();
-    const share = box.width > 0 ? (clientX - box.left) / box.width : 0;
+    const share = box.width > 0 ? Math.min(1, Math.max(0, (clientX - box.left) / box.width)) : 0;
     this.cursor.move(this.span.from + share * (this.span.to - this.span.from));
   }
 
   private key(event: KeyboardEvent): void {
-    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    const step = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[event.key];
     if (step === undefined) return;
     event.preventDefault();
-    const now = nearest(this.samples, this.cursor.at ?? Infinity);
+    const now = nearest(this.samples, this.at ?? Infinity);
     const next = this.samples[Math.min(this.samples.length - 1, Math.max(0, now + step))];
-    if (next !== undefined) this.cursor.move(next);
+    if (next !== undefined) this.cursor.move(Math.max(next, this.span.from));
   }
 }
 

@@ -16,6 +16,8 @@ export function confirmed(question: string, consequence: string, yes: string): P
   document.body.append(dialog);
   return new Promise((decide) => {
     const end = (answer: boolean) => {
+      // Closing gives the focus back to what had it.
+      dialog.close();
       dialog.remove();
       decide(answer);
     };

@@ -7,9 +7,11 @@ import { el, setText } from "../dom";
 type Fact = [label: string, value: string];
 
 export class Drawer {
-  private readonly title = el("h2");
+  private readonly title = el("h2", { id: "drawer-title" });
   private readonly state = el("span", { class: "pill" });
   private readonly facts = el("dl", { class: "facts" });
+  /** The page's own lies behind this dialog, unseen and unsaid. */
+  private readonly problem = el("p", { class: "notice error", role: "alert", hidden: "" });
   private readonly health = el("div", { class: "health" });
   private readonly log = el("ol", { class: "log" });
   private readonly logTitle = el("h3", {}, "What happened, newest first");
@@ -17,20 +19,26 @@ export class Drawer {
   private readonly close = el("button", { type: "button", class: "button small" }, "Close");
   private readonly root = el(
     "dialog",
-    { class: "drawer", "aria-label": "Session" },
+    { class: "drawer", "aria-labelledby": "drawer-title" },
     el("header", { class: "drawer-head" }, this.title, this.state, el("span", { class: "drawer-end" }, this.kick, this.close)),
+    this.problem,
     this.health,
     this.facts,
     this.logTitle,
     this.log,
   );
-  private shown = "";
+  private shown = { facts: "", log: "" };
   private session = "";
+  /** It is being closed by the page, and nobody has left the session. */
+  private quiet = false;
 
   constructor(actions: { closed(): void; kick(session: string): void }) {
     document.body.append(this.root);
     this.close.addEventListener("click", () => this.root.close());
-    this.root.addEventListener("close", () => actions.closed());
+    this.root.addEventListener("close", () => {
+      if (!this.quiet) actions.closed();
+      this.quiet = false;
+    });
     this.kick.addEventListener("click", () => actions.kick(this.session));
     // A click beside it closes it: that is on the dialog itself, not on what is in it.
     this.root.addEventListener("click", (event) => {
@@ -39,16 +47,30 @@ export class Drawer {
   }
 
   hide(): void {
-    if (this.root.open) this.root.close();
-    this.shown = "";
+    if (this.root.open) {
+      this.quiet = true;
+      this.root.close();
+    }
+    this.shown = { facts: "", log: "" };
+  }
+
+  /** What went wrong with an order; empty: nothing. */
+  say(problem: string): void {
+    this.problem.hidden = problem === "";
+    setText(this.problem, problem);
   }
 
   show(session: string, status: SessionStatus | null, health: Health | null, logs: Logs | null): void {
     this.session = session;
     if (!this.root.open) this.root.showModal();
-    const key = JSON.stringify([session, status, health, logs]);
-    if (key === this.shown) return;
-    this.shown = key;
+    this.showStatus(session, status, health);
+    this.showLog(session, logs);
+  }
+
+  private showStatus(session: string, status: SessionStatus | null, health: Health | null): void {
+    const key = JSON.stringify([session, status, health]);
+    if (key === this.shown.facts) return;
+    this.shown.facts = key;
     const what = status ? (status.role === "publisher" ? "Publisher" : "Viewer") : "Session";
     this.title.replaceChildren(`${what} `, el("code", {}, session));
     setText(this.state, status?.state ?? "not known");
@@ -57,6 +79,13 @@ export class Drawer {
     const all = status ? sessionFacts(status, Date.now()) : [];
     this.facts.replaceChildren(...all.map(([label, value]) => el("div", {}, el("dt", {}, label), el("dd", {}, value))));
     this.showHealth(health, status);
+  }
+
+  /** By itself: somebody reads it, or marks a part, while the numbers change. */
+  private showLog(session: string, logs: Logs | null): void {
+    const key = JSON.stringify([session, logs]);
+    if (key === this.shown.log) return;
+    this.shown.log = key;
     this.logTitle.hidden = logs === null;
     const entries = [...(logs?.entries ?? [])].reverse();
     this.log.replaceChildren(...entries.map(({ at, text }) => el("li", {}, el("time", { datetime: at }, clockTime(at)), el("span", {}, text))));

@@ -15,6 +15,44 @@ const HEADS: { column: Column; text: string; down: boolean; number?: boolean; ex
   { column: "problem", text: "Problem", down: false },
 ];
 
+/** One viewer, updated in place, so that clicks, focus and selection survive the polling. */
+class Row {
+  readonly root = el("tr");
+  private readonly since = el("td", { class: classes(false, true) });
+  private readonly address = el("td", { class: `${classes(false, true)} mono` });
+  private readonly layer = el("td");
+  private readonly bitrate = el("td", { class: "number" });
+  private readonly loss = el("td", { class: "number" });
+  private readonly rtt = el("td", { class: classes(true, true) });
+  private readonly problem = el("td");
+
+  constructor(
+    stream: string,
+    private viewer: Viewer,
+    kick: (viewer: Viewer) => void,
+  ) {
+    const { session } = viewer;
+    const button = el("button", { type: "button", class: "button small stop", "aria-label": `Disconnect ${session}` }, "Disconnect");
+    button.addEventListener("click", () => kick(this.viewer));
+    const link = el("td", {}, el("a", { href: hashOf(stream, session) }, session));
+    this.root.append(link, this.since, this.address, this.layer, this.bitrate, this.loss, this.rtt, this.problem, el("td", { class: "row-end" }, button));
+  }
+
+  update(viewer: Viewer): void {
+    this.viewer = viewer;
+    const seconds = (Date.now() - Date.parse(viewer.since)) / 1000;
+    const wanted = viewer.wanted_layer !== null && viewer.wanted_layer !== viewer.layer ? ` (asked for ${viewer.wanted_layer})` : "";
+    setText(this.since, Number.isFinite(seconds) ? format.duration(seconds) : "–");
+    setText(this.address, viewer.address);
+    setText(this.layer, (viewer.layer ?? "–") + wanted);
+    setText(this.bitrate, format.bitrate(viewer.bitrate_bps));
+    setText(this.loss, viewer.loss === null ? "–" : format.percent(viewer.loss));
+    setText(this.rtt, viewer.rtt_ms === null ? "–" : format.ms(viewer.rtt_ms));
+    this.problem.className = viewer.problem ? "problem" : "quiet";
+    setText(this.problem, viewer.problem ?? (viewer.state === "playing" ? "" : viewer.state));
+  }
+}
+
 export class ViewersTable {
   readonly root = el("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": "Viewers" });
   private order: Order = { column: "problem", down: false };
@@ -22,6 +60,8 @@ export class ViewersTable {
   private readonly body = el("tbody");
   private readonly more = el("p", { class: "small", hidden: "" });
   private viewers: readonly Viewer[] = [];
+  /** By session. */
+  private readonly rows = new Map<string, Row>();
   private stream = "";
 
   constructor(private readonly kick: (viewer: Viewer) => void) {
@@ -41,7 +81,11 @@ export class ViewersTable {
   }
 
   show(stream: string, viewers: readonly Viewer[]): void {
-    this.stream = stream;
+    if (stream !== this.stream) {
+      this.stream = stream;
+      this.rows.clear();
+      this.body.replaceChildren();
+    }
     this.viewers = viewers;
     this.draw();
   }
@@ -52,33 +96,31 @@ export class ViewersTable {
       else head.removeAttribute("aria-sort");
     }
     const { rows, more } = arrange(this.viewers, this.order);
-    // The row with the focus keeps it: rows are rebuilt, so it is found again by its session.
-    const held = this.root.contains(document.activeElement) ? (document.activeElement as HTMLElement).dataset["key"] : undefined;
-    this.body.replaceChildren(...rows.map((viewer) => this.row(viewer)));
-    if (held) this.body.querySelector<HTMLElement>(`[data-key="${CSS.escape(held)}"]`)?.focus({ preventScroll: true });
+    this.arrange(rows);
     this.more.hidden = more === 0;
     setText(this.more, `and ${more} more; sort by a column to see its other end`);
   }
 
-  private row(viewer: Viewer): HTMLElement {
-    const seconds = (Date.now() - Date.parse(viewer.since)) / 1000;
-    const wanted = viewer.wanted_layer !== null && viewer.wanted_layer !== viewer.layer ? ` (asked for ${viewer.wanted_layer})` : "";
-    const kick = el("button", { type: "button", class: "button small stop", "data-key": `kick-${viewer.session}`, "aria-label": `Disconnect ${viewer.session}` }, "Disconnect");
-    kick.addEventListener("click", () => this.kick(viewer));
-    const state = viewer.problem ?? (viewer.state === "playing" ? "" : viewer.state);
-    return el(
-      "tr",
-      {},
-      el("td", {}, el("a", { href: hashOf(this.stream, viewer.session), "data-key": viewer.session }, viewer.session)),
-      el("td", { class: classes(false, true) }, Number.isFinite(seconds) ? format.duration(seconds) : "–"),
-      el("td", { class: `${classes(false, true)} mono` }, viewer.address),
-      el("td", {}, (viewer.layer ?? "–") + wanted),
-      el("td", { class: "number" }, format.bitrate(viewer.bitrate_bps)),
-      el("td", { class: "number" }, viewer.loss === null ? "–" : format.percent(viewer.loss)),
-      el("td", { class: classes(true, true) }, viewer.rtt_ms === null ? "–" : format.ms(viewer.rtt_ms)),
-      el("td", { class: viewer.problem ? "problem" : "quiet" }, state),
-      el("td", { class: "row-end" }, kick),
-    );
+  private arrange(viewers: readonly Viewer[]): void {
+    const sessions = new Set(viewers.map((viewer) => viewer.session));
+    for (const [session, row] of this.rows) {
+      if (sessions.has(session)) continue;
+      row.root.remove();
+      this.rows.delete(session);
+    }
+    const held = document.activeElement;
+    for (const [at, viewer] of viewers.entries()) {
+      let row = this.rows.get(viewer.session);
+      if (!row) this.rows.set(viewer.session, (row = new Row(this.stream, viewer, this.kick)));
+      row.update(viewer);
+      const there = this.body.children[at];
+      if (there === row.root) continue;
+      // One that has fallen goes itself, instead of all that it stood above.
+      if (there && this.body.children[at + 1] === row.root) this.body.append(there);
+      else this.body.insertBefore(row.root, there ?? null);
+    }
+    // A row that was moved has lost the focus.
+    if (held instanceof HTMLElement && held !== document.activeElement && this.body.contains(held)) held.focus({ preventScroll: true });
   }
 }
 
