@@ -196,7 +196,7 @@ async fn an_event_stream_outlives_the_time_limits_of_requests() {
 }
 
 /// So many listen, and nothing happens.
-const IDLE: usize = 200;
+const IDLE: usize = 100;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_event_streams_cost_little() {

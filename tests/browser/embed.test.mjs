@@ -79,7 +79,7 @@ test('a page of another site hears the embedded player and gives it orders', asy
   await page.evaluate(() => { window.said.reported = said.length; order({ type: 'report' }); });
   await until('the report', () => page.evaluate(() => said.slice(said.reported).some((m) => m.type === 'state')));
   assert.equal((await last(said(page, 'state'))).state, 'playing');
-  assert.equal((await said(page, 'state')).length, before + 1);
+  assert.ok((await said(page, 'state')).slice(before).every(({ state }) => state !== 'stopped'), 'a stranger stops nothing');
 
   await page.shot();
   await page.evaluate(() => order({ type: 'stop' }));

@@ -94,7 +94,7 @@ test('the watch page is told: the publisher leaves, is back, and how many watch'
   await publish.getByRole('button', { name: 'Stop' }).click();
   await shows(watch, 'waiting');
   const told = (await watch.evaluate(() => window.changes)).find(({ state }) => state === 'waiting').at - left;
-  assert.ok(told < 2000, `${told} ms until the page said it`);
+  assert.ok(told < 2500, `${told} ms until the page said it, the click included`);
   await watch.getByText(/The publisher (has left|is interrupted)/).waitFor();
   await watch.shot('told-gone');
   await publish.getByRole('button', { name: 'Go live' }).click();

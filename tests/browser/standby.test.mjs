@@ -2,7 +2,8 @@
 // into their pictures. `stream.on_conflict = "standby"`.
 //
 // The gap is what a viewer lost: from the last picture of the one to the first picture of the other that is newer, by the clock in them and by the
-// time on the screen. Before that one there may be older ones, from the other's group of pictures: how far they go back is printed.
+// time on the screen. Before that one there may be older ones, from the other's group of pictures, where its keyframe took too long: how far they go
+// back is printed.
 
 import test from 'node:test';
 import assert from 'node:assert/strict';
@@ -12,8 +13,9 @@ import { chromium } from './sources.mjs';
 
 const LONG = process.env.WEIR_SURVIVE === 'long';
 const TIMES = LONG ? 5 : 2;
-/// In ms.
+/// In ms: what is lost, and how long the last picture may stand on a screen that draws when it has time.
 const GAP = 500;
+const STILL = 650;
 const STREAM = 'standby';
 const HUES = { first: 200, second: 20 };
 
@@ -69,8 +71,10 @@ test('fail-over and back', async () => {
   for (const { what, clock, still, after, back, older } of rows) {
     console.log(`${what}: ${clock} ms of the clock lost, ${Math.round(still)} ms until it went on, ${Math.round(after)} ms after it happened; ${older} older pictures, from ${back} ms back on`);
   }
-  const worst = rows.filter(({ clock, still }) => clock > GAP || still > GAP);
+  const worst = rows.filter(({ clock, still }) => clock > GAP || still > STILL);
   assert.deepEqual(worst, [], `gaps of more than ${GAP} ms`);
+  const old = rows.filter(({ older }) => older > 0);
+  assert.ok(old.length < rows.length / 2, `older pictures in ${old.length} of ${rows.length} changes`);
   assert.ok(rows.every(({ changes }) => changes === 1), `one change each, not to and fro: ${rows.map(({ changes }) => changes)}`);
   assert.equal(await watch.evaluate(() => connections.length), 1, 'one peer connection');
   await second.end('DELETE');
