@@ -281,16 +281,16 @@ impl Stream {
     }
 
     fn publisher_left(&mut self, now: Instant, session: SessionId, reason: String, goodbye: bool) {
-        let Some(had_media) = self.known(session).map(|p| p.has_media()) else { return };
+        if self.known(session).is_none() {
+            return;
+        }
         self.publishers.retain(|p| p.session != session);
         if self.active != Some(session) {
             return;
         }
         match &mut self.absence {
             _ if goodbye => self.absence = Absence::Over { reason },
-            Absence::None if had_media => self.wait(now, reason),
-            // Nobody misses what was never there.
-            Absence::None => self.absence = Absence::Over { reason },
+            Absence::None => self.wait(now, reason),
             // It has been lost since it fell silent; now there is a better reason.
             Absence::Grace { reason: known, .. } | Absence::Over { reason: known } => {
                 *known = reason;
