@@ -180,8 +180,9 @@ impl Shard {
         let Some(publisher) = viewer.publisher else { return };
         let Some(feed) = feeds.get(&publisher) else { return };
         viewer.choose(now, feed, recorder);
-        // Before DTLS is up a keyframe would only be lost; then this runs again.
-        let connected = viewer.connected;
+        // Before DTLS is up a keyframe would only be lost, and one that came in a publisher's first moments
+        // is in the ring; then this runs again.
+        let connected = viewer.connected && !feed.settles(now);
         let awaited: Vec<usize> = viewer.awaited().filter(|_| connected).collect();
         for encoding in awaited {
             self.want_keyframe(now, publisher, encoding);
