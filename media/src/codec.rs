@@ -11,7 +11,7 @@ pub enum Kind {
     Video,
 }
 
-/// A codec that Weir forwards.
+/// A codec that Weir carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Codec {
@@ -27,25 +27,27 @@ pub enum Codec {
     Av1,
     /// Opus, RFC 7587.
     Opus,
+    /// AAC, as RTMP and HLS carry it. WebRTC does not.
+    Aac,
 }
 
 impl Codec {
-    /// All of them, in the order in which we like them in an answer.
-    pub const ALL: [Self; 6] =
+    /// Those that WebRTC carries, in the order in which we like them in an answer.
+    pub const WEBRTC: [Self; 6] =
         [Self::H264, Self::Vp8, Self::Vp9, Self::Av1, Self::H265, Self::Opus];
 
     /// Audio or video.
     pub const fn kind(self) -> Kind {
         match self {
-            Self::Opus => Kind::Audio,
+            Self::Opus | Self::Aac => Kind::Audio,
             _ => Kind::Video,
         }
     }
 
-    /// RTP clock in Hz.
+    /// RTP clock in Hz. AAC has its own in each stream.
     pub const fn clock_rate(self) -> u32 {
         match self {
-            Self::Opus => 48_000,
+            Self::Opus | Self::Aac => 48_000,
             _ => 90_000,
         }
     }
@@ -59,12 +61,13 @@ impl Codec {
             Self::Vp9 => "VP9",
             Self::Av1 => "AV1",
             Self::Opus => "opus",
+            Self::Aac => "mpeg4-generic",
         }
     }
 
-    /// From an `a=rtpmap` encoding name, in any case.
+    /// From an `a=rtpmap` encoding name, in any case; `None` for what WebRTC does not carry.
     pub fn from_rtpmap_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|c| c.rtpmap_name().eq_ignore_ascii_case(name))
+        Self::WEBRTC.into_iter().find(|c| c.rtpmap_name().eq_ignore_ascii_case(name))
     }
 
     /// The lower-case name of the API.
@@ -76,6 +79,7 @@ impl Codec {
             Self::Vp9 => "vp9",
             Self::Av1 => "av1",
             Self::Opus => "opus",
+            Self::Aac => "aac",
         }
     }
 }

@@ -57,6 +57,8 @@ pub fn inspect(codec: Codec, payload: &[u8]) -> PayloadInfo {
             stereo: payload.first().is_some_and(|toc| toc & 0x04 != 0),
             ..PayloadInfo::default()
         },
+        // Not in RTP.
+        Codec::Aac => PayloadInfo::default(),
     }
 }
 
