@@ -78,8 +78,6 @@ pub struct Floor {
     pub run_length: f64,
     /// Bytes of a datagram, on average.
     pub datagram: f64,
-    /// From the begin of a wake until the kernel had a packet, median and 99th percentile, µs.
-    pub latency_us: (u32, u32),
     /// Datagrams that the readers did not read in time.
     pub unread: u64,
 }
@@ -178,24 +176,6 @@ struct Totals {
     packets: u64,
     runs: u64,
     bytes: u64,
-    /// µs since the begin of its wake, and how many packets the kernel took then.
-    taken: Vec<(u32, u32)>,
-}
-
-impl Totals {
-    fn latency(&mut self) -> (u32, u32) {
-        self.taken.sort_unstable();
-        let at = |part: f64| {
-            let mut before = (self.packets as f64 * part) as u64;
-            let found = self.taken.iter().find(|(_, count)| {
-                let here = before < u64::from(*count);
-                before = before.saturating_sub(u64::from(*count));
-                here
-            });
-            found.map_or(0, |(us, _)| *us)
-        };
-        (at(0.5), at(0.99))
-    }
 }
 
 struct Bench {
@@ -264,7 +244,6 @@ impl Bench {
             ns_per_packet: spent as f64 / total.packets as f64,
             run_length: total.packets as f64 / total.runs as f64,
             datagram: total.bytes as f64 / total.packets as f64,
-            latency_us: total.latency(),
             unread: 0,
         })
     }
@@ -282,7 +261,6 @@ impl Bench {
 
     /// One wake to everybody.
     fn wake(&mut self, runs: &[Run], total: &mut Totals) -> Result<()> {
-        let began = sys::now_us();
         let bytes: usize = runs.iter().map(|run| run.length).sum();
         if self.place + bytes > RING {
             self.place = 0;
@@ -299,11 +277,11 @@ impl Bench {
                 self.queue.push((self.to[viewer], run.segment, start..self.used));
                 self.waiting += run.segments() as u32;
                 if self.used >= FULL {
-                    self.flush(began, total)?;
+                    self.flush(total)?;
                 }
             }
         }
-        self.flush(began, total)?;
+        self.flush(total)?;
         self.place += bytes;
         self.seq += runs.iter().map(|run| run.segments() as u64).sum::<u64>();
         Ok(())
@@ -328,7 +306,7 @@ impl Bench {
         self.sealers[viewer].seal_rtp(packet, head, index).then_some(()).context("no seal")
     }
 
-    fn flush(&mut self, began: u64, total: &mut Totals) -> Result<()> {
+    fn flush(&mut self, total: &mut Totals) -> Result<()> {
         let taken = self.sender.send(self.socket.as_raw_fd(), &self.buffer, &self.queue);
         if taken < self.queue.len() {
             let why = std::io::Error::last_os_error();
@@ -337,7 +315,6 @@ impl Bench {
         total.runs += taken as u64;
         total.bytes += self.used as u64;
         total.packets += u64::from(self.waiting);
-        total.taken.push(((sys::now_us() - began) as u32, self.waiting));
         self.queue.clear();
         (self.used, self.waiting) = (0, 0);
         Ok(())
@@ -370,7 +347,6 @@ mod tests {
         let plan = Plan { runs: &runs, viewers: 100, profile, to: To::Readers(None), paced: false };
         let floor = measure(&plan).unwrap();
         assert!(floor.ns_per_packet > 10.0 && floor.run_length > 1.5, "{floor:?}");
-        assert!(floor.latency_us.0 <= floor.latency_us.1, "{floor:?}");
         assert!(measure(&Plan { runs: &[], ..plan }).is_err());
     }
 }

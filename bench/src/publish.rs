@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::dtls::Shared;
 use crate::link::Link;
+use crate::pacer::Pacer;
 use crate::rtcp::{Message, Writer, read};
 use crate::rtp::{self, Header};
 use crate::sdp::Ssrcs;
@@ -22,9 +23,6 @@ use crate::srtp::{OVERHEAD, Profile};
 use crate::sys::{self, Receiver};
 use crate::trace::Trace;
 
-/// Chromium's pacer sends at 2.5 times the target and may run 40 ms ahead.
-const PACE: f64 = 2.5;
-const BURST: u64 = 40_000;
 /// Packets kept for retransmission.
 const HISTORY: usize = 1024;
 const TICK: u64 = 50_000;
@@ -175,8 +173,8 @@ struct Publisher {
     resource: Option<String>,
     source: Source,
     ignore_pli: bool,
-    /// Bits per second that the pacer counts with; a trace has its own times.
-    rate: Option<f64>,
+    /// A trace has its own times.
+    pacer: Option<Pacer>,
     video: Flow,
     audio: Flow,
     rtx: Option<Flow>,
@@ -189,7 +187,6 @@ struct Publisher {
     /// different cameras come at the same moment.
     phase: u64,
     started: u64,
-    free: u64,
     due: u64,
     next_report: u64,
     packets: u64,
@@ -218,8 +215,7 @@ impl Publisher {
             link,
             resource,
             ignore_pli: plan.ignore_pli,
-            rate: matches!(source, Source::Generated(_))
-                .then(|| f64::from(plan.shape.bitrate) * PACE),
+            pacer: matches!(source, Source::Generated(_)).then(|| Pacer::new(plan.shape.bitrate)),
             audio: if has_audio { flow(ssrcs.audio, Codec::Opus)? } else { Flow::default() },
             rtx: repairs.map(|p| Flow { ssrc: ssrcs.rtx, pt: p.pt, seq: 1, ..Flow::default() }),
             transport_cc: answer.transport_cc,
@@ -231,7 +227,6 @@ impl Publisher {
             history: VecDeque::with_capacity(HISTORY),
             phase: plan.shape.period_us() * number as u64 / plan.publishers.max(1) as u64,
             started: 0,
-            free: 0,
             due: 0,
             next_report: 0,
             packets: 0,
@@ -326,7 +321,8 @@ impl Publisher {
             self.report(now);
         }
         let frame = self.next.as_ref().map_or(u64::MAX, |f| self.started + f.at);
-        let paced = if self.queue.is_empty() { u64::MAX } else { self.free.saturating_sub(BURST) };
+        let waits = !self.queue.is_empty();
+        let paced = self.pacer.filter(|_| waits).map_or(u64::MAX, |pacer| pacer.due());
         self.due = self.due.min(frame).min(paced.max(now + 1000));
         Ok(())
     }
@@ -372,12 +368,11 @@ impl Publisher {
 
     fn drain(&mut self, now: u64) {
         while let Some(packet) = self.queue.front() {
-            if let Some(rate) = self.rate {
-                if self.free > now + BURST {
+            if let Some(pacer) = &mut self.pacer {
+                if pacer.due() > now {
                     return;
                 }
-                let time = packet.payload.len() as f64 * 8e6 / rate;
-                self.free = self.free.max(now) + time as u64;
+                pacer.sent(now, packet.payload.len());
             }
             let Some(packet) = self.queue.pop_front() else { return };
             self.transmit(packet);

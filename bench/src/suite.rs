@@ -14,7 +14,7 @@ use crate::server::{Process, Weir};
 use crate::source::Shape;
 use crate::srtp::Profile;
 use crate::table::{Row, Table, Values};
-use crate::{blackhole, record, sys};
+use crate::{blackhole, queue, record, sys};
 
 /// What most people send.
 const FULL: Shape = Shape { bitrate: 2_500_000, fps: 30, gop: 60, audio: true };
@@ -255,8 +255,8 @@ impl Config {
         Ok(Some(out))
     }
 
-    /// With the server half busy: from the publisher's send to the viewer's socket. A floor's latency
-    /// is that of one picture on its way to all who watch its stream, and no other waits before it.
+    /// With the server half busy: from the publisher's send to the viewer's socket. The floor is the
+    /// queue by itself, at what a packet cost the server in that run.
     fn latency(&self, table: &mut Table, streams: usize) -> Result<()> {
         let source = Source::Made(FULL);
         let mut viewers = CALIBRATION;
@@ -280,9 +280,15 @@ impl Config {
             );
             p50.push(f64::from(median));
             p99.push(f64::from(tail));
-            let floor = self.floor(&outcome, outcome.viewers.div_ceil(streams), false)?;
-            least50.push(f64::from(floor.latency_us.0));
-            least99.push(f64::from(floor.latency_us.1));
+            let least = queue::latency(&queue::Plan {
+                shape: FULL,
+                streams,
+                viewers: outcome.viewers.div_ceil(streams),
+                ns_per_packet: outcome.cpu_ns_per_packet().unwrap_or_default(),
+                seconds: 10,
+            });
+            least50.push(f64::from(least.us.0));
+            least99.push(f64::from(least.us.1));
             busy.push(100.0 * part);
         }
         let of = if streams == 1 { "1 stream".to_owned() } else { format!("{streams} streams") };
