@@ -19,6 +19,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("sfu", 1),
     ("whip", 1),
     ("whep", 1),
+    ("transcode", 2),
     ("server", 3),
 ];
 

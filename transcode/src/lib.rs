@@ -1,0 +1,11 @@
+//! Bridges between codecs. What a viewer cannot take is decoded and encoded again by a worker, a process of
+//! its own (`weir-transcoder`), so that a codec that crashes takes one bridge down and nothing else.
+//!
+//! Here are the protocol between the two, the policy of starting and restarting, and the handle that the
+//! server holds. No codec library enters: the worker alone links them.
+
+pub mod error;
+pub mod protocol;
+
+pub use error::Error;
+pub use protocol::{Options, Spec, Stats, Target};
