@@ -223,6 +223,8 @@ pub struct Stats {
     pub units_out: u64,
     /// Units that the decoder refused.
     pub undecodable: u64,
+    /// Pictures that were decoded and not encoded because the worker was late itself.
+    pub skipped: u64,
     /// Nanoseconds spent decoding, and in scaling or resampling.
     pub decode_ns: u64,
     /// Nanoseconds spent encoding.

@@ -31,6 +31,11 @@ impl Reader {
         message.map(Some)
     }
 
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Bytes that wait.
     pub fn held(&self) -> usize {
         self.bytes.len()

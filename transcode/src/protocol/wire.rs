@@ -98,6 +98,7 @@ fn write(message: &Message, out: &mut Vec<u8>) -> Result<(), Error> {
                 stats.units_in,
                 stats.units_out,
                 stats.undecodable,
+                stats.skipped,
                 stats.decode_ns,
                 stats.encode_ns,
             ];
@@ -332,6 +333,7 @@ impl<'a> Fields<'a> {
             units_in: self.u64()?,
             units_out: self.u64()?,
             undecodable: self.u64()?,
+            skipped: self.u64()?,
             decode_ns: self.u64()?,
             encode_ns: self.u64()?,
             queued: self.u32()?,
