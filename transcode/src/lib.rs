@@ -5,7 +5,11 @@
 //! server holds. No codec library enters: the worker alone links them.
 
 pub mod error;
+pub mod find;
 pub mod protocol;
+pub mod supervisor;
 
 pub use error::Error;
+pub use find::find;
 pub use protocol::{Options, Spec, Stats, Target};
+pub use supervisor::{Policy, State};
