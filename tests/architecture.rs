@@ -156,6 +156,24 @@ fn only_the_transport_names_str0m() {
 }
 
 #[test]
+fn only_the_worker_links_libav() {
+    let libav = |name: &&String| name.starts_with("ffmpeg-") || name.starts_with("rusty_ffmpeg");
+    let mut broken = Vec::new();
+    for (name, uses) in METADATA.members.iter().filter(|(name, _)| *name != "weir-transcoder") {
+        broken.extend(uses.iter().filter(libav).map(|found| {
+            format!("`{name}` depends on `{found}`: codecs are the worker's, behind `transcode`")
+        }));
+        if uses.contains("weir-transcoder") {
+            broken.push(format!("`{name}` depends on the worker: it is a program to be started"));
+        }
+    }
+    broken.extend(METADATA.closure("server").iter().filter(libav).map(|found| {
+        format!("`weir` pulls in `{found}`: Debian's libav is GPL, and a codec that crashes must not take it down")
+    }));
+    hold("only `weir-transcoder` links libav", broken);
+}
+
+#[test]
 fn architecture_names_what_exists() {
     let text = read(&root().join("ARCHITECTURE.md"));
     let named: BTreeSet<&str> = quoted(&text).filter(|name| looks_like_a_path(name)).collect();

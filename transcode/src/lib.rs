@@ -4,11 +4,13 @@
 //! Here are the protocol between the two, the policy of starting and restarting, and the handle that the
 //! server holds. No codec library enters: the worker alone links them.
 
+pub mod bridge;
 pub mod error;
 pub mod find;
 pub mod protocol;
 pub mod supervisor;
 
+pub use bridge::{Bounds, Bridge, Config, Counters, Output, Worker};
 pub use error::Error;
 pub use find::find;
 pub use protocol::{Options, Spec, Stats, Target};

@@ -130,20 +130,26 @@ impl Supervisor {
         };
         let seconds = |time: Duration| format!("{} s", time.as_secs_f32());
         if !up.ready && over(up.since + policy.start) {
-            return Step::Kill(format!("it was not ready after {}", seconds(policy.start)));
+            return Step::Kill(format!("the worker was not ready after {}", seconds(policy.start)));
         }
         if let Some(since) = up.waiting.filter(|_| up.ready) {
             if over(up.heard.max(since) + policy.silence) {
                 let silence = seconds(policy.silence);
-                return Step::Kill(format!("it hung: no sign of life for {silence}"));
+                return Step::Kill(format!("the worker hung: no sign of life for {silence}"));
             }
             if over(up.taken.max(since) + policy.stall) {
-                return Step::Kill(format!("it took nothing for {}", seconds(policy.stall)));
+                return Step::Kill(format!(
+                    "the worker took nothing for {}",
+                    seconds(policy.stall)
+                ));
             }
         }
         if let Some(since) = up.draining {
             if over(since + policy.drain) {
-                return Step::Kill(format!("it did not end within {}", seconds(policy.drain)));
+                return Step::Kill(format!(
+                    "the worker did not end within {}",
+                    seconds(policy.drain)
+                ));
             }
         } else if up.waiting.is_none() && over(self.unit + policy.idle) {
             return Step::End;

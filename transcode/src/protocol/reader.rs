@@ -5,6 +5,9 @@ use bytes::{Buf, BytesMut};
 use super::{MAX_FRAME, Message, wire};
 use crate::Error;
 
+/// Frames above this do not leave a buffer of their size behind.
+const KEPT: usize = 1 << 20;
+
 /// What has come in and was not read yet. Call [`Reader::read`] until it has no more after each
 /// [`Reader::push`]: it then holds one frame and one push at most, whatever lengths were announced.
 #[derive(Debug, Default)]
@@ -28,6 +31,9 @@ impl Reader {
         let Some(frame) = rest.get(..length) else { return Ok(None) };
         let message = wire::read(frame);
         self.bytes.advance(4 + length);
+        if self.bytes.is_empty() && length > KEPT {
+            self.bytes = BytesMut::new();
+        }
         message.map(Some)
     }
 
