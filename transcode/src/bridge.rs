@@ -121,7 +121,7 @@ pub struct Counters {
     pub late: u64,
     /// Came out with a time that cannot be.
     pub astray: u64,
-    /// Empty, or too large for any worker.
+    /// Empty, too large for any worker, or shown far from when they are decoded.
     pub unusable: u64,
     /// Restarts of the worker.
     pub restarts: u64,

@@ -14,6 +14,9 @@ use crate::protocol::{MAX_UNIT, Unit};
 /// Opus converges within 80 ms (RFC 7845 section 4.6).
 const SOUND_PREROLL: usize = 4;
 
+/// Between decoding and showing lies never more, forwards or back; who says so has lost count.
+const FARTHEST: u64 = 10_000_000_000;
+
 /// Units at the most: what bounds streams of tiny ones.
 const MAX_UNITS: usize = 8192;
 
@@ -72,7 +75,9 @@ impl Ring {
     /// Takes a unit, if need be at the cost of others.
     pub(super) fn push(&mut self, unit: AccessUnit) {
         self.counters.units_in += 1;
-        if unit.data.is_empty() || unit.data.len() > MAX_UNIT {
+        let (dts, pts) = (unit.dts.nanos(), unit.pts.nanos());
+        let size = unit.data.len();
+        if size == 0 || size > MAX_UNIT || pts.abs_diff(dts) > FARTHEST {
             self.counters.unusable += 1;
             self.waiting |= self.kind == Kind::Video;
             return;
@@ -82,9 +87,9 @@ impl Ring {
             return;
         }
         self.waiting = false;
-        self.newest = self.newest.max(unit.pts.nanos());
-        self.bytes += unit.data.len();
-        let (dts, format) = (unit.dts.nanos(), Arc::clone(&self.format));
+        self.newest = self.newest.max(pts);
+        self.bytes += size;
+        let format = Arc::clone(&self.format);
         self.entries.push_back(Entry { unit, dts, format });
         if !self.catching_up && self.span(self.sent) > self.bounds.behind {
             self.catching_up = true;
@@ -331,6 +336,9 @@ mod tests {
         assert!(!ring.produced(i64::MAX));
         push(&mut ring, 1..2, 10);
         assert_eq!(sent(&mut ring), [(40, false)]);
+        let far = AccessUnit { pts: MediaTime::from_millis(8_388_607), ..unit(80, true) };
+        ring.push(far);
+        assert_eq!((sent(&mut ring), ring.counters.unusable), (vec![], 1));
     }
 
     proptest! {
