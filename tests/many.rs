@@ -103,8 +103,11 @@ async fn a_thousand_joins_and_leaves_cost_no_memory_and_no_files() {
     crowd(&weir, &offer, 5).await; // 200 warm the allocator up
     let (memory, files) = (weir.memory(), weir.files());
     // And 800 more; `make soak` lets 100,000 come.
-    let crowds = std::env::var("WEIR_CROWDS").ok().and_then(|n| n.parse().ok()).unwrap_or(4);
-    for _ in 0..crowds {
+    let crowds: usize = std::env::var("WEIR_CROWDS").ok().and_then(|n| n.parse().ok()).unwrap_or(4);
+    for past in 0..crowds {
+        if past % crowds.div_ceil(20) == 0 {
+            println!("{past:4} crowds of 200: {} bytes", weir.memory());
+        }
         crowd(&weir, &offer, 5).await;
     }
     let (after, files_after) = (weir.memory(), weir.files());
