@@ -37,9 +37,9 @@ run: build ## Build for release and start the server (flags: make run ARGS="--ht
 	$(call say,Starting weir; stop it with Ctrl-C)
 	cargo run --release --bin weir -- $(ARGS)
 
-build: web ## Build the release binary, target/release/weir
-	$(call say,Building weir for release (a few minutes the first time))
-	cargo build --release --locked --bin weir
+build: web ## Build the release binaries, target/release/weir and weir-transcoder beside it
+	$(call say,Building weir and its worker for release (a few minutes the first time))
+	cargo build --release --locked -p server -p weir-transcoder --bins
 
 web: setup $(WEB_PAGES) ## Build the pages that the binary embeds
 

@@ -25,6 +25,10 @@ need node nodejs
 need npm npm
 # DTLS is by the system's libssl.
 pkg-config --exists openssl 2>/dev/null || missing+=(pkg-config libssl-dev)
+# The worker, `weir-transcoder`, is built on FFmpeg's libraries, and its bindings by libclang. `weir` needs neither.
+pkg-config --exists libavcodec libavformat libavutil libswresample libswscale 2>/dev/null ||
+    missing+=(pkg-config libavcodec-dev libavformat-dev libavutil-dev libswresample-dev libswscale-dev)
+compgen -G '/usr/lib/llvm-*/lib/libclang-[0-9]*.so*' >/dev/null || [ -n "${LIBCLANG_PATH:-}" ] || missing+=(libclang-dev)
 if [ "${1:-build}" = test ]; then
     need chromium chromium
     need ffmpeg ffmpeg
