@@ -4,6 +4,8 @@
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -47,11 +49,14 @@ enum Event {
 /// Serves one bridge over `socket`, to its end. An error is one of the socket.
 pub fn run(socket: UnixStream, program: &str, options: Options) -> io::Result<()> {
     let (to, from) = sync_channel(QUEUE);
-    let reading = socket.try_clone()?;
-    std::thread::Builder::new().name("socket".to_owned()).spawn(move || read(reading, &to))?;
+    let waiting = Arc::new(AtomicU32::new(0));
+    let (reading, counted) = (socket.try_clone()?, Arc::clone(&waiting));
+    let reader = std::thread::Builder::new().name("socket".to_owned());
+    reader.spawn(move || read(reading, &to, &counted))?;
     let mut worker = Worker {
         socket,
         events: from,
+        waiting,
         out: Vec::new(),
         options,
         pipeline: None,
@@ -60,14 +65,20 @@ pub fn run(socket: UnixStream, program: &str, options: Options) -> io::Result<()
         said: now(),
         stats_said: now(),
     };
-    worker.send(&Message::Hello(Hello::new(program, encoders())))?;
-    match worker.serve() {
+    let hello = Message::Hello(Hello::new(program, encoders()));
+    let served = worker.send(&hello).map_err(End::from).and_then(|()| worker.serve());
+    match served {
         Err(End::Closed) => Ok(()),
-        Err(End::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(End::Io(error)) => Err(error),
-        Err(End::Failed(failed)) => worker.send(&Message::Failed(failed)),
-        Ok(()) => worker.send(&Message::Bye),
+        Err(End::Io(error)) => gone(error),
+        Err(End::Failed(failed)) => worker.send(&Message::Failed(failed)).or_else(gone),
+        Ok(()) => worker.send(&Message::Bye).or_else(gone),
     }
+}
+
+/// A server that has closed is no error.
+fn gone(error: io::Error) -> io::Result<()> {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset};
+    if matches!(error.kind(), BrokenPipe | ConnectionReset) { Ok(()) } else { Err(error) }
 }
 
 /// All encoders that a bridge could use here.
@@ -84,7 +95,7 @@ fn now() -> Duration {
     Instant::now().saturating_duration_since(start)
 }
 
-fn read(mut socket: UnixStream, to: &SyncSender<Event>) {
+fn read(mut socket: UnixStream, to: &SyncSender<Event>, waiting: &AtomicU32) {
     let mut reader = Reader::default();
     let mut buffer = vec![0; 64 << 10];
     loop {
@@ -102,6 +113,9 @@ fn read(mut socket: UnixStream, to: &SyncSender<Event>) {
                 Err(error) => Event::Broken(error.to_string()),
             };
             let broken = matches!(event, Event::Broken(_));
+            if matches!(event, Event::Message(Message::Unit(_), _)) {
+                waiting.fetch_add(1, Ordering::Relaxed);
+            }
             if to.send(event).is_err() || broken {
                 return;
             }
@@ -142,6 +156,8 @@ fn refuse(reason: impl Into<String>) -> End {
 struct Worker {
     socket: UnixStream,
     events: Receiver<Event>,
+    /// Units that the other thread has read and this one has not taken.
+    waiting: Arc<AtomicU32>,
     /// To be written.
     out: Vec<u8>,
     options: Options,
@@ -211,6 +227,7 @@ impl Worker {
     }
 
     fn unit(&mut self, unit: Unit, came: Duration) -> Result<(), End> {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
         let Some(pipeline) = &mut self.pipeline else { return Ok(()) };
         let how = Push { preroll: unit.preroll, late: now().saturating_sub(came) > LATE };
         let result = pipeline.push(&AccessUnit::from(unit), how, &mut self.outputs);
@@ -254,7 +271,7 @@ impl Worker {
             skipped: stats.skipped,
             decode_ns: stats.decode_ns,
             encode_ns: stats.encode_ns,
-            queued: u32::try_from(stats.units_in.saturating_sub(self.taken)).unwrap_or(u32::MAX),
+            queued: self.waiting.load(Ordering::Relaxed),
         }))
     }
 

@@ -1,7 +1,7 @@
 //! The real program at the other end of a socket pair: the order of the protocol, and how it ends.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in tests a panic is the message")]
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Output, Stdio};
@@ -47,9 +47,12 @@ impl Worker {
             if let Some(message) = self.reader.read().unwrap() {
                 return Some(message);
             }
-            match self.socket.read(&mut buffer).unwrap() {
-                0 => return None,
-                length => self.reader.push(&buffer[..length]),
+            match self.socket.read(&mut buffer) {
+                Ok(0) => return None,
+                Ok(length) => self.reader.push(&buffer[..length]),
+                // A child of another test has ended.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => panic!("{error}"),
             }
         }
     }
