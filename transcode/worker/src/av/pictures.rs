@@ -204,7 +204,7 @@ fn options(name: &str, shape: Shape, settings: &Settings) -> Dictionary<'static>
         ("color_primaries", primaries),
         ("color_trc", transfer),
         ("color_range", range),
-        ("threads", i32::from(settings.threads.max(1))),
+        ("threads", i32::from(threads(name, shape, settings.threads))),
     ];
     for (key, value) in numbers {
         options.set(key, &value.to_string());
@@ -257,6 +257,16 @@ fn options(name: &str, shape: Shape, settings: &Settings) -> Dictionary<'static>
         options.set("rc_init_occupancy", &(rate / 2).to_string());
     }
     options
+}
+
+/// Threads within a picture. Those of libvpx wait for each other by spinning: with fewer cores than work that costs
+/// many times what it saves.
+fn threads(name: &str, shape: Shape, wanted: u16) -> u16 {
+    match name {
+        "libvpx" if wanted < 4 || shape.pixels() <= 1280 * 720 => 1,
+        "libvpx" => 2,
+        _ => wanted.max(1),
+    }
 }
 
 /// Brings pictures to the one pixel format that every encoder takes.

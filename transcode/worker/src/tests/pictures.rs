@@ -15,14 +15,17 @@ const SIZE: (u32, u32) = (320, 180);
 const USUAL: &[(&str, &str)] =
     &[("preset", "veryfast"), ("bf", "3"), ("b-pyramid", "normal"), ("b_strategy", "0")];
 
-fn bridge(clip: &Clip, to: Target, settings: &Settings) -> Vec<Output> {
+/// What comes out, and how many pictures came only at the end.
+fn bridge(clip: &Clip, to: Target, settings: &Settings) -> (Vec<Output>, usize) {
     let mut pipeline = Pipeline::open(&clip.format, to, settings).unwrap();
     let mut out = Vec::new();
     for unit in &clip.units {
         pipeline.push(unit, Push::default(), &mut out).unwrap();
     }
+    let before = units(&out).len();
     pipeline.flush(&mut out).unwrap();
-    out
+    let held = units(&out).len() - before;
+    (out, held)
 }
 
 /// All pictures are there, at their times, and look as the source's decoder shows them. Returns the worst in dB.
@@ -89,8 +92,10 @@ fn every_codec_becomes_h264_and_vp8() {
     for (name, options) in sources {
         let clip = pictures(name, options, SIZE, 15);
         for to in [Target::H264, Target::Vp8] {
-            let out = bridge(&clip, to, &settings());
+            let (out, held) = bridge(&clip, to, &settings());
             let worst = check(&out, &clip);
+            let reorders = if name == "libx265" { 2 } else { 0 };
+            assert!(held <= reorders, "{name}: {held} pictures were held back");
             println!("{name} to {to:?}: worst {worst:.1} dB");
             assert!(worst > 30.0, "{name} to {to:?}: {worst} dB");
         }
@@ -118,6 +123,23 @@ fn a_keyframe_comes_when_it_is_asked_for() {
         assert_eq!(keyframes.len(), 2, "{keyframes:?}");
         assert!((17..=20).contains(&keyframes[1]), "{keyframes:?}");
     }
+}
+
+#[test]
+fn after_a_gap_the_sources_keyframe_becomes_one() {
+    let clip = pictures("libx264", &[("preset", "veryfast"), ("g", "10"), ("bf", "0")], SIZE, 40);
+    let mut pipeline = Pipeline::open(&clip.format, Target::H264, &settings()).unwrap();
+    let mut out = Vec::new();
+    for unit in &clip.units[..15] {
+        pipeline.push(unit, Push::default(), &mut out).unwrap();
+    }
+    // The rest comes a second later, from the middle of a group of pictures on.
+    for unit in &later(&clip, 1_000_000_000)[15..] {
+        pipeline.push(unit, Push::default(), &mut out).unwrap();
+    }
+    let keyframes: Vec<usize> =
+        units(&out).iter().enumerate().filter(|(_, u)| u.keyframe).map(|(n, _)| n).collect();
+    assert_eq!(keyframes, [0, 20], "not at 10 and 30, where nothing was missing");
 }
 
 fn later(clip: &Clip, nanos: i64) -> Vec<AccessUnit> {
@@ -254,7 +276,7 @@ fn the_cap_holds() {
     let clip = pictures("libx264", &[("preset", "veryfast"), ("crf", "10")], SIZE, 120);
     let settings = Settings { bitrate: Some(200_000), ..settings() };
     for to in [Target::H264, Target::Vp8] {
-        let out = bridge(&clip, to, &settings);
+        let (out, _) = bridge(&clip, to, &settings);
         let bits: usize = units(&out).iter().map(|unit| unit.data.len() * 8).sum();
         println!("{to:?}: {} bit/s", bits / 4);
         // The buffer lets the first second have a second's worth more.
