@@ -313,3 +313,77 @@ impl Converter {
         Ok(out)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(format: Pixel, (width, height): (u32, u32)) -> frame::Video {
+        let mut frame = frame::Video::new(format, width, height);
+        let bytes = if format == Pixel::YUV422P10LE { 2 } else { 1 };
+        for plane in 0..frame.planes() {
+            let stride = frame.stride(plane);
+            for (y, row) in frame.data_mut(plane).chunks_mut(stride).enumerate() {
+                for (x, sample) in row.chunks_exact_mut(bytes).enumerate() {
+                    let value = if plane == 0 { (40 + x / 2 + y / 2) as u8 } else { 90 };
+                    let (wide, narrow) = ((u16::from(value) << 2).to_le_bytes(), &[value][..]);
+                    sample.copy_from_slice(if bytes == 2 { &wide[..] } else { narrow });
+                }
+            }
+        }
+        frame
+    }
+
+    #[test]
+    fn every_layout_becomes_the_one_that_encoders_take() {
+        let mut converter = Converter::default();
+        for format in
+            [Pixel::YUV420P, Pixel::YUV444P, Pixel::YUV422P10LE, Pixel::NV12, Pixel::YUV420P]
+        {
+            let mut from = frame(format, (161, 91));
+            let shape = Shape::of(&from).unwrap();
+            let to = converter.fit(&mut from, shape).unwrap();
+            assert_eq!((to.format(), to.width(), to.height()), (Pixel::YUV420P, 160, 90));
+            for (y, row) in to.data(0).chunks(to.stride(0)).take(90).enumerate() {
+                for (x, luma) in row[..160].iter().enumerate() {
+                    let wanted = (40 + x / 2 + y / 2) as u8;
+                    assert!(
+                        luma.abs_diff(wanted) <= 1,
+                        "{format:?} at {x}, {y}: {luma}, not {wanted}"
+                    );
+                }
+            }
+            assert!(to.data(1)[..80].iter().all(|chroma| chroma.abs_diff(90) <= 1));
+        }
+        assert!(converter.fit(&mut frame::Video::empty(), shape()).is_err());
+    }
+
+    fn shape() -> Shape {
+        Shape { width: 160, height: 90, colors: [2, 2, 2, 0] }
+    }
+
+    #[test]
+    fn full_range_is_said_and_not_converted() {
+        let of = |format| Shape::of(&frame(format, (160, 90))).unwrap().colors[3];
+        assert_eq!((of(Pixel::YUVJ420P), of(Pixel::YUVJ444P), of(Pixel::YUV420P)), (2, 1, 0));
+        assert_eq!(Shape::of(&frame(Pixel::YUV420P, (160, 1))), None, "nothing is left");
+    }
+
+    #[test]
+    fn times_come_back_as_they_were_given() {
+        let settings = Settings { bitrate: 300_000, frame_rate: 30, threads: 1 };
+        for to in [Target::H264, Target::Vp8] {
+            let mut encoder = Encoder::open(to, shape(), &settings).unwrap();
+            let mut out = Vec::new();
+            for pts in [-5_000_000_001, -4_966_666_667, 0, 1, 33_333_334] {
+                let taken =
+                    encoder.encode(&mut frame(Pixel::YUV420P, (160, 90)), pts, false, &mut out);
+                assert_eq!(taken.unwrap(), pts != 1, "a nanosecond later is the same tick");
+            }
+            let times: Vec<i64> = out.iter().map(|coded| coded.pts).collect();
+            assert_eq!(times, [-5_000_000_001, -4_966_666_667, 0, 33_333_334]);
+            let keyframes: Vec<bool> = out.iter().map(|coded| coded.keyframe).collect();
+            assert_eq!(keyframes, [true, false, false, false]);
+        }
+    }
+}
