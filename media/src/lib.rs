@@ -6,7 +6,11 @@
 pub mod activity;
 pub mod clock;
 pub mod codec;
+pub mod config;
+pub mod depacketize;
 pub mod encoding;
+pub mod nal;
+pub mod packetize;
 pub mod payload;
 pub mod rtp;
 pub mod time;

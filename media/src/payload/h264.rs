@@ -4,20 +4,77 @@ use h264_reader::nal::sps::SeqParameterSet;
 use h264_reader::rbsp::{BitRead, BitReader, ByteReader};
 
 use super::PayloadInfo;
+use crate::nal;
 
 /// Types of NAL units and of the payload structures that stand in their place.
-const SLICE: u8 = 1;
-const IDR: u8 = 5;
-const SPS: u8 = 7;
-const STAP_A: u8 = 24;
+pub(crate) const SLICE: u8 = 1;
+pub(crate) const IDR: u8 = 5;
+pub(crate) const SPS: u8 = 7;
+pub(crate) const PPS: u8 = 8;
+pub(crate) const DELIMITER: u8 = 9;
+pub(crate) const FILLER: u8 = 12;
+pub(crate) const STAP_A: u8 = 24;
 const STAP_B: u8 = 25;
-const FU_A: u8 = 28;
+pub(crate) const FU_A: u8 = 28;
 const FU_B: u8 = 29;
 
 /// Longest SPS that is read, in bytes: one with every scaling list has less.
 const MAX_SPS: usize = 1024;
 /// As much of a slice as its first two numbers can take, emulation prevention included.
 const SLICE_PREFIX: usize = 16;
+
+/// What the slices of a picture say of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Picture {
+    /// Other pictures may refer to it (`nal_ref_idc` is not 0): it cannot be left out.
+    pub reference: bool,
+    /// It has B slices.
+    pub b: bool,
+}
+
+/// Of one NAL unit, its header included; `None` if that is no slice (types 1 and 5), or one that is
+/// cut short before its type.
+pub fn picture(unit: &[u8]) -> Option<Picture> {
+    let (header, body) = unit.split_first()?;
+    if !matches!(header & 0x1f, SLICE | IDR) {
+        return None;
+    }
+    let slice = slice(body)?;
+    slice.kind?;
+    Some(Picture { reference: header & 0x60 != 0, b: slice.is_b() })
+}
+
+/// Of all slices in the data of an [`AccessUnit`](crate::AccessUnit) together; `None` if there are none.
+pub fn access_unit(data: &[u8]) -> Option<Picture> {
+    nal::units(data).filter_map(picture).reduce(|whole, slice| Picture {
+        reference: whole.reference || slice.reference,
+        b: whole.b || slice.b,
+    })
+}
+
+/// No slice of the same picture comes before the NAL unit of this type; `body` begins behind its header.
+pub(crate) fn starts_picture(kind: u8, body: &[u8]) -> bool {
+    match kind {
+        SLICE | IDR => slice(body).is_some_and(|s| s.first_mb == 0),
+        SPS | DELIMITER => true,
+        _ => false,
+    }
+}
+
+/// The number of an SPS or PPS, its header included.
+pub(crate) fn set_number(unit: &[u8]) -> Option<u32> {
+    let (header, body) = unit.split_first()?;
+    let before = match header & 0x1f {
+        // profile_idc, constraint flags, level_idc
+        SPS => 3,
+        PPS => 0,
+        _ => return None,
+    };
+    let prefix = &body[..body.len().min(SLICE_PREFIX)];
+    let mut bits = BitReader::new(ByteReader::without_skip(prefix));
+    bits.skip(8 * before, "profile and level").ok()?;
+    bits.read_ue("parameter_set_id").ok().filter(|number| *number < 256)
+}
 
 pub(super) fn inspect(payload: &[u8]) -> PayloadInfo {
     let mut info = PayloadInfo::default();
@@ -101,16 +158,28 @@ fn slice(body: &[u8]) -> Option<Slice> {
 
 /// Of an SPS without its NAL unit header.
 fn dimensions(body: &[u8]) -> Option<(u16, u16)> {
-    if body.len() > MAX_SPS {
+    size(&sequence(body)?)
+}
+
+/// Reads an SPS without its NAL unit header.
+pub(crate) fn sequence(body: &[u8]) -> Option<SeqParameterSet> {
+    // Some encoders leave zeros behind the last bit; the last byte of a NAL unit is never one.
+    let end = body.iter().rposition(|byte| *byte != 0)? + 1;
+    if end > MAX_SPS {
         return None;
     }
-    let sps = SeqParameterSet::from_bits(BitReader::new(ByteReader::without_skip(body))).ok()?;
+    SeqParameterSet::from_bits(BitReader::new(ByteReader::without_skip(&body[..end]))).ok()
+}
+
+/// Width and height after cropping.
+pub(crate) fn size(sps: &SeqParameterSet) -> Option<(u16, u16)> {
     let (width, height) = sps.pixel_dimensions().ok()?;
-    Some((u16::try_from(width).ok()?, u16::try_from(height).ok()?))
+    let size = (u16::try_from(width).ok()?, u16::try_from(height).ok()?);
+    (size.0 > 0 && size.1 > 0).then_some(size)
 }
 
 /// The NAL units of an aggregation packet; ends at one that is cut short.
-struct Units<'a>(&'a [u8]);
+pub(crate) struct Units<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Iterator for Units<'a> {
     type Item = &'a [u8];
@@ -180,6 +249,26 @@ mod tests {
     }
 
     #[test]
+    fn pictures() {
+        let (key, p) =
+            (Picture { reference: true, b: false }, Picture { reference: true, b: false });
+        let b = Picture { reference: false, b: true };
+        let of = |hex| picture(&unit(hex));
+        assert_eq!([IDR, P, B, PPS].map(of), [Some(key), Some(p), Some(b), None]);
+        // Too short for a type; a B slice that others refer to.
+        assert_eq!(picture(&[0x41]), None);
+        assert_eq!(picture(&[0x41, 0b1010_0000]), Some(Picture { reference: true, b: true }));
+        let mut data = Vec::new();
+        for hex in [PPS, B] {
+            nal::append(&mut data, &unit(hex));
+        }
+        assert_eq!(access_unit(&data), Some(b));
+        nal::append(&mut data, &unit(P));
+        assert_eq!(access_unit(&data), Some(Picture { reference: true, b: true }));
+        assert_eq!(access_unit(&[]), None);
+    }
+
+    #[test]
     fn aggregation() {
         for header in [&[0x78][..], &[0x79, 0x12, 0x34]] {
             let info = inspect(&aggregate(header, &[HIGH_SPS, PPS]));
@@ -205,7 +294,9 @@ mod tests {
     #[test]
     fn a_huge_or_broken_sps_has_no_size() {
         let mut sps = unit(HIGH_SPS);
-        sps.resize(MAX_SPS + 2, 0);
+        sps.resize(MAX_SPS, 0);
+        assert_eq!(inspect(&sps).dimensions, Some((640, 354)), "zeros behind it do no harm");
+        sps.resize(MAX_SPS + 2, 1);
         for sps in [&sps[..], &unit(HIGH_SPS)[..8]] {
             let info = inspect(sps);
             assert!(info.keyframe_start);

@@ -2,21 +2,61 @@
 //! the whole SPS, for a codec that few browsers take.
 
 use super::PayloadInfo;
+use super::bits::Bits;
 
 /// Types of NAL units and of the payload structures that stand in their place.
-const IRAP: std::ops::RangeInclusive<u8> = 16..=21;
-const VPS: u8 = 32;
-const SPS: u8 = 33;
-const AGGREGATION: u8 = 48;
-const FRAGMENT: u8 = 49;
+pub(crate) const IRAP: std::ops::RangeInclusive<u8> = 16..=21;
+/// Slice segments of all kinds.
+const SLICES: std::ops::RangeInclusive<u8> = 0..=31;
+pub(crate) const VPS: u8 = 32;
+pub(crate) const SPS: u8 = 33;
+pub(crate) const PPS: u8 = 34;
+pub(crate) const DELIMITER: u8 = 35;
+pub(crate) const FILLER: u8 = 38;
+pub(crate) const AGGREGATION: u8 = 48;
+pub(crate) const FRAGMENT: u8 = 49;
+
+/// The type of a NAL unit, or of what stands in its place, by its first byte.
+pub(crate) const fn kind(first: u8) -> u8 {
+    first >> 1 & 0x3f
+}
+
+/// No slice of the same picture comes before the NAL unit of this type; `body` begins behind its header.
+pub(crate) fn starts_picture(kind: u8, body: &[u8]) -> bool {
+    match kind {
+        VPS | DELIMITER => true,
+        // first_slice_segment_in_pic_flag
+        kind if SLICES.contains(&kind) => body.first().is_some_and(|b| b & 0x80 != 0),
+        _ => false,
+    }
+}
+
+/// The number of a VPS or PPS, its header included.
+pub(crate) fn set_number(unit: &[u8]) -> Option<u32> {
+    let (header, body) = unit.split_at_checked(2)?;
+    match kind(header[0]) {
+        VPS => body.first().map(|b| u32::from(b >> 4)),
+        PPS => {
+            let mut bits = Bits::new(&body[..body.len().min(4)]);
+            // Exp-Golomb, up to 63: no emulation prevention is in so few bits.
+            let mut zeros = 0;
+            while zeros < 7 && !bits.flag()? {
+                zeros += 1;
+            }
+            let number = (1 << zeros | bits.read(zeros)?) - 1;
+            (number < 64).then_some(number)
+        }
+        _ => None,
+    }
+}
 
 pub(super) fn inspect(payload: &[u8]) -> PayloadInfo {
     let Some((header, body)) = payload.split_at_checked(2) else {
         return PayloadInfo::default();
     };
-    let keyframe_start = match header[0] >> 1 & 0x3f {
+    let keyframe_start = match kind(header[0]) {
         // DONL fields are sent only after `sprop-max-don-diff`, which no WebRTC sender uses.
-        AGGREGATION => Units(body).any(|unit| starts(unit[0] >> 1 & 0x3f, &unit[2..])),
+        AGGREGATION => Units(body).any(|unit| starts(kind(unit[0]), &unit[2..])),
         FRAGMENT => match body.split_first() {
             Some((fragment, slice)) => {
                 let start = fragment & 0x80 != 0;
@@ -26,8 +66,8 @@ pub(super) fn inspect(payload: &[u8]) -> PayloadInfo {
         },
         kind => starts(kind, body),
     };
-    let parameter_sets = match header[0] >> 1 & 0x3f {
-        AGGREGATION => Units(body).any(|unit| unit[0] >> 1 & 0x3f == VPS),
+    let parameter_sets = match kind(header[0]) {
+        AGGREGATION => Units(body).any(|unit| kind(unit[0]) == VPS),
         kind => kind == VPS,
     };
     PayloadInfo { keyframe_start, parameter_sets, ..PayloadInfo::default() }
@@ -41,7 +81,7 @@ fn starts(kind: u8, body: &[u8]) -> bool {
 }
 
 /// The NAL units of an aggregation packet, of two bytes or more; ends at one that is cut short.
-struct Units<'a>(&'a [u8]);
+pub(crate) struct Units<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Iterator for Units<'a> {
     type Item = &'a [u8];

@@ -1,12 +1,12 @@
 //! What the first bytes of an RTP payload say: does a keyframe start here, how large is the
 //! picture, which picture ids does it carry. One file per codec; nothing is ever decoded.
 
-mod av1;
-mod bits;
-mod h264;
-mod h265;
-mod vp8;
-mod vp9;
+pub(crate) mod av1;
+pub(crate) mod bits;
+pub mod h264;
+pub(crate) mod h265;
+pub(crate) mod vp8;
+pub(crate) mod vp9;
 
 use crate::Codec;
 

@@ -4,12 +4,12 @@
 use super::{PayloadInfo, Places};
 
 /// The payload descriptor.
-struct Descriptor {
+pub(crate) struct Descriptor {
     /// This packet starts the first partition, and with it the frame.
-    frame_start: bool,
+    pub(crate) frame_start: bool,
     places: Places,
     /// Where the VP8 data begins.
-    len: usize,
+    pub(crate) len: usize,
 }
 
 pub(super) fn inspect(payload: &[u8]) -> PayloadInfo {
@@ -17,8 +17,7 @@ pub(super) fn inspect(payload: &[u8]) -> PayloadInfo {
         return PayloadInfo::default();
     };
     let frame = payload.get(descriptor.len..).unwrap_or_default();
-    // The inverse key frame flag, P: 0 in keyframes.
-    let keyframe_start = descriptor.frame_start && frame.first().is_some_and(|b| b & 1 == 0);
+    let keyframe_start = descriptor.frame_start && is_keyframe(frame);
     PayloadInfo {
         keyframe_start,
         dimensions: if keyframe_start { dimensions(frame) } else { None },
@@ -31,7 +30,7 @@ pub(super) fn places(payload: &[u8]) -> Option<Places> {
     parse(payload).map(|d| d.places)
 }
 
-fn parse(payload: &[u8]) -> Option<Descriptor> {
+pub(crate) fn parse(payload: &[u8]) -> Option<Descriptor> {
     let first = *payload.first()?;
     let frame_start = first & 0x10 != 0 && first & 0x07 == 0;
     let mut places = Places::default();
@@ -55,9 +54,14 @@ fn parse(payload: &[u8]) -> Option<Descriptor> {
     (len <= payload.len()).then_some(Descriptor { frame_start, places, len })
 }
 
+/// By the inverse key frame flag, P: 0 in keyframes.
+pub(crate) fn is_keyframe(frame: &[u8]) -> bool {
+    frame.first().is_some_and(|b| b & 1 == 0)
+}
+
 /// From a keyframe's header: three bytes of frame tag, the start code, then two little-endian
 /// numbers of 14 bits below two bits of scaling.
-fn dimensions(frame: &[u8]) -> Option<(u16, u16)> {
+pub(crate) fn dimensions(frame: &[u8]) -> Option<(u16, u16)> {
     let &[0x9d, 0x01, 0x2a, w0, w1, h0, h1] = frame.get(3..10)? else {
         return None;
     };

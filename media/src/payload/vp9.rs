@@ -5,24 +5,24 @@ use super::bits::Bits;
 use super::{PayloadInfo, Places};
 
 /// The payload descriptor.
-struct Descriptor {
+pub(crate) struct Descriptor {
     /// B: this packet starts a layer frame.
-    frame_start: bool,
+    pub(crate) frame_start: bool,
     /// P: the layer frame uses earlier pictures.
     predicted: bool,
     /// SID, 0 where there are no layers.
-    spatial_layer: u8,
+    pub(crate) spatial_layer: u8,
     places: Places,
     /// Of the largest spatial layer, where the scalability structure says it.
-    dimensions: Option<(u16, u16)>,
+    pub(crate) dimensions: Option<(u16, u16)>,
     /// Where the VP9 data begins.
-    len: usize,
+    pub(crate) len: usize,
 }
 
 /// The start of a frame's uncompressed header.
-struct Header {
-    keyframe: bool,
-    dimensions: Option<(u16, u16)>,
+pub(crate) struct Header {
+    pub(crate) keyframe: bool,
+    pub(crate) dimensions: Option<(u16, u16)>,
 }
 
 pub(super) fn inspect(payload: &[u8]) -> PayloadInfo {
@@ -45,7 +45,7 @@ pub(super) fn places(payload: &[u8]) -> Option<Places> {
     parse(payload).map(|d| d.places)
 }
 
-fn parse(payload: &[u8]) -> Option<Descriptor> {
+pub(crate) fn parse(payload: &[u8]) -> Option<Descriptor> {
     let first = *payload.first()?;
     let bit = |n: u8| first & (0x80 >> n) != 0;
     let (has_id, predicted, has_layers, flexible) = (bit(0), bit(1), bit(2), bit(3));
@@ -114,7 +114,7 @@ fn structure(bytes: &[u8]) -> Option<(Option<(u16, u16)>, usize)> {
 }
 
 /// `None` if these are no readable VP9 frame (cut short, or encrypted by the sender).
-fn header(frame: &[u8]) -> Option<Header> {
+pub(crate) fn header(frame: &[u8]) -> Option<Header> {
     let mut bits = Bits::new(frame);
     if bits.read(2)? != 2 {
         return None;
