@@ -342,12 +342,29 @@ mod tests {
 
     #[test]
     fn channels_by_a_program_config_element() {
-        // By FFmpeg for 5.0 side channels in an order that has no number: front pair and centre, back pair.
+        // By FFmpeg: 5.1 with side channels, and four corners.
+        let side: &[u8] = &[
+            0x11, 0x80, 0x04, 0xc8, 0x44, 0x00, 0x20, 0x00, 0xc4, 0x0d, 0x4c, 0x61, 0x76, 0x63,
+            0x35, 0x39, 0x2e, 0x33, 0x37, 0x2e, 0x31, 0x30, 0x30, 0x56, 0xe5, 0x00,
+        ];
+        let corners: &[u8] = &[
+            0x11, 0x80, 0x04, 0xc4, 0x04, 0x00, 0x21, 0x10, 0x0d, 0x4c, 0x61, 0x76, 0x63, 0x35,
+            0x39, 0x2e, 0x33, 0x37, 0x2e, 0x31, 0x30, 0x30, 0x56, 0xe5, 0x00,
+        ];
+        for (bytes, channels) in [(side, 6), (corners, 4)] {
+            let config = parse(bytes);
+            assert_eq!((config.channel_configuration, config.sound()), (0, (48_000, channels)));
+            assert_eq!(config.build(), None);
+            for len in 0..bytes.len() - 4 {
+                assert!(Config::parse(&bytes[..len]).is_err(), "{len}");
+            }
+        }
+        // A centre and a pair in front, one pair behind, LFE.
         let mut out = Writer::default();
         for (bits, value) in [(5, 2), (4, 3), (4, 0), (3, 0), (4, 0), (2, 1), (4, 3)] {
             out.put(bits, value);
         }
-        // Two in front, none at the side, one behind, one LFE, no data, no coupling; no mixdown.
+        // Elements: two in front, none at the side, one behind, one LFE, no data, no coupling; no mixdown.
         for (bits, value) in [(4, 2), (4, 0), (4, 1), (2, 1), (3, 0), (4, 0), (3, 0)] {
             out.put(bits, value);
         }

@@ -153,6 +153,18 @@ mod tests {
     }
 
     #[test]
+    fn a_record_is_built_from_its_header_as_ffmpeg_builds_it() {
+        // 180x102 by SVT-AV1 and by libaom.
+        for end in [[0x50, 0x0b, 0xe0, 0x01], [0x53, 0x6b, 0xe4, 0x01]] {
+            let head = [0x81, 0, 0x0c, 0, 0x0a, 0x0a, 0, 0, 0, 0x03, 0xb5, 0x9e];
+            let record = Bytes::from([&head[..], &end].concat());
+            let built = Record::from_sequence_header(&record[4..]).unwrap().build();
+            assert_eq!(built, record);
+            assert_eq!(Record::parse(&built).unwrap().facts().dimensions, Some((180, 102)));
+        }
+    }
+
+    #[test]
     fn a_record_without_obus_has_no_size() {
         let record = Record::parse(&Bytes::from_static(&[0x81, 0x05, 0x0c, 0])).unwrap();
         assert_eq!((record.facts().dimensions, record.facts().level), (None, 5));

@@ -210,6 +210,33 @@ mod tests {
     }
 
     #[test]
+    fn a_record_is_built_from_its_sets_as_ffmpeg_builds_it() {
+        // 180x102 by x264 through FFmpeg's MP4 writer: as it is, tuned for latency, baseline.
+        for (hex, reorder) in [
+            (
+                "0164000bffe1001a6764000bacd9430fe79b01100000030010000003 0320f14299600\
+                 1000668ebe3cb22c0fdf8f800",
+                2,
+            ),
+            (
+                "0164000bffe100186764000bacb4187f3cd80880000003008000001 9478a15500100\
+                 0468ef0fcbfdf8f800",
+                0,
+            ),
+            (
+                "0142c00bffe100196742c00bd9030fe79b0110000003001000000303 20f142a480010005 68cb83cb20",
+                0,
+            ),
+        ] {
+            let hex: String = hex.chars().filter(char::is_ascii_hexdigit).collect();
+            let Record { sps, pps, .. } = Record::parse(&unit(&hex)).unwrap();
+            assert_eq!(Record::from_sets(sps, pps).unwrap().build(), unit(&hex));
+            let facts = super::super::facts(crate::Codec::H264, &unit(&hex)).unwrap();
+            assert_eq!((facts.dimensions, facts.reorder), (Some((180, 102)), Some(reorder)));
+        }
+    }
+
+    #[test]
     fn every_cut_of_a_record_is_an_error() {
         let built = Record::from_sets(vec![unit(BASELINE)], vec![unit(PPS)]).unwrap().build();
         for len in 0..built.len() {

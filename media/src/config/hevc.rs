@@ -143,8 +143,8 @@ impl Record {
         let arrays = arrays.into_iter().filter(|(_, sets)| !sets.is_empty());
         out.push(arrays.clone().count() as u8);
         for (kind, sets) in arrays {
-            // The array is complete only where no set comes in band, which nobody promises.
-            out.push(kind);
+            // The array is complete: players ask for that, and sets in band are its repetitions.
+            out.push(0x80 | kind);
             let sets = &sets[..sets.len().min(MAX_SETS as usize)];
             out.extend((sets.len() as u16).to_be_bytes());
             sets.iter().for_each(|set| put_sized(&mut out, set));
@@ -300,4 +300,67 @@ fn reorder(bits: &mut impl BitRead, sub_layers: u8) -> Option<u8> {
         bits.read_ue("sps_max_latency_increase_plus1").ok()?;
     }
     u8::try_from(reorder?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Codec, config};
+
+    /// 180x102 by x265, without B-frames in 10 bits, and with; FFmpeg's hvcC less its SEI, which is an array more.
+    const MAIN10: &str = "010220000000900000000000\
+        1ef000fcfdfafa00000f03a00001001840010c01ffff022000000300900000030000\
+        03001e928090a10001002a420101022000000300900000030000030 01ea0172069dd3659\
+        2a4932bc05a02000000300200000030321a2000100074401c172b46240";
+    const MAIN: &str = "010160000000900000000000\
+        1ef000fcfdf8f800000f03a00001001840010c01ffff016000000300900000030000\
+        03001e959809a10001002a420101016000000300900000030000030 01ea0172069dd6595\
+        9a4932bc05a02000000300200000030321a2000100074401c172b46240";
+
+    fn bytes(hex: &str) -> Bytes {
+        let hex: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
+        let digits = hex.chunks(2).map(|d| std::str::from_utf8(d).unwrap());
+        digits.map(|d| u8::from_str_radix(d, 16).unwrap()).collect()
+    }
+
+    #[test]
+    fn what_records_say() {
+        for (hex, profile, reorder) in [(MAIN, 1, 2), (MAIN10, 2, 0)] {
+            let facts = config::facts(Codec::H265, &bytes(hex)).unwrap();
+            assert_eq!(facts.dimensions, Some((180, 102)));
+            assert_eq!((facts.profile, facts.level, facts.reorder), (profile, 30, Some(reorder)));
+        }
+    }
+
+    #[test]
+    fn a_record_is_built_from_its_sets_as_ffmpeg_builds_it() {
+        for hex in [MAIN, MAIN10] {
+            let Record { vps, sps, pps, .. } = Record::parse(&bytes(hex)).unwrap();
+            assert_eq!(Record::from_sets(vps, sps, pps).unwrap().build(), bytes(hex));
+        }
+    }
+
+    #[test]
+    fn every_cut_of_a_record_is_an_error() {
+        let whole = bytes(MAIN);
+        for len in 0..whole.len() {
+            assert!(Record::parse(&whole.slice(..len)).is_err(), "{len}");
+        }
+    }
+
+    #[test]
+    fn sets_that_are_not_there_or_not_readable() {
+        let Record { vps, sps, pps, .. } = Record::parse(&bytes(MAIN)).unwrap();
+        assert!(Record::from_sets(vec![], sps.clone(), pps.clone()).is_err());
+        assert!(Record::from_sets(vps.clone(), vec![], pps.clone()).is_err());
+        assert!(Record::from_sets(vps.clone(), sps.clone(), vec![]).is_err());
+        let cut = vec![sps[0].slice(..20)];
+        assert!(Record::from_sets(vps, cut, pps).is_err());
+        // Of an upper layer, and no SPS.
+        for (at, value) in [(1, 0x09), (0, 0x40)] {
+            let mut other = sps[0].to_vec();
+            other[at] = value;
+            assert_eq!(super::sps(&other), None);
+        }
+    }
 }

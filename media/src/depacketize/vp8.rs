@@ -27,8 +27,9 @@ impl State {
     }
 
     pub(super) fn end(&mut self, data: &[u8]) -> Whole {
-        let keyframe = vp8::is_keyframe(data);
-        let said = if keyframe { vp8::dimensions(data) } else { None };
+        // Without its start code no decoder takes a keyframe.
+        let said = if vp8::is_keyframe(data) { vp8::dimensions(data) } else { None };
+        let keyframe = said.is_some();
         let format = match said {
             Some(_) if said != self.dimensions => {
                 self.dimensions = said;

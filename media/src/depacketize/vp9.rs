@@ -16,8 +16,8 @@ pub(super) struct State {
     layers: Vec<usize>,
     /// What the scalability structure in this picture says.
     said: Option<(u16, u16)>,
-    /// A keyframe said it.
-    dimensions: Option<(u16, u16)>,
+    /// Of the newest keyframe, whose profile may be one that we read no size of; `None` before the first.
+    dimensions: Option<Option<(u16, u16)>>,
 }
 
 pub(super) fn begins(payload: &[u8]) -> bool {
@@ -40,13 +40,13 @@ impl State {
     pub(super) fn end(&mut self, data: &mut Vec<u8>) -> Whole {
         let header = vp9::header(data);
         let keyframe = header.as_ref().is_some_and(|h| h.keyframe);
-        let said = self.said.take().or(header.and_then(|h| h.dimensions)).filter(|_| keyframe);
-        let format = match said {
-            Some(_) if said != self.dimensions => {
-                self.dimensions = said;
+        let said = self.said.take().or(header.and_then(|h| h.dimensions));
+        let format = match self.dimensions {
+            None if !keyframe => Change::Unknown,
+            known if keyframe && known != Some(said) => {
+                self.dimensions = Some(said);
                 Change::To(format(said))
             }
-            _ if self.dimensions.is_none() => Change::Unknown,
             _ => Change::None,
         };
         index(&self.layers, data);

@@ -51,6 +51,12 @@ impl Window {
         true
     }
 
+    /// The sequence number that is due.
+    #[cfg(test)]
+    pub(super) fn next(&self) -> Option<u64> {
+        self.next
+    }
+
     /// What is next, at the time at which the newest packet arrived.
     pub(super) fn pop(&mut self, now: Instant) -> Option<Event> {
         let Some(first) = self.waiting.first_entry() else {

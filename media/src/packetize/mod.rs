@@ -165,4 +165,113 @@ const fn even(len: usize, room: usize) -> usize {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::MediaTime;
+
+    const NONE: Format =
+        Format { codec: Codec::Opus, config: Bytes::new(), dimensions: None, sound: None };
+
+    fn unit(keyframe: bool, data: &[u8]) -> AccessUnit {
+        let data = Bytes::copy_from_slice(data);
+        AccessUnit { dts: MediaTime::ZERO, pts: MediaTime::ZERO, keyframe, data }
+    }
+
+    /// The payloads of one unit, and what was skipped.
+    fn push(codec: Codec, config: &[u8], unit: &AccessUnit) -> (Vec<Payload>, Vec<Skip>) {
+        let mut packetizer = Packetizer::new(codec, 100);
+        let config = Bytes::copy_from_slice(config);
+        let mut out = Vec::new();
+        packetizer.push(&Format { codec, config, ..NONE }, unit, &mut out);
+        let skips = Skip::ALL.into_iter();
+        let skips = skips.flat_map(|s| (0..packetizer.skipped(s)).map(move |_| s)).collect();
+        (out, skips)
+    }
+
+    #[test]
+    fn pieces_are_even() {
+        for (len, room, size, last) in
+            [(0, 98, 1, 0), (1, 98, 1, 1), (98, 98, 98, 98), (99, 98, 50, 49), (1000, 98, 91, 90)]
+        {
+            assert_eq!(even(len, room), size);
+            let pieces: Vec<usize> = vec![0; len].chunks(size).map(<[u8]>::len).collect();
+            assert!(
+                pieces.len() == len.div_ceil(room) && pieces.last().copied().unwrap_or(0) == last
+            );
+        }
+    }
+
+    #[test]
+    fn parameter_sets_go_before_a_keyframe_that_has_none() {
+        let (sps, pps) = ([0x67, 0x42, 0xc0, 0x16, 1], [0x68, 2]);
+        let config =
+            [&[1, 0x42, 0xc0, 0x16, 0xff, 0xe1, 0, 5], &sps[..], &[1, 0, 2], &pps].concat();
+        let slice = [&[0, 0, 0, 96, 0x65][..], &[9; 95]].concat();
+        let (payloads, skips) = push(Codec::H264, &config, &unit(true, &slice));
+        let sets = [&[0x78, 0, 5], &sps[..], &[0, 2], &pps].concat();
+        assert_eq!(payloads[0], Payload { bytes: sets.into(), marker: false });
+        assert_eq!(payloads[1], Payload { bytes: slice[4..].into(), marker: true });
+        assert_eq!((payloads.len(), skips), (2, vec![]));
+        // Not before other pictures; and its own go first, the missing one with it.
+        assert_eq!(push(Codec::H264, &config, &unit(false, &slice)).0.len(), 1);
+        let own = [&slice, &[0, 0, 0, 4, 0x67, 0x64, 7, 7][..]].concat();
+        let (payloads, _) = push(Codec::H264, &config, &unit(true, &own));
+        assert_eq!(payloads[0].bytes[..], [0x78, 0, 4, 0x67, 0x64, 7, 7, 0, 2, 0x68, 2]);
+        assert_eq!(payloads.len(), 2);
+    }
+
+    #[test]
+    fn an_av1_keyframe_without_a_sequence_header_gets_it() {
+        let config = [0x81, 0, 0x0c, 0, 0x0a, 2, 0xaa, 0xbb];
+        // Temporal delimiter, frame, padding.
+        let data = [0x12, 0, 0x32, 3, 0x10, 1, 2, 0x7a, 1, 0];
+        let bytes = |keyframe| push(Codec::Av1, &config, &unit(keyframe, &data)).0[0].bytes.clone();
+        assert_eq!(bytes(true)[..], [0x28, 3, 0x08, 0xaa, 0xbb, 0x30, 0x10, 1, 2]);
+        assert_eq!(bytes(false)[..], [0x10, 0x30, 0x10, 1, 2]);
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_counted_and_the_rest_goes_out() {
+        let good = [0, 0, 0, 3, 0x41, 1, 2];
+        for (codec, bad, why) in [
+            (Codec::H264, &[0, 0, 0, 0][..], Skip::Empty),
+            (Codec::H264, &[0, 0, 0, 9, 0x41], Skip::CutShort),
+            (Codec::H264, &[0, 0, 0, 2, 0x78, 1], Skip::Malformed),
+            (Codec::H265, &[0, 0, 0, 1, 0x02], Skip::Malformed),
+            (Codec::H265, &[0, 0, 0, 2, 0x60, 1], Skip::Malformed),
+        ] {
+            let (payloads, skips) = push(codec, &[], &unit(true, &[&good, bad].concat()));
+            assert_eq!(payloads.len(), 1);
+            assert!(payloads[0].marker && payloads[0].bytes[..] == good[4..]);
+            assert_eq!(skips, [why]);
+        }
+        let frame = [0x32, 2, 0x10, 1];
+        let (payloads, skips) =
+            push(Codec::Av1, &[], &unit(true, &[&frame[..], &[0x32, 9, 1]].concat()));
+        assert_eq!((payloads.len(), skips), (1, vec![Skip::CutShort]));
+        for (codec, data, why) in [
+            (Codec::Vp8, vec![], Skip::Empty),
+            (Codec::Aac, vec![1], Skip::Codec),
+            (Codec::Opus, vec![1; 1277], Skip::TooLarge),
+            (Codec::Vp9, vec![1; MAX_UNIT + 1], Skip::TooLarge),
+        ] {
+            assert_eq!(push(codec, &[], &unit(true, &data)), (vec![], vec![why]));
+        }
+        let mut other = Packetizer::new(Codec::Vp8, MTU);
+        let mut out = Vec::new();
+        other.push(&NONE, &unit(true, &[1]), &mut out);
+        assert_eq!((out.len(), other.skipped(Skip::Codec)), (0, 1));
+    }
+
+    #[test]
+    fn delimiters_and_filler_are_left_out() {
+        let h264 =
+            [&[0, 0, 0, 2, 0x09, 0xf0][..], &[0, 0, 0, 2, 0x41, 1], &[0, 0, 0, 2, 0x0c, 0xff]];
+        let (payloads, skips) = push(Codec::H264, &[], &unit(false, &h264.concat()));
+        assert_eq!((payloads.len(), skips), (1, vec![]));
+        let h265 = [&[0, 0, 0, 3, 0x46, 1, 0x50][..], &[0, 0, 0, 3, 0x4c, 1, 0xff]];
+        assert_eq!(push(Codec::H265, &[], &unit(false, &h265.concat())), (vec![], vec![]));
+    }
+}
