@@ -10,6 +10,7 @@ const WHAT: &str = "AudioSpecificConfig";
 /// Audio object types.
 const LC: u8 = 2;
 const SBR: u8 = 5;
+const LD: u8 = 23;
 const PS: u8 = 29;
 /// Those whose configuration goes on with GASpecificConfig.
 const GENERAL: [u8; 12] = [1, 2, 3, 4, 6, 7, 17, 19, 20, 21, 22, 23];
@@ -32,7 +33,8 @@ pub struct Config {
     pub channel_configuration: u8,
     /// Channels of the core.
     pub channels: u8,
-    /// Samples per channel in an access unit of the core: 1024 or 960 (other object types have others).
+    /// Samples per channel in an access unit of the core, as the flag for it says: 1024 or 960. See
+    /// [`Config::samples`].
     pub frame_length: u16,
     /// Hz with spectral band replication, where that is signalled.
     pub sbr: Option<u32>,
@@ -124,6 +126,16 @@ impl Config {
     pub fn sound(&self) -> (u32, u8) {
         let channels = if self.ps && self.channels == 1 { 2 } else { self.channels };
         (self.sbr.unwrap_or(self.rate), channels)
+    }
+
+    /// How many samples per channel an access unit has as it comes out, at the rate of [`Config::sound`].
+    pub fn samples(&self) -> u32 {
+        let core = match self.object_type {
+            LD => u64::from(self.frame_length) / 2,
+            _ => u64::from(self.frame_length),
+        };
+        let samples = core * u64::from(self.sound().0) / u64::from(self.rate.max(1));
+        u32::try_from(samples).unwrap_or(u32::MAX)
     }
 
     /// What it says of its stream.
@@ -307,7 +319,9 @@ mod tests {
         assert_eq!(parse(&[0x12, 0x10]), lc);
         assert_eq!(parse(&[0x12, 0x10, 0x56, 0xe5, 0x00]), lc);
         assert_eq!(parse(&[0x11, 0x90]), Config::lc(48_000, 2).unwrap());
-        assert_eq!(lc.sound(), (44_100, 2));
+        assert_eq!((lc.sound(), lc.samples()), ((44_100, 2), 1024));
+        // 23, 48 kHz, stereo, short frames.
+        assert_eq!(parse(&[0xb9, 0x94, 0x00]).samples(), 480);
         assert_eq!(lc.build().unwrap(), [0x12, 0x10][..]);
     }
 
@@ -316,7 +330,7 @@ mod tests {
         // 5, 24 kHz, stereo, 48 kHz, 2.
         let he = parse(&[0x2b, 0x11, 0x88, 0x00]);
         assert_eq!((he.object_type, he.rate, he.sbr, he.ps), (2, 24_000, Some(48_000), false));
-        assert_eq!(he.sound(), (48_000, 2));
+        assert_eq!((he.sound(), he.samples()), ((48_000, 2), 2048));
         // 29, 24 kHz, mono, 48 kHz, 2.
         let he2 = parse(&[0xeb, 0x09, 0x88, 0x00]);
         assert_eq!((he2.channels, he2.ps, he2.sound()), (1, true, (48_000, 2)));
