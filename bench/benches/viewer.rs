@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use media::payload::PayloadInfo;
 use media::{Codec, EncodingId, RtpPacket};
+use sfu::stats::Origin;
 use sfu::viewer::rewriter::{Rewriter, Target};
 use sfu::viewer::selector::{Candidate, Selector, Verdict, choose};
 
@@ -81,6 +82,9 @@ fn selector(c: &mut Criterion) {
         .map(|(index, id)| Candidate {
             index,
             id: EncodingId::new(id).expect("a valid id"),
+            origin: Origin::Source,
+            codec: Codec::H264,
+            takeable: true,
             active: true,
             rank: (100 << (2 * index), 0),
         })

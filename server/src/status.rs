@@ -128,7 +128,7 @@ pub enum Track {
 pub struct Encoding {
     /// The publisher's rid, or `main`.
     pub id: String,
-    /// `source`
+    /// `source`, or `bridge`: this server makes it of what the publisher sends.
     pub origin: &'static str,
     /// Pixels; `null` until a keyframe has said it.
     pub width: Option<u16>,

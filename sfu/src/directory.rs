@@ -33,7 +33,7 @@ struct Inner {
 enum Place {
     /// Nobody has heard from the peer yet. What the server wants of it meanwhile waits too.
     Waiting { add: Box<Add>, since: Instant, commands: Vec<Command>, recorder: Box<Recorder> },
-    /// It lives on this shard.
+    /// It lives on this shard. A session without a client has no name.
     Home { shard: usize, ufrag: String },
 }
 
@@ -86,6 +86,17 @@ impl Directory {
         self.0.waiting.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A session without a client begins on `shard`, unless it has begun elsewhere already: where it lives.
+    pub fn settle(&self, session: SessionId, shard: usize) -> usize {
+        let mut inner = self.lock();
+        let new = || Place::Home { shard, ufrag: String::new() };
+        match inner.sessions.entry(session).or_insert_with(new) {
+            Place::Home { shard, .. } => *shard,
+            // Two sessions of one name: the first one keeps it.
+            Place::Waiting { .. } => shard,
+        }
+    }
+
     /// Where a command goes.
     pub(crate) fn route(&self, command: Command) -> Routed {
         let id = command.session();
@@ -134,8 +145,8 @@ impl Directory {
         }
     }
 
-    /// The shard where a session lives.
-    pub(crate) fn home(&self, id: SessionId) -> Option<usize> {
+    /// The shard where a session lives; `None` before its first check.
+    pub fn home(&self, id: SessionId) -> Option<usize> {
         match self.lock().sessions.get(&id)? {
             Place::Home { shard, .. } => Some(*shard),
             Place::Waiting { .. } => None,
@@ -192,8 +203,11 @@ impl Directory {
     }
 }
 
-/// A newer wish overrules the older one of its kind.
+/// A newer wish overrules the older one of its kind. What belongs to this moment is none.
 fn wish(commands: &mut Vec<Command>, command: Command) {
+    if matches!(command, Command::Media(_) | Command::Heard { .. }) {
+        return;
+    }
     commands.retain(|c| std::mem::discriminant(c) != std::mem::discriminant(&command));
     commands.push(command);
 }

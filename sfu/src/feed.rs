@@ -12,6 +12,7 @@ use signaling::{Payload, SessionId};
 use crate::audience::Audience;
 use crate::history::{History, Limits};
 use crate::shard::Key;
+use crate::stats::Origin;
 use crate::viewer::selector::Candidate;
 
 /// The viewers of one shard ask together, at most so often; the publisher's shard coalesces again.
@@ -54,6 +55,10 @@ pub struct Info {
     pub id: EncodingId,
     /// Audio or video.
     pub kind: Kind,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// It is bridged and its bridge has ended: it is not there.
+    pub gone: bool,
     /// Payload type, codec and parameters.
     pub payload: Payload,
     /// Counts the changes after which a decoder has to begin anew: of the codec, or of the source.
@@ -177,12 +182,19 @@ impl Feed {
         }
     }
 
-    /// What a viewer chooses from, of one kind.
-    pub fn candidates(&self, kind: Kind) -> impl Iterator<Item = Candidate> + '_ {
-        let of_kind = move |(_, e): &(usize, &Encoding)| e.info.kind == kind;
-        self.encodings.iter().enumerate().filter(of_kind).map(|(index, e)| Candidate {
+    /// All that is there of one kind. `takes`: whether a viewer can take it.
+    pub fn candidates(
+        &self,
+        kind: Kind,
+        takes: impl Fn(&Payload) -> bool,
+    ) -> impl Iterator<Item = Candidate> {
+        let there = move |(_, e): &(usize, &Encoding)| e.info.kind == kind && !e.info.gone;
+        self.encodings.iter().enumerate().filter(there).map(move |(index, e)| Candidate {
             index,
             id: e.info.id,
+            origin: e.info.origin,
+            codec: e.info.payload.codec,
+            takeable: takes(&e.info.payload),
             active: e.info.active,
             rank: e.info.rank,
         })
@@ -214,8 +226,8 @@ impl Feed {
 impl Info {
     /// True if viewers must choose anew; a bitrate alone moves nobody.
     fn differs(&self, other: &Self) -> bool {
-        (self.active, self.rank.0, &self.payload, self.generation)
-            != (other.active, other.rank.0, &other.payload, other.generation)
+        (self.active, self.gone, self.rank.0, &self.payload, self.generation)
+            != (other.active, other.gone, other.rank.0, &other.payload, other.generation)
     }
 }
 

@@ -3,7 +3,8 @@
 //! A datagram enters at [`shard::Shard::receive`], finds its session in [`demux`], is opened by
 //! [`rtc`], becomes a packet of an encoding in [`publisher`], goes into the rings of its [`feed`] on
 //! every shard with viewers, is judged, rewritten and sealed for each viewer in [`viewer`] and
-//! [`transport`], and leaves in runs through [`egress`]. No sockets, clocks or threads enter here.
+//! [`transport`], and leaves in runs through [`egress`]. What this server makes itself enters by
+//! [`local`]. No sockets, clocks or threads enter here.
 
 pub mod audience;
 pub mod demux;
@@ -11,6 +12,8 @@ pub mod directory;
 pub mod egress;
 pub mod feed;
 pub mod history;
+pub mod local;
+pub mod packet;
 pub mod publisher;
 pub mod recorder;
 pub mod rtc;
@@ -31,6 +34,8 @@ extern crate self as sfu;
 pub use audience::Audience;
 pub use directory::Directory;
 pub use egress::{Egress, SendRun, Sink};
+pub use local::{Made, Packet};
 pub use rtc::{Certificate, Peer, Transmit};
-pub use shard::{Add, Closed, Command, Config, Event, Link, Message, Shard};
+pub use shard::{Add, Closed, Command, Config, Event, Link, Message, Shard, TapId};
+pub use stats::Origin;
 pub use transport::Transport;

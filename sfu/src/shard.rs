@@ -2,13 +2,16 @@
 //! the time go in; runs of datagrams, events, messages and the next deadline come out.
 //!
 //! The contract: after a batch of [`Shard::receive`], [`Shard::command`] or [`Shard::message`] calls,
-//! call [`Shard::flush`] once, then drain [`Shard::poll_event`] and [`Shard::poll_message`], then wait
-//! for input or until [`Shard::poll_timeout`], and call [`Shard::handle_timeout`] when it has come.
+//! call [`Shard::flush`] once, then drain [`Shard::poll_event`], [`Shard::poll_message`] and
+//! [`Shard::poll_tap`], then wait for input or until [`Shard::poll_timeout`], and call [`Shard::handle_timeout`] when it has come.
 
+mod command;
 mod exchange;
 mod forward;
 mod life;
+mod local;
 mod session;
+mod taps;
 #[cfg(test)]
 mod tests;
 
@@ -17,13 +20,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use media::{Activity, Codec, EncodingId};
-use signaling::{Agreement, SessionId};
+use signaling::SessionId;
 use slab::Slab;
 
+pub use self::command::{Add, Closed, Command, Event, Link};
 pub use self::exchange::Message;
 use self::exchange::{Datagram, Kind};
 use self::session::{Role, Session};
+pub use self::taps::TapId;
 use crate::audience::Audience;
 use crate::demux::Demux;
 use crate::directory::Directory;
@@ -31,10 +35,9 @@ use crate::egress::{Egress, Sink};
 use crate::feed::{Batch, Feed};
 use crate::history;
 use crate::recorder::Report;
-use crate::rtc::Peer;
 use crate::rtcp;
-use crate::stats::{Drop, EncodingSnapshot, EncodingState, Intake, Totals, ViewerSnapshot};
-use crate::transport::{self, Transport};
+use crate::stats::{Drop, EncodingSnapshot, Intake, Totals, ViewerSnapshot};
+use crate::transport;
 
 /// A session's place in its shard.
 pub type Key = usize;
@@ -71,117 +74,6 @@ impl Default for Config {
     }
 }
 
-/// What the server wants.
-#[derive(Debug)]
-pub enum Command {
-    /// A session begins. It lives on the shard to which its first check comes.
-    Add(Box<Add>),
-    /// A viewer watches this publisher from now on; `None`: nobody.
-    Attach {
-        /// Who watches.
-        viewer: SessionId,
-        /// Whom.
-        publisher: Option<SessionId>,
-    },
-    /// A viewer chooses an encoding; `None`: the highest.
-    SetLayer {
-        /// Whose choice.
-        viewer: SessionId,
-        /// The choice.
-        layer: Option<EncodingId>,
-    },
-    /// Ends a session with a goodbye. No [`Event::Closed`] follows.
-    Remove(SessionId),
-}
-
-impl Command {
-    /// The session that it is about.
-    pub fn session(&self) -> SessionId {
-        match self {
-            Self::Add(add) => add.session,
-            Self::Attach { viewer, .. } | Self::SetLayer { viewer, .. } => *viewer,
-            Self::Remove(session) => *session,
-        }
-    }
-}
-
-/// A new session.
-#[derive(Debug)]
-pub struct Add {
-    /// Its name.
-    pub session: SessionId,
-    /// What was negotiated.
-    pub agreement: Agreement,
-    /// Built from that.
-    pub link: Link,
-}
-
-/// Publisher or viewer. Built by the caller, so that its cost is not the shard's.
-#[derive(Debug)]
-pub enum Link {
-    /// Comes by WHIP.
-    Publisher(Box<Peer>),
-    /// Comes by WHEP.
-    Viewer(Box<Transport>),
-}
-
-/// What happened.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// DTLS is up.
-    Connected(SessionId),
-    /// The first packet of a codec: at the start, and at each change of codec.
-    MediaStarted {
-        /// Whose.
-        session: SessionId,
-        /// What it sends now of that codec's kind.
-        codec: Codec,
-    },
-    /// What is heard of a publisher has changed. One that has just connected counts as
-    /// [`Activity::Quiet`]; a return to [`Activity::Media`] is said with the first packet.
-    Activity {
-        /// Of whom.
-        session: SessionId,
-        /// What is heard now.
-        activity: Activity,
-    },
-    /// A publisher's encodings have changed: one came, fell silent, came back, or has another size or
-    /// codec. Not said for the bitrate, but for the first one measured; at most once per look.
-    Encodings {
-        /// Whose.
-        session: SessionId,
-        /// All of them, in the order of their first packets.
-        encodings: Vec<EncodingState>,
-    },
-    /// The session is gone.
-    Closed {
-        /// Which.
-        session: SessionId,
-        /// Why.
-        reason: Closed,
-    },
-    /// A session has ended, by whosever wish: all that can be said of it afterwards. Before `Closed`.
-    Ended {
-        /// Which.
-        session: SessionId,
-        /// What has happened to it.
-        report: Box<Report>,
-    },
-}
-
-/// Why a session ended without the server's wish.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Closed {
-    /// The peer said goodbye (DTLS close_notify).
-    ByPeer,
-    /// ICE and DTLS did not come up in time.
-    NeverConnected,
-    /// Nothing authentic was heard for too long.
-    Silent,
-    /// The transport failed (fingerprint mismatch, broken handshake).
-    Failed,
-}
-
 /// All sessions of one thread.
 #[derive(Debug)]
 pub struct Shard {
@@ -199,6 +91,8 @@ pub struct Shard {
     egress: Egress,
     events: VecDeque<Event>,
     messages: VecDeque<(usize, Message)>,
+    /// What taps are to get; `None`: nothing more.
+    tapped: VecDeque<(TapId, Option<Arc<Batch>>)>,
     /// Batches of publishers on other shards that wait for the flush.
     arrived: Vec<Arc<Batch>>,
     /// Datagrams for other shards that wait for the flush.
@@ -230,6 +124,7 @@ impl Shard {
             egress: Egress::default(),
             events: VecDeque::new(),
             messages: VecDeque::new(),
+            tapped: VecDeque::new(),
             arrived: Vec::new(),
             strays: Vec::new(),
             foreign: HashMap::new(),
@@ -269,6 +164,8 @@ impl Shard {
         let first = bytes.first().copied();
         let proven = match &self.sessions[key].role {
             Role::Publisher(..) => self.publisher_says(now, key, source, destination, bytes),
+            // It has no address.
+            Role::Local(_) => false,
             Role::Viewer(..) => self.viewer_says(now, key, source, destination, bytes),
         };
         if let Some(session) = self.sessions.get_mut(key) {
@@ -335,6 +232,7 @@ impl Shard {
             for shard in &publisher.subscribers {
                 self.messages.push_back((*shard, Message(Kind::Batch(Arc::clone(&batch)))));
             }
+            publisher.tap(&batch, &mut self.tapped);
             self.fan_out(now, &batch, sink);
         }
         for batch in std::mem::take(&mut self.arrived) {
@@ -399,14 +297,14 @@ impl Shard {
     /// What a publisher sends; `None` if it does not live here.
     pub fn publisher(&self, id: SessionId) -> Option<Vec<EncodingSnapshot>> {
         let publisher = self.sessions[*self.by_id.get(&id)?].publisher()?;
-        Some(publisher.encodings.iter().map(|e| e.snapshot()).collect())
+        Some(publisher.snapshots())
     }
 
     /// The same in sums; `None` if it does not live here.
     pub fn intake(&self, id: SessionId) -> Option<Intake> {
         let publisher = self.sessions[*self.by_id.get(&id)?].publisher()?;
         let mut sum = Intake::default();
-        publisher.encodings.iter().for_each(|e| sum += e.intake());
+        publisher.own().for_each(|e| sum += e.intake());
         Some(sum)
     }
 
@@ -437,6 +335,7 @@ impl Shard {
     fn drain(&mut self, now: Instant, key: Key) -> usize {
         match &self.sessions[key].role {
             Role::Publisher(..) => self.drain_publisher(now, key),
+            Role::Local(_) => 0,
             Role::Viewer(..) => {
                 self.drain_viewer(now, key);
                 0
@@ -481,6 +380,7 @@ impl Shard {
         session.deadline = None;
         match &mut session.role {
             Role::Publisher(peer, _) => peer.handle_timeout(now),
+            Role::Local(_) => {}
             Role::Viewer(transport, viewer) => {
                 if transport.deadline().is_some_and(|due| due <= now) {
                     transport.handle_timeout(now, &mut self.egress);

@@ -8,7 +8,7 @@ use media::{Codec, EncodingId, Kind};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Drop {
-    /// A datagram that belongs to no session.
+    /// A datagram that belongs to no session, or a packet made for none.
     UnknownSource,
     /// No STUN, DTLS, RTP or RTCP, or cut short.
     Malformed,
@@ -18,7 +18,8 @@ pub enum Drop {
     Transport,
     /// RTP that brought no media: not authentic, a duplicate, or the padding of a bandwidth probe.
     RtpUnusable,
-    /// RTP with a payload type that was not negotiated, or of one encoding too many.
+    /// RTP with a payload type that was not negotiated, of one encoding too many, or made in a codec or for
+    /// a session that cannot be.
     UnknownPayload,
     /// An encoding that this viewer does not watch now.
     NotSelected,
@@ -42,7 +43,7 @@ pub enum Drop {
     RepairLimit,
     /// A retransmission of a packet that never went out or is not kept any more.
     RepairUnknown,
-    /// Media for another shard whose lane was full.
+    /// Media for another shard, from a maker or for a tap, whose lane was full.
     LaneFull,
 }
 
@@ -231,11 +232,33 @@ impl std::ops::AddAssign for Intake {
     }
 }
 
+/// Where an encoding comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Origin {
+    /// The publisher.
+    #[default]
+    Source,
+    /// This server, which decodes what the publisher sends and encodes it anew, in another codec or form.
+    Bridge,
+}
+
+impl Origin {
+    /// As the API names it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Bridge => "bridge",
+        }
+    }
+}
+
 /// One encoding as it is now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EncodingSnapshot {
     /// Its id.
     pub id: EncodingId,
+    /// Where it comes from.
+    pub origin: Origin,
     /// Audio or video.
     pub kind: Kind,
     /// Codec of the last packet.
@@ -271,12 +294,16 @@ pub struct EncodingSnapshot {
 pub struct EncodingState {
     /// Its id.
     pub id: EncodingId,
+    /// Where it comes from.
+    pub origin: Origin,
     /// Audio or video.
     pub kind: Kind,
     /// Codec of the last packet.
     pub codec: Codec,
     /// Pixels, once a keyframe has said it.
     pub dimensions: Option<(u16, u16)>,
+    /// B frames have been seen: its pictures come in another order than they are shown in.
+    pub b_frames: bool,
     /// Packets arrive now.
     pub active: bool,
     /// Over the last second; 0 before it is measured.

@@ -314,6 +314,8 @@ impl Actor {
                 self.news.end(session, (reason == Closed::Silent).then_some(Reason::Lost));
                 self.gone(session, why(reason), Some(reason));
             }
+            // Nobody makes pictures here yet.
+            sfu::Event::KeyframeWanted { .. } => {}
             sfu::Event::Ended { session, report } => self.book.left(session, report),
         }
     }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use media::{Codec, Kind};
-use sfu::stats::EncodingState;
+use sfu::stats::{EncodingState, Origin};
 use signaling::SessionId;
 use stream::{State, Stream};
 use tokio::sync::{oneshot, watch};
@@ -127,9 +127,11 @@ impl Desk {
     /// What a publisher's encodings are like now. [`Desk::update`] has to follow.
     pub(super) fn encodings(&mut self, publisher: SessionId, encodings: &[EncodingState]) {
         let pixels = |r: &Rendition| r.dimensions.map_or(0, |(w, h)| u32::from(w) * u32::from(h));
-        let mut video: Vec<Rendition> = encodings
-            .iter()
-            .filter(|e| e.kind == Kind::Video)
+        let video = || encodings.iter().filter(|e| e.kind == Kind::Video);
+        // What is bridged is nobody's choice: who needs it gets it. Unless there is nothing else.
+        let any = video().any(|e| e.origin == Origin::Source);
+        let mut video: Vec<Rendition> = video()
+            .filter(|e| !any || e.origin == Origin::Source)
             .map(|e| Rendition {
                 id: e.id,
                 dimensions: e.dimensions,

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use media::{Codec, Kind};
-use sfu::stats::{EncodingSnapshot, Totals, ViewerSnapshot};
+use sfu::stats::{Drop, EncodingSnapshot, Totals, ViewerSnapshot};
 use signaling::SessionId;
 
 use super::actor::{Counts, Facts, Session, wall_clock};
@@ -55,6 +55,8 @@ pub(super) async fn totals(media: &Media, counts: Counts) -> status::Totals {
         socket += *counters;
         drops.iter_mut().zip(sums.drops.iter()).for_each(|(sum, (_, more))| sum.1 += more);
     }
+    let lane_full = drops.iter_mut().find(|(name, _)| *name == Drop::LaneFull.name());
+    lane_full.into_iter().for_each(|(_, sum)| *sum += media.lost());
     drops.push(("send_blocked", socket.send_blocked));
     drops.push(("send_failed", socket.send_failed));
     status::Totals {
@@ -165,7 +167,7 @@ pub(super) fn tracks(encodings: &[EncodingSnapshot]) -> Vec<Track> {
 fn encoding(e: &EncodingSnapshot) -> Encoding {
     Encoding {
         id: e.id.to_string(),
-        origin: "source",
+        origin: e.origin.name(),
         width: e.dimensions.map(|(width, _)| width),
         height: e.dimensions.map(|(_, height)| height),
         fps: (e.fps * 10.0).round() / 10.0,

@@ -176,12 +176,14 @@ fn silent(evidence: &Evidence<'_>) -> Option<Warning> {
 #[cfg(test)]
 mod tests {
     use media::EncodingId;
+    use sfu::Origin;
 
     use super::*;
 
     fn encoding(id: &str) -> EncodingSnapshot {
         EncodingSnapshot {
             id: EncodingId::new(id).unwrap(),
+            origin: Origin::Source,
             kind: Kind::Video,
             codec: Codec::H264,
             channels: 1,

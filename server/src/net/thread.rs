@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Command;
 use super::lanes::{self, Bell, Lanes};
+use super::taps::Taps;
 use super::udp::{Batch, Socket};
 
 const SOCKET: mio::Token = mio::Token(0);
@@ -35,6 +36,7 @@ pub(super) struct Thread {
     lanes: Lanes<Message>,
     events: mpsc::Sender<Event>,
     waiting: VecDeque<Event>,
+    taps: Taps,
     /// Who is told at the end of this turn.
     settled: Vec<oneshot::Sender<()>>,
     ending: bool,
@@ -67,6 +69,7 @@ impl Thread {
             lanes,
             events,
             waiting: VecDeque::new(),
+            taps: Taps::default(),
             settled: Vec::new(),
             ending: false,
         }
@@ -157,6 +160,10 @@ impl Thread {
                 Ok(Command::Look(look)) => {
                     look(&self.shard, self.socket.counters(), super::now());
                 }
+                Ok(Command::Tap(publisher, tap, done)) => {
+                    // Whoever asked may have gone away; so has its receiver then.
+                    let _ = done.send(self.taps.add(&mut self.shard, publisher, tap));
+                }
                 Ok(Command::Settle(done)) => self.settled.push(done),
                 Ok(Command::Stop(done)) => {
                     self.settled.push(done);
@@ -195,6 +202,7 @@ impl Thread {
             }
         }
         self.lanes.ring();
+        self.taps.drain(&mut self.shard);
     }
 
     /// To the hub.

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 use media::clock::{Source, StreamClock};
 
 use super::MAX_ENCODINGS;
-use crate::rtc::Packet;
+use crate::packet::Packet;
 
 /// One publisher's clock and what it ticks for.
 #[derive(Debug, Default)]
@@ -26,8 +26,12 @@ struct Ssrc {
 }
 
 impl Clock {
-    /// When this packet was captured. `rate`: ticks per second of its codec.
+    /// When this packet was captured: as it says itself, or by its arrival. `rate`: ticks per second of its
+    /// codec.
     pub fn captured(&mut self, packet: &Packet, rate: u32) -> Instant {
+        if let Some(captured) = packet.captured {
+            return captured;
+        }
         let Packet { ssrc, arrival, timestamp, report, .. } = *packet;
         let known = self.sources.iter().position(|s| (s.ssrc, s.rate) == (ssrc, rate));
         let index = known.unwrap_or_else(|| {
@@ -57,6 +61,7 @@ mod tests {
     use media::{EncodingId, Kind};
 
     use super::*;
+    use crate::stats::Origin;
 
     const RATE: u32 = 90_000;
 
@@ -68,12 +73,14 @@ mod tests {
         Packet {
             kind: Kind::Video,
             encoding: EncodingId::MAIN,
+            origin: Origin::Source,
             ssrc,
             pt: 96,
-            seq: ms,
+            seq: Some(ms),
             timestamp: ticks(ms),
             marker: false,
             arrival: start + Duration::from_millis(ms + delay),
+            captured: None,
             payload: [0; 4].into(),
             extensions: media::rtp::Extensions::default(),
             report: Some((SystemTime::UNIX_EPOCH + wall, ticks(reported))),

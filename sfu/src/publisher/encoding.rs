@@ -11,8 +11,8 @@ use signaling::Payload;
 use super::keyframes::Requests;
 use super::parameter_sets::ParameterSets;
 use crate::feed::Info;
-use crate::rtc::Packet;
-use crate::stats::{EncodingSnapshot, EncodingState, Intake, Rate};
+use crate::packet::Packet;
+use crate::stats::{EncodingSnapshot, EncodingState, Intake, Origin, Rate};
 
 /// Packets whose picture is remembered: reordering beyond that is loss.
 const RECENT: usize = 64;
@@ -28,6 +28,10 @@ pub struct Encoding {
     pub id: EncodingId,
     /// Audio or video.
     pub kind: Kind,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// It is bridged and its bridge has ended: nobody sees it. Its place stays, for indices stay valid.
+    pub gone: bool,
     /// What its packets come under.
     pub ssrc: u32,
     /// Payload type, codec and parameters of the last packet.
@@ -71,10 +75,12 @@ struct Counters {
 
 impl Encoding {
     /// Begins with the first packet's payload type.
-    pub fn new(id: EncodingId, kind: Kind, payload: Payload, now: Instant) -> Self {
+    pub fn new(packet: &Packet, payload: Payload) -> Self {
         Self {
-            id,
-            kind,
+            id: packet.encoding,
+            kind: packet.kind,
+            origin: packet.origin,
+            gone: false,
             ssrc: 0,
             generation: 0,
             before: (0, None),
@@ -84,7 +90,7 @@ impl Encoding {
             dimensions: None,
             active: true,
             keyframes: Requests::default(),
-            last_arrival: now,
+            last_arrival: packet.arrival,
             recent: VecDeque::new(),
             counters: Counters::default(),
             bitrate: Rate::default(),
@@ -114,41 +120,67 @@ impl Encoding {
         start
     }
 
-    /// Takes a change of payload type or SSRC; what decoders and rings know of the encoding ends there.
-    /// `None`: this packet is a straggler of before, or comes too soon after the last change.
-    /// `Some(false)`: nothing has changed.
-    pub fn turns(&mut self, packet: &Packet, payload: &Payload) -> Option<bool> {
-        let first = self.ssrc == 0;
-        let same = self.payload.pt == packet.pt && self.ssrc == packet.ssrc;
-        if first {
+    /// Takes a change of payload or SSRC; what decoders and rings know of the encoding ends there.
+    /// `payload`: `None` where it is the one before. `None`: this packet is a straggler of before, or
+    /// comes too soon after the last change. `Some(false)`: nothing has changed.
+    pub fn turns(&mut self, packet: &Packet, payload: Option<&Payload>) -> Option<bool> {
+        let payload = payload.filter(|payload| **payload != self.payload);
+        if self.ssrc == 0 {
             self.ssrc = packet.ssrc;
         }
-        if same || first && self.payload.pt == packet.pt {
-            return Some(false);
+        if self.ssrc == packet.ssrc && (self.gone || payload.is_none()) {
+            // What an ended bridge still had on its way does not bring it back.
+            return (!self.gone).then_some(false);
+        }
+        if let Some(payload) =
+            payload.filter(|p| self.ssrc == packet.ssrc && p.pt == self.payload.pt)
+        {
+            // Another profile, say: it is in band, and for the same decoder.
+            self.payload = payload.clone();
+            return Some(true);
         }
         let since = self.before.1.map(|at| packet.arrival.saturating_duration_since(at));
         let straggles = packet.ssrc == self.before.0 && since.is_some_and(|t| t < STRAGGLERS);
-        if straggles || since.is_some_and(|t| t < TURN_INTERVAL) {
+        let hasty = !self.gone && since.is_some_and(|t| t < TURN_INTERVAL);
+        if straggles || hasty {
             return None;
         }
         if self.ssrc != packet.ssrc {
-            let next = self.counters.range.map_or(0, |(_, highest)| highest.cast_signed() + 1);
-            self.offset = next - packet.seq.cast_signed();
+            if let Some(seq) = packet.seq {
+                self.offset = self.next().cast_signed() - seq.cast_signed();
+            }
             self.before.0 = self.ssrc;
             self.ssrc = packet.ssrc;
         }
         self.before.1 = Some(packet.arrival);
         self.generation += 1;
+        self.gone = false;
         self.recent.clear();
         self.counters.newest_timestamp = None;
-        self.sets = ParameterSets::new(payload);
-        self.payload = payload.clone();
+        self.counters.b_frames = false;
+        if let Some(payload) = payload {
+            self.payload = payload.clone();
+        }
+        self.sets = ParameterSets::new(&self.payload);
         Some(true)
     }
 
     /// A packet's number among all that this encoding has ever had; `None` before the first.
-    pub fn number(&self, seq: u64) -> Option<u64> {
+    pub fn number(&self, seq: Option<u64>) -> Option<u64> {
+        let Some(seq) = seq else { return Some(self.next()) };
         u64::try_from(seq.cast_signed().checked_add(self.offset)?).ok()
+    }
+
+    /// The number after the highest.
+    fn next(&self) -> u64 {
+        self.counters.range.map_or(0, |(_, highest)| highest + 1)
+    }
+
+    /// Its bridge has ended; false if it had before.
+    pub fn end(&mut self) -> bool {
+        self.active = false;
+        self.keyframes = Requests::default();
+        !std::mem::replace(&mut self.gone, true)
     }
 
     /// What a viewer that starts at `packet` has to get before it.
@@ -159,6 +191,11 @@ impl Encoding {
     /// How many keyframes have begun.
     pub fn keyframes_begun(&self) -> u64 {
         self.counters.keyframes
+    }
+
+    /// B frames have been seen.
+    pub fn has_b_frames(&self) -> bool {
+        self.counters.b_frames
     }
 
     /// Packets that never came, and those that did.
@@ -195,6 +232,8 @@ impl Encoding {
         Info {
             id: self.id,
             kind: self.kind,
+            origin: self.origin,
+            gone: self.gone,
             payload: self.payload.clone(),
             generation: self.generation,
             active: self.active,
@@ -217,9 +256,11 @@ impl Encoding {
     pub fn state(&self) -> EncodingState {
         EncodingState {
             id: self.id,
+            origin: self.origin,
             kind: self.kind,
             codec: self.payload.codec,
             dimensions: self.dimensions,
+            b_frames: self.counters.b_frames,
             active: self.active,
             bitrate_bps: self.bitrate_bps(),
         }
@@ -238,6 +279,7 @@ impl Encoding {
     pub fn snapshot(&self) -> EncodingSnapshot {
         EncodingSnapshot {
             id: self.id,
+            origin: self.origin,
             kind: self.kind,
             codec: self.payload.codec,
             channels: if self.counters.stereo { 2 } else { 1 },

@@ -9,15 +9,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use media::{Activity, Codec, Kind, RtpPacket, payload};
+use media::rtp::Extensions;
+use media::{Activity, Codec, EncodingId, Kind, RtpPacket, payload};
 use signaling::{Agreement, Payload, SessionId};
 
 use self::clock::Clock;
 use self::encoding::Encoding;
 use crate::feed::{self, Batch};
+use crate::local;
+use crate::packet::Packet;
 use crate::recorder::{Decision, Recorder};
-use crate::rtc::Packet;
-use crate::stats::{Drop, EncodingState};
+use crate::shard::TapId;
+use crate::stats::{Drop, EncodingSnapshot, EncodingState, Origin};
 
 /// An encoding is silent when the newest packet of its siblings is this much newer than its own.
 /// Compared with its siblings, not with the clock: a still screen makes all of them pause.
@@ -32,8 +35,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Of a publisher nothing is heard when nothing authentic has come for so long: a client that sends
 /// media or reports says something more often, and within two seconds a loss is to be known.
 const UNHEARD: Duration = Duration::from_millis(1500);
-/// More than browsers send: three video layers and one audio.
+/// More than browsers send: three video layers and one audio. And more than is ever bridged.
 const MAX_ENCODINGS: usize = 16;
+/// A bridged encoding of which nothing has come for so much longer than of the publisher has ended,
+/// whether that was said or not.
+const ABANDONED: Duration = Duration::from_secs(10);
 
 /// One publisher.
 #[derive(Debug)]
@@ -42,6 +48,8 @@ pub struct Publisher {
     pub encodings: Vec<Encoding>,
     /// Other shards with viewers of it.
     pub subscribers: BTreeSet<usize>,
+    /// Who else gets its batches.
+    pub taps: Vec<TapId>,
     /// Packets that wait for the end of the batch.
     outbox: Vec<feed::Packet>,
     /// Viewers do not know yet what the encodings are like now.
@@ -52,6 +60,8 @@ pub struct Publisher {
     payloads: Vec<Payload>,
     clock: Clock,
     activity: Activity,
+    /// When media came last that is of no use here.
+    unseen: Option<Instant>,
     pace: Pace,
     /// Encodings that looked silent at the last look: one look may be unlucky.
     suspects: Vec<usize>,
@@ -69,11 +79,11 @@ struct Pace {
 /// What a packet changed besides being forwarded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Change {
-    /// The first packet of this codec, at the start or after another one of its kind.
+    /// The first packet of this codec, at the start or after another one of its kind. Not of bridged ones.
     pub codec: Option<Codec>,
     /// The first packet since the last batch.
     pub first: bool,
-    /// The first packet at all, or after a pause.
+    /// The first packet at all, or after a pause. Not of bridged ones.
     pub resumed: bool,
 }
 
@@ -83,6 +93,7 @@ impl Publisher {
         Self {
             encodings: Vec::new(),
             subscribers: BTreeSet::new(),
+            taps: Vec::new(),
             outbox: Vec::new(),
             changed: false,
             said: Vec::new(),
@@ -90,60 +101,102 @@ impl Publisher {
             payloads: agreement.media.iter().flat_map(|m| m.payloads.iter().cloned()).collect(),
             clock: Clock::default(),
             activity: Activity::Quiet,
+            unseen: None,
             pace: Pace::default(),
             suspects: Vec::new(),
         }
     }
 
-    /// Takes a packet into the outbox.
+    /// Takes a packet of its peer into the outbox.
     ///
     /// # Errors
     /// The reason why it is dropped.
-    pub fn receive(&mut self, mut packet: Packet, recorder: &mut Recorder) -> Result<Change, Drop> {
-        let payload =
-            self.payloads.iter().find(|p| p.pt == packet.pt).ok_or(Drop::UnknownPayload)?;
+    pub fn receive(&mut self, packet: Packet, recorder: &mut Recorder) -> Result<Change, Drop> {
+        // Taken out and put back: nothing below looks at them.
+        let payloads = std::mem::take(&mut self.payloads);
+        let payload = payloads.iter().find(|p| p.pt == packet.pt).ok_or(Drop::UnknownPayload);
+        let taken = payload.and_then(|payload| self.take(packet, Some(payload), recorder));
+        self.payloads = payloads;
+        taken
+    }
+
+    /// Takes a packet that was made in this server. Of which origin, and by which encoder.
+    ///
+    /// # Errors
+    /// The reason why it is dropped.
+    pub fn make(
+        &mut self,
+        now: Instant,
+        made: local::Packet,
+        (origin, source): (Origin, u32),
+        recorder: &mut Recorder,
+    ) -> Result<Change, Drop> {
+        let (codec, kind) = (made.codec, made.codec.kind());
+        if made.payload.is_empty() || made.payload.len() > local::MAX_PAYLOAD {
+            return Err(Drop::RtpUnusable);
+        }
+        let found = self.find((kind, origin, made.encoding));
+        let known = found.map(|index| &self.encodings[index].payload);
+        let profile = local::profile(codec, &made.payload);
+        let payload = match known.filter(|known| known.codec == codec && profile.is_none()) {
+            Some(_) => None,
+            None => Some(local::payload(codec, profile).ok_or(Drop::UnknownPayload)?),
+        };
+        // For the clock it is another source than those beside it. Never 0.
+        let place = found.unwrap_or(self.encodings.len()) as u32 + 1;
+        let packet = Packet {
+            kind,
+            encoding: made.encoding,
+            origin,
+            ssrc: place << 24 | source & 0x00ff_ffff,
+            pt: 0,
+            seq: None,
+            timestamp: made.timestamp,
+            marker: made.marker,
+            arrival: now,
+            captured: made.captured.or((origin == Origin::Bridge).then_some(now)),
+            payload: made.payload,
+            extensions: Extensions::default(),
+            report: None,
+        };
+        self.take(packet, payload.as_ref(), recorder)
+    }
+
+    /// `payload`: what it comes in; `None`: what its encoding came in until now.
+    fn take(
+        &mut self,
+        mut packet: Packet,
+        payload: Option<&Payload>,
+        recorder: &mut Recorder,
+    ) -> Result<Change, Drop> {
+        let own = packet.origin == Origin::Source;
         let first = self.outbox.is_empty() && !self.changed;
-        let found =
-            self.encodings.iter().position(|e| (e.kind, e.id) == (packet.kind, packet.encoding));
-        let known = found.map(|index| self.encodings[index].payload.codec);
-        let codec = Some(payload.codec).filter(|codec| Some(*codec) != known);
+        let found = self.find((packet.kind, packet.origin, packet.encoding));
+        let before = found.map(|index| self.encodings[index].payload.codec);
         let index = match found {
             Some(index) => index,
-            None if self.encodings.len() >= MAX_ENCODINGS => return Err(Drop::UnknownPayload),
-            None => {
-                let (id, kind) = (packet.encoding, packet.kind);
-                self.encodings.push(Encoding::new(id, kind, payload.clone(), packet.arrival));
-                self.changed = true;
-                let (codec, ssrc) = (payload.codec, packet.ssrc);
-                recorder.record(packet.arrival, Decision::Encoding { id, codec, ssrc });
-                self.encodings.len() - 1
-            }
+            None => self.begin(&packet, payload.ok_or(Drop::UnknownPayload)?, recorder)?,
         };
+        self.turn(index, &packet, payload, recorder)?;
         let encoding = &mut self.encodings[index];
         let (now, id) = (packet.arrival, encoding.id);
-        let before = (encoding.payload.pt, encoding.ssrc);
-        if encoding.turns(&packet, payload).ok_or(Drop::Late)? {
-            self.changed = true;
-            if before.0 != packet.pt {
-                recorder.record(now, Decision::Codec { id, codec: payload.codec });
-            }
-            if before.1 != packet.ssrc {
-                recorder.record(now, Decision::Source { id, ssrc: packet.ssrc });
-            }
-        }
-        packet.seq = encoding.number(packet.seq).ok_or(Drop::Late)?;
+        let seq = encoding.number(packet.seq).ok_or(Drop::Late)?;
+        packet.seq = Some(seq);
         if !encoding.active {
             encoding.active = true;
             self.changed = true;
             recorder.record(now, Decision::Back(id));
         }
-        self.pace.packet(now);
-        let resumed = std::mem::replace(&mut self.activity, Activity::Media) != Activity::Media;
-        let before = (encoding.dimensions, encoding.keyframes_begun() == 0);
-        let packet = read(packet, encoding.payload.codec, &mut self.clock);
+        let resumed = own && self.media(now);
+        let encoding = &mut self.encodings[index];
+        let codec = Some(encoding.payload.codec).filter(|codec| own && Some(*codec) != before);
+        let picture = (encoding.dimensions, encoding.keyframes_begun() == 0);
+        let b_frames = encoding.has_b_frames();
+        let packet = read(packet, seq, encoding.payload.codec, &mut self.clock);
         let start = encoding.received(&packet);
-        self.changed |= encoding.dimensions != before.0;
-        if before != (encoding.dimensions, encoding.keyframes_begun() == 0)
+        self.changed |= encoding.dimensions != picture.0;
+        self.unsaid |= encoding.has_b_frames() != b_frames;
+        if picture != (encoding.dimensions, encoding.keyframes_begun() == 0)
             && encoding.kind == Kind::Video
         {
             let (width, height) = encoding.dimensions.unwrap_or_default();
@@ -159,6 +212,107 @@ impl Publisher {
             rtp: packet,
         });
         Ok(Change { codec, first, resumed })
+    }
+
+    /// An encoding of which nothing has come before; its index.
+    fn begin(
+        &mut self,
+        packet: &Packet,
+        payload: &Payload,
+        recorder: &mut Recorder,
+    ) -> Result<usize, Drop> {
+        let beside = self.encodings.iter().filter(|e| e.origin == packet.origin);
+        if beside.count() >= MAX_ENCODINGS {
+            return Err(Drop::UnknownPayload);
+        }
+        let (id, codec, ssrc) = (packet.encoding, payload.codec, packet.ssrc);
+        recorder.record(
+            packet.arrival,
+            match packet.origin {
+                Origin::Source => Decision::Encoding { id, codec, ssrc },
+                Origin::Bridge => Decision::Bridged { id, codec },
+            },
+        );
+        self.encodings.push(Encoding::new(packet, payload.clone()));
+        self.changed = true;
+        Ok(self.encodings.len() - 1)
+    }
+
+    /// Takes what is different with this packet's encoding from here on.
+    fn turn(
+        &mut self,
+        index: usize,
+        packet: &Packet,
+        payload: Option<&Payload>,
+        recorder: &mut Recorder,
+    ) -> Result<(), Drop> {
+        let encoding = &mut self.encodings[index];
+        let before = (encoding.payload.pt, encoding.ssrc, encoding.gone);
+        if !encoding.turns(packet, payload).ok_or(Drop::Late)? {
+            return Ok(());
+        }
+        self.changed = true;
+        let (now, id, codec) = (packet.arrival, encoding.id, encoding.payload.codec);
+        if before.2 {
+            encoding.active = true;
+            recorder.record(now, Decision::Bridged { id, codec });
+            return Ok(());
+        }
+        if before.0 != encoding.payload.pt {
+            recorder.record(now, Decision::Codec { id, codec });
+        }
+        if before.1 != packet.ssrc {
+            recorder.record(now, Decision::Source { id, ssrc: packet.ssrc });
+        }
+        Ok(())
+    }
+
+    /// Media has come; true if it had paused.
+    fn media(&mut self, now: Instant) -> bool {
+        self.pace.packet(now);
+        std::mem::replace(&mut self.activity, Activity::Media) != Activity::Media
+    }
+
+    /// Media has come that is of no use here; true if it had paused.
+    pub fn heard_media(&mut self, now: Instant) -> bool {
+        self.unseen = Some(now);
+        self.media(now)
+    }
+
+    /// A bridged encoding has ended; true if viewers do not know yet.
+    pub fn unbridge(
+        &mut self,
+        now: Instant,
+        (kind, id): (Kind, EncodingId),
+        recorder: &mut Recorder,
+    ) -> bool {
+        let found = self.find((kind, Origin::Bridge, id));
+        let ended = found.is_some_and(|index| self.encodings[index].end());
+        if ended {
+            recorder.record(now, Decision::Unbridged(id));
+            self.changed = true;
+        }
+        ended
+    }
+
+    /// The place of an encoding, which it keeps.
+    pub fn find(&self, wanted: (Kind, Origin, EncodingId)) -> Option<usize> {
+        self.encodings.iter().position(|e| (e.kind, e.origin, e.id) == wanted)
+    }
+
+    /// What it sends itself.
+    pub fn own(&self) -> impl Iterator<Item = &Encoding> {
+        self.encodings.iter().filter(|e| e.origin == Origin::Source)
+    }
+
+    /// When media came last.
+    pub fn last_media(&self) -> Option<Instant> {
+        self.own().map(|e| e.last_arrival).chain(self.unseen).max()
+    }
+
+    /// As the API shows them.
+    pub fn snapshots(&self) -> Vec<EncodingSnapshot> {
+        self.encodings.iter().filter(|e| !e.gone).map(Encoding::snapshot).collect()
     }
 
     /// Takes what came since the last batch; `None` if there is nothing to say.
@@ -184,7 +338,8 @@ impl Publisher {
         if !std::mem::take(&mut self.unsaid) {
             return None;
         }
-        let now: Vec<EncodingState> = self.encodings.iter().map(Encoding::state).collect();
+        let there = self.encodings.iter().filter(|e| !e.gone);
+        let now: Vec<EncodingState> = there.map(Encoding::state).collect();
         let same = now.len() == self.said.len()
             && now.iter().zip(&self.said).all(|(now, said)| !now.is_news(said));
         if same {
@@ -200,19 +355,21 @@ impl Publisher {
         self.changed = true;
     }
 
-    /// Packets that never came and those that did, of all encodings.
+    /// Packets that never came and those that did, of all encodings that it sends.
     pub fn losses(&self) -> (u64, u64) {
-        let each = self.encodings.iter().map(Encoding::losses);
+        let each = self.own().map(Encoding::losses);
         each.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
-    /// Looks for encodings that have fallen silent; true if the next batch says so.
+    /// Looks for encodings that have fallen silent; true if the next batch says so. Those that the publisher
+    /// sends are siblings. A bridged one has none: its encoder may stumble while all else goes on.
     pub fn look_for_silence(&mut self, now: Instant, recorder: &mut Recorder) -> bool {
-        let video = || self.encodings.iter().filter(|e| e.kind == Kind::Video);
-        let Some(newest) = video().map(|e| e.last_arrival).max() else { return false };
-        let silent = |e: &Encoding| {
-            e.kind == Kind::Video && newest.saturating_duration_since(e.last_arrival) > SILENT
-        };
+        let abandoned = self.look_for_abandoned(now, recorder);
+        let video = |e: &Encoding| e.kind == Kind::Video && e.origin == Origin::Source;
+        let newest = self.encodings.iter().filter(|e| video(e)).map(|e| e.last_arrival).max();
+        let Some(newest) = newest else { return abandoned };
+        let silent =
+            |e: &Encoding| video(e) && newest.saturating_duration_since(e.last_arrival) > SILENT;
         let now_silent: Vec<usize> = (0..self.encodings.len())
             .filter(|i| self.encodings[*i].active && silent(&self.encodings[*i]))
             .collect();
@@ -225,14 +382,28 @@ impl Publisher {
         }
         self.changed |= changed;
         self.suspects = now_silent;
+        changed || abandoned
+    }
+
+    /// Ends bridged encodings that nobody feeds any more while the publisher goes on.
+    fn look_for_abandoned(&mut self, now: Instant, recorder: &mut Recorder) -> bool {
+        let Some(newest) = self.last_media() else { return false };
+        let mut changed = false;
+        for encoding in self.encodings.iter_mut().filter(|e| e.origin == Origin::Bridge) {
+            let behind = newest.saturating_duration_since(encoding.last_arrival);
+            if behind > ABANDONED && encoding.end() {
+                recorder.record(now, Decision::Unbridged(encoding.id));
+                changed = true;
+            }
+        }
+        self.changed |= changed;
         changed
     }
 
     /// What is heard of it now, where that is news. `heard`: when something authentic last came.
     pub fn look_for_life(&mut self, now: Instant, heard: Instant) -> Option<Activity> {
         let since = |at: Instant| now.saturating_duration_since(at);
-        let media = self.encodings.iter().map(|e| e.last_arrival).max();
-        let activity = match media {
+        let activity = match self.last_media() {
             Some(media) if since(media) < PAUSE.max(self.pace.usual * 2) => Activity::Media,
             _ if since(heard) < UNHEARD => Activity::Quiet,
             _ => Activity::Silent,
@@ -256,10 +427,10 @@ impl Pace {
 }
 
 /// Reads the payload once, for all viewers.
-fn read(packet: Packet, codec: Codec, clock: &mut Clock) -> RtpPacket {
+fn read(packet: Packet, seq: u64, codec: Codec, clock: &mut Clock) -> RtpPacket {
     RtpPacket {
         time: clock.captured(&packet, codec.clock_rate()),
-        seq: packet.seq,
+        seq,
         timestamp: packet.timestamp,
         marker: packet.marker,
         arrival: packet.arrival,

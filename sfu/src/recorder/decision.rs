@@ -68,6 +68,17 @@ pub enum Decision {
         /// What it comes under.
         ssrc: u32,
     },
+    /// The publisher's packets are made in this server.
+    Local,
+    /// The first packet of an encoding that this server makes of another one, in this codec.
+    Bridged {
+        /// Its name.
+        id: EncodingId,
+        /// What it is in.
+        codec: Codec,
+    },
+    /// There is no such encoding any more.
+    Unbridged(EncodingId),
     /// An encoding comes under another SSRC now.
     Source {
         /// Which.
@@ -194,6 +205,9 @@ impl Decision {
             Self::DtlsUp { .. } => "dtls_up",
             Self::DtlsFailed(_) => "dtls_failed",
             Self::Encoding { .. } => "encoding",
+            Self::Local => "local",
+            Self::Bridged { .. } => "bridged",
+            Self::Unbridged(_) => "bridge_ended",
             Self::Source { .. } => "ssrc_changed",
             Self::Codec { .. } => "codec_changed",
             Self::Picture { .. } => "keyframe",
@@ -284,6 +298,11 @@ impl Decision {
                 let codec = codec.rtpmap_name();
                 format!("the first packet of {id} came: {codec}, SSRC {ssrc:08x}")
             }
+            Self::Local => "its media is taken apart in this server: no ICE, no DTLS".to_owned(),
+            Self::Bridged { id, codec } => {
+                format!("a bridge makes {id} of it, {}", codec.rtpmap_name())
+            }
+            Self::Unbridged(id) => format!("the bridge that made {id} has ended"),
             Self::Source { id, ssrc } => format!("{id} comes under SSRC {ssrc:08x} from now on"),
             Self::Codec { id, codec } => {
                 format!("{id} comes as {} from now on", codec.rtpmap_name())
@@ -384,7 +403,7 @@ fn because(reason: Drop) -> &'static str {
         Drop::NotAuthentic => "not authentic",
         Drop::Transport => "no handshake needs those DTLS records",
         Drop::RtpUnusable => "RTP without media: padding, a duplicate, or not authentic",
-        Drop::UnknownPayload => "a payload type that was not negotiated",
+        Drop::UnknownPayload => "a payload type that was not negotiated, or a codec that cannot be",
         Drop::NotSelected => "of another encoding",
         Drop::AwaitingKeyframe => "a keyframe is awaited",
         Drop::Settling => "the publisher had just begun",

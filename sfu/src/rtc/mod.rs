@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use media::rtp::Extensions;
 use media::{EncodingId, Kind};
@@ -28,6 +28,8 @@ use str0m::rtp::{RtpWrite, Ssrc};
 use str0m::{Event as RtcEvent, Input, Output as RtcOutput, Rtc, RtcError};
 
 use self::hello::Hello;
+use crate::packet::Packet;
+use crate::stats::Origin;
 use crate::transport::{Failure, Path};
 
 pub use config::Certificate;
@@ -83,33 +85,6 @@ impl Event {
     pub fn proves_life(&self) -> bool {
         !matches!(self, Self::Feedback { loss: None, .. })
     }
-}
-
-/// An authentic media packet.
-#[derive(Debug)]
-pub struct Packet {
-    /// Audio or video.
-    pub kind: Kind,
-    /// The rid, or [`EncodingId::MAIN`].
-    pub encoding: EncodingId,
-    /// SSRC on the wire.
-    pub ssrc: u32,
-    /// Payload type of the media, also where it came as a retransmission.
-    pub pt: u8,
-    /// Extended sequence number.
-    pub seq: u64,
-    /// RTP timestamp.
-    pub timestamp: u32,
-    /// Marker bit.
-    pub marker: bool,
-    /// Arrival.
-    pub arrival: Instant,
-    /// Payload; may be empty (padding).
-    pub payload: Arc<[u8]>,
-    /// Extensions that are passed on.
-    pub extensions: Extensions,
-    /// The publisher's last sender report for this SSRC: its wall clock and the RTP timestamp.
-    pub report: Option<(SystemTime, u32)>,
 }
 
 /// A media packet to send.
@@ -445,12 +420,14 @@ impl Peer {
         Some(Packet {
             kind,
             encoding,
+            origin: Origin::Source,
             ssrc,
             pt: *p.header.payload_type,
-            seq: *p.seq_no,
+            seq: Some(*p.seq_no),
             timestamp: p.header.timestamp,
             marker: p.header.marker,
             arrival: p.timestamp,
+            captured: None,
             extensions: convert::extensions(&p.header.ext_vals),
             payload: p.payload,
             report,

@@ -59,13 +59,18 @@ pub(super) struct Datagram {
 impl Message {
     /// Media may be dropped where the lane is full; everything else has to arrive.
     pub fn is_media(&self) -> bool {
-        matches!(self.0, Kind::Batch(_) | Kind::Datagrams(..))
+        match &self.0 {
+            Kind::Batch(_) | Kind::Datagrams(..) => true,
+            Kind::Command(command) => matches!(command, Command::Media(_)),
+            _ => false,
+        }
     }
 
     fn packets(&self) -> usize {
         match &self.0 {
             Kind::Batch(batch) => batch.packets.len(),
             Kind::Datagrams(_, datagrams) => datagrams.len(),
+            Kind::Command(command) => command.packets(),
             _ => 0,
         }
     }
@@ -98,7 +103,7 @@ impl Shard {
                 let publisher = snapshot.publisher;
                 if let Some(feed) = self.feeds.get_mut(&publisher) {
                     feed.restore(*snapshot);
-                    self.choose_all(now, publisher);
+                    self.choose_all(now, publisher, &[]);
                 }
             }
             Kind::Gone(publisher) => self.lose(now, publisher),

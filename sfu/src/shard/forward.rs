@@ -10,7 +10,9 @@ use super::session::Role;
 use super::{Closed, Event, Key, Shard, is_rtp};
 use crate::egress::Sink;
 use crate::feed::Batch;
-use crate::rtc::{Event as PeerEvent, Output, Packet, Reject, Taken};
+use crate::packet::Packet;
+use crate::publisher::Change;
+use crate::rtc::{Event as PeerEvent, Output, Reject, Taken};
 use crate::stats::Drop;
 
 impl Shard {
@@ -75,25 +77,30 @@ impl Shard {
 
     fn media(&mut self, key: Key, packet: Packet) {
         let session = &mut self.sessions[key];
-        let id = session.id;
         let bytes = packet.payload.len() as u64;
         let Role::Publisher(_, publisher) = &mut session.role else { return };
         match publisher.receive(packet, &mut session.recorder) {
             Ok(change) => {
                 self.totals.packets_in += 1;
                 self.totals.bytes_in += bytes;
-                if change.first {
-                    self.mark(key);
-                }
-                if let Some(codec) = change.codec {
-                    self.events.push_back(Event::MediaStarted { session: id, codec });
-                }
-                if change.resumed {
-                    let activity = Activity::Media;
-                    self.events.push_back(Event::Activity { session: id, activity });
-                }
+                self.changed(key, change);
             }
             Err(reason) => session.recorder.drops.count(reason),
+        }
+    }
+
+    /// A packet has gone into the outbox of a publisher.
+    pub(super) fn changed(&mut self, key: Key, change: Change) {
+        let session = self.sessions[key].id;
+        if change.first {
+            self.mark(key);
+        }
+        if let Some(codec) = change.codec {
+            self.events.push_back(Event::MediaStarted { session, codec });
+        }
+        if change.resumed {
+            let activity = Activity::Media;
+            self.events.push_back(Event::Activity { session, activity });
         }
     }
 
@@ -108,7 +115,9 @@ impl Shard {
     pub(super) fn fan_out(&mut self, now: Instant, batch: &Batch, sink: &mut dyn Sink) {
         let Some(feed) = self.feeds.get_mut(&batch.publisher) else { return };
         if feed.learn(batch) {
-            self.choose_all(now, batch.publisher);
+            let starts = batch.packets.iter().filter(|p| p.start).map(|p| p.encoding);
+            let coming: Vec<usize> = starts.collect();
+            self.choose_all(now, batch.publisher, &coming);
         }
         let Some(feed) = self.feeds.get_mut(&batch.publisher) else { return };
         let new = feed.insert(batch);

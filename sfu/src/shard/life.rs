@@ -14,6 +14,7 @@ use crate::feed::Feed;
 use crate::publisher::Publisher;
 use crate::recorder::{Decision, Recorder, Report};
 use crate::rtc::Output;
+use crate::stats::{Drop, Origin};
 use crate::transport::Failure;
 use crate::viewer::Viewer;
 
@@ -25,20 +26,28 @@ pub(super) const RATES_INTERVAL: Duration = Duration::from_secs(1);
 impl Shard {
     /// Does what the server wants, or has the session's own shard do it.
     pub fn command(&mut self, now: Instant, command: Command) {
-        if let Command::Add(add) = command {
-            return self.directory.wait(now, *add);
-        }
-        let session = command.session();
+        let command = match command {
+            Command::Add(add) if matches!(add.link, Link::Local) => {
+                return self.add_local(now, add);
+            }
+            Command::Add(add) => return self.directory.wait(now, *add),
+            command => command,
+        };
+        let (session, packets) = (command.session(), command.packets());
         match self.directory.route(command) {
             Routed::To(shard, command) if shard == self.index => self.obey(now, command),
             Routed::To(shard, command) => self.tell(shard, Kind::Command(command)),
             Routed::Gone(recorder) => self.ended(session, Report::of_nobody(*recorder)),
-            Routed::Kept | Routed::Done => {}
+            Routed::Kept | Routed::Done => {
+                self.totals.drops.add(Drop::UnknownSource, packets as u64);
+            }
         }
     }
 
     pub(super) fn obey(&mut self, now: Instant, command: Command) {
-        let Some(key) = self.by_id.get(&command.session()).copied() else { return };
+        let Some(key) = self.by_id.get(&command.session()).copied() else {
+            return self.totals.drops.add(Drop::UnknownSource, command.packets() as u64);
+        };
         match command {
             Command::Add(_) => {}
             Command::Attach { publisher, .. } => self.attach(now, key, publisher),
@@ -50,6 +59,10 @@ impl Shard {
                 self.choose(now, key);
             }
             Command::Remove(_) => self.remove(now, key),
+            Command::Media(made) => self.take_made(now, key, *made),
+            Command::Heard { media, .. } => self.hear_local(now, key, media),
+            Command::Unbridge { kind, encoding, .. } => self.unbridge(now, key, kind, encoding),
+            Command::WantKeyframe { encoding, .. } => self.want_own(now, key, encoding),
         }
     }
 
@@ -62,14 +75,14 @@ impl Shard {
         recorder: Recorder,
     ) -> Key {
         let ufrag = add.agreement.local_ice.ufrag.clone();
+        if !matches!(add.link, Link::Viewer(_)) {
+            let feed = Feed::new(self.index, self.config.history, self.config.settle);
+            self.feeds.insert(add.session, feed);
+        }
+        let publisher = || Box::new(Publisher::new(&add.agreement));
         let role = match add.link {
-            Link::Publisher(peer) => {
-                self.feeds.insert(
-                    add.session,
-                    Feed::new(self.index, self.config.history, self.config.settle),
-                );
-                Role::Publisher(peer, Box::new(Publisher::new(&add.agreement)))
-            }
+            Link::Publisher(peer) => Role::Publisher(peer, publisher()),
+            Link::Local => Role::Local(publisher()),
             Link::Viewer(transport) => {
                 Role::Viewer(transport, Box::new(Viewer::new(&add.agreement)))
             }
@@ -88,7 +101,9 @@ impl Shard {
             speaks_first: add.agreement.dtls == DtlsRole::Client,
         });
         self.by_id.insert(add.session, key);
-        self.demux.insert(&ufrag, key);
+        if !ufrag.is_empty() {
+            self.demux.insert(&ufrag, key);
+        }
         self.drain(now, key);
         key
     }
@@ -105,6 +120,7 @@ impl Shard {
                 viewer.goodbye(transport, &mut self.egress);
                 transport.close(&mut self.egress);
             }
+            Role::Local(_) => {}
             Role::Publisher(peer, _) => {
                 peer.close();
                 // The goodbye goes out; events of a session that ends are nobody's any more.
@@ -131,10 +147,11 @@ impl Shard {
             self.unroute(shard, address, key);
         }
         match session.role {
-            Role::Publisher(_, publisher) => {
+            Role::Publisher(_, publisher) | Role::Local(publisher) => {
                 for shard in publisher.subscribers {
                     self.tell(shard, Kind::Gone(session.id));
                 }
+                self.tapped.extend(publisher.taps.iter().map(|tap| (*tap, None)));
                 self.lose(now, session.id);
             }
             Role::Viewer(_, viewer) => self.unlist(viewer.publisher, key),
@@ -175,6 +192,11 @@ impl Shard {
 
     /// The viewer chooses anew, and the keyframe that it then needs is asked for.
     pub(super) fn choose(&mut self, now: Instant, key: Key) {
+        self.choose_but(now, key, &[]);
+    }
+
+    /// The same, but keyframes of these encodings are on their way to it.
+    fn choose_but(&mut self, now: Instant, key: Key, coming: &[usize]) {
         let Self { sessions, feeds, .. } = self;
         let Some((_, viewer, recorder)) = sessions[key].viewing() else { return };
         let Some(publisher) = viewer.publisher else { return };
@@ -184,16 +206,17 @@ impl Shard {
         // is in the ring; then this runs again.
         let connected = viewer.connected && !feed.settles(now);
         let awaited: Vec<usize> = viewer.awaited().filter(|_| connected).collect();
-        for encoding in awaited {
+        for encoding in awaited.into_iter().filter(|encoding| !coming.contains(encoding)) {
             self.want_keyframe(now, publisher, encoding);
         }
         self.pump(now, key);
     }
 
-    pub(super) fn choose_all(&mut self, now: Instant, publisher: SessionId) {
+    /// All viewers choose anew. `coming`: encodings of which keyframes are on their way to them.
+    pub(super) fn choose_all(&mut self, now: Instant, publisher: SessionId, coming: &[usize]) {
         let viewers = self.feeds.get(&publisher).map(|feed| feed.viewers.clone());
         for viewer in viewers.unwrap_or_default() {
-            self.choose(now, viewer);
+            self.choose_but(now, viewer, coming);
         }
     }
 
@@ -211,22 +234,41 @@ impl Shard {
     pub(super) fn want_local_keyframe(&mut self, now: Instant, publisher: Key, encoding: usize) {
         let session = &mut self.sessions[publisher];
         let wanted = session.publisher_mut().and_then(|p| p.encodings.get_mut(encoding));
-        if let Some(encoding) = wanted {
+        if let Some(encoding) = wanted.filter(|encoding| !encoding.gone) {
             encoding.keyframes.want();
             self.request_keyframes(now, publisher);
         }
     }
 
-    /// Sends the keyframe requests that are due.
-    fn request_keyframes(&mut self, now: Instant, key: Key) {
+    /// Sends the keyframe requests that are due: to the peer, or to whoever makes the encoding.
+    pub(super) fn request_keyframes(&mut self, now: Instant, key: Key) {
         let session = &mut self.sessions[key];
-        let Role::Publisher(peer, publisher) = &mut session.role else { return };
+        let (mut peer, publisher) = match &mut session.role {
+            Role::Publisher(peer, publisher) => (Some(peer), publisher),
+            Role::Local(publisher) => (None, publisher),
+            Role::Viewer(..) => return,
+        };
         let mut sent = false;
         for encoding in &mut publisher.encodings {
-            if encoding.keyframes.due(now) && peer.request_keyframe(encoding.id) {
+            if !encoding.keyframes.due(now) {
+                continue;
+            }
+            let asked = match peer.as_mut().filter(|_| encoding.origin == Origin::Source) {
+                Some(peer) => {
+                    let asked = peer.request_keyframe(encoding.id);
+                    sent |= asked;
+                    asked
+                }
+                None => {
+                    let (session, origin) = (session.id, encoding.origin);
+                    let encoding = encoding.id;
+                    self.events.push_back(Event::KeyframeWanted { session, encoding, origin });
+                    true
+                }
+            };
+            if asked {
                 self.totals.keyframe_requests += 1;
                 session.recorder.keyframe_wanted();
-                sent = true;
             }
         }
         if sent {
@@ -248,8 +290,9 @@ impl Shard {
                 continue;
             }
             let session = &mut self.sessions[key];
-            if let Role::Publisher(_, publisher) = &mut session.role
-                && publisher.look_for_silence(now, &mut session.recorder)
+            let recorder = &mut session.recorder;
+            if let Role::Publisher(_, publisher) | Role::Local(publisher) = &mut session.role
+                && publisher.look_for_silence(now, recorder)
             {
                 self.mark(key);
             }
@@ -276,7 +319,7 @@ impl Shard {
             return;
         }
         let (id, heard) = (session.id, session.last_heard);
-        let Role::Publisher(_, publisher) = &mut session.role else { return };
+        let Some(publisher) = session.publisher_mut() else { return };
         if let Some(activity) = publisher.look_for_life(now, heard) {
             if activity == Activity::Silent {
                 session.recorder.silent(now);
@@ -295,7 +338,7 @@ impl Shard {
     /// A viewer that still awaits a picture asks again; so does a publisher's unserved request.
     fn repeat_wants(&mut self, now: Instant, key: Key) {
         match &self.sessions[key].role {
-            Role::Publisher(..) => self.request_keyframes(now, key),
+            Role::Publisher(..) | Role::Local(_) => self.request_keyframes(now, key),
             Role::Viewer(_, viewer) => {
                 // Also looks into the ring again: a packet that was missing there may have come.
                 if viewer.connected && viewer.awaited().next().is_some() {
@@ -324,7 +367,7 @@ impl Shard {
         }
         let limit = match &session.role {
             Role::Publisher(peer, _) if !peer.is_alive() => return Some(Closed::Failed),
-            Role::Publisher(..) => self.config.publisher_timeout,
+            Role::Publisher(..) | Role::Local(_) => self.config.publisher_timeout,
             Role::Viewer(..) => self.config.viewer_timeout,
         };
         let silence = now.saturating_duration_since(session.last_heard);
@@ -344,7 +387,7 @@ impl Shard {
             let drops = session.roll(now);
             totals.drops.merge(&drops);
             match &mut session.role {
-                Role::Publisher(_, publisher) => {
+                Role::Publisher(_, publisher) | Role::Local(publisher) => {
                     publisher.update_rates(now);
                     publishers.push(key);
                 }

@@ -41,6 +41,8 @@ pub(super) struct Session {
 pub(super) enum Role {
     /// Came by WHIP.
     Publisher(Box<Peer>, Box<Publisher>),
+    /// Its packets are made in this server.
+    Local(Box<Publisher>),
     /// Came by WHEP.
     Viewer(Box<Transport>, Box<Viewer>),
 }
@@ -48,14 +50,14 @@ pub(super) enum Role {
 impl Session {
     pub(super) fn publisher(&self) -> Option<&Publisher> {
         match &self.role {
-            Role::Publisher(_, publisher) => Some(publisher),
+            Role::Publisher(_, publisher) | Role::Local(publisher) => Some(publisher),
             Role::Viewer(..) => None,
         }
     }
 
     pub(super) fn publisher_mut(&mut self) -> Option<&mut Publisher> {
         match &mut self.role {
-            Role::Publisher(_, publisher) => Some(publisher),
+            Role::Publisher(_, publisher) | Role::Local(publisher) => Some(publisher),
             Role::Viewer(..) => None,
         }
     }
@@ -63,14 +65,14 @@ impl Session {
     pub(super) fn viewer(&self) -> Option<&Viewer> {
         match &self.role {
             Role::Viewer(_, viewer) => Some(viewer),
-            Role::Publisher(..) => None,
+            Role::Publisher(..) | Role::Local(_) => None,
         }
     }
 
     pub(super) fn viewing(&mut self) -> Option<(&mut Transport, &mut Viewer, &mut Recorder)> {
         match &mut self.role {
             Role::Viewer(transport, viewer) => Some((transport, viewer, &mut self.recorder)),
-            Role::Publisher(..) => None,
+            Role::Publisher(..) | Role::Local(_) => None,
         }
     }
 
@@ -87,6 +89,7 @@ impl Session {
                 self.recorder.check(now, source, proven);
                 let path = match &self.role {
                     Role::Publisher(peer, _) => peer.path(),
+                    Role::Local(_) => None,
                     Role::Viewer(transport, _) => transport.path(),
                 };
                 let Some(path) = path else { return };
@@ -103,10 +106,9 @@ impl Session {
     /// Writes what was counted since the last time, and returns what was dropped since then.
     pub(super) fn roll(&mut self, now: Instant) -> Drops {
         match &self.role {
-            Role::Publisher(_, publisher) => {
+            Role::Publisher(_, publisher) | Role::Local(publisher) => {
                 let (lost, came) = publisher.losses();
-                let last = publisher.encodings.iter().map(|e| e.last_arrival).max();
-                self.recorder.media(now, last);
+                self.recorder.media(now, publisher.last_media());
                 self.recorder.roll(now, Who::Publisher, lost, came)
             }
             Role::Viewer(_, viewer) => {
@@ -117,12 +119,12 @@ impl Session {
 
     /// What it has come to. `viewer`: what it gets, where it is one.
     pub(super) fn report(&self, viewer: Option<ViewerSnapshot>) -> Report {
-        let encodings = self.publisher().map_or(&[][..], |p| &p.encodings);
+        let publisher = self.publisher();
         Report {
             recorder: self.recorder.clone(),
             heard: Some(self.last_heard),
-            media: encodings.iter().map(|e| e.last_arrival).max(),
-            encodings: encodings.iter().map(|e| e.snapshot()).collect(),
+            media: publisher.and_then(Publisher::last_media),
+            encodings: publisher.map(Publisher::snapshots).unwrap_or_default(),
             viewer,
         }
     }

@@ -1,5 +1,6 @@
 //! Helpers for this crate's tests: a start of time, packets, and whole worlds in memory.
 
+pub(crate) mod maker;
 #[allow(dead_code, reason = "tests from outside have it too, and each needs a part of it")]
 pub(crate) mod peer;
 pub(crate) mod studio;

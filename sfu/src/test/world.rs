@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use media::{Codec, EncodingId};
@@ -12,9 +13,10 @@ use super::epoch;
 use super::peer::{self, Identity, Offer};
 use crate::directory::Directory;
 use crate::egress::{SendRun, Sink};
+use crate::feed::Batch;
 use crate::rtc::client::{Client, agreement};
 use crate::rtc::{Certificate, Peer, Transmit};
-use crate::shard::{Add, Command, Config, Event, Link, Message, Shard};
+use crate::shard::{Add, Command, Config, Event, Link, Message, Shard, TapId};
 use crate::stats::{EncodingSnapshot, Totals, ViewerSnapshot};
 use crate::transport::{Context, Transport};
 
@@ -50,6 +52,8 @@ pub(crate) struct World {
     /// Messages to this shard wait in their lane.
     pub(crate) held: Option<usize>,
     lane: Vec<(usize, Message)>,
+    /// What taps got.
+    pub(crate) tapped: Vec<(TapId, Option<Arc<Batch>>)>,
     /// Runs that went out since the start: source, destination, size and count of the datagrams.
     pub(crate) runs: Vec<(SocketAddr, usize, usize)>,
     server: (Certificate, SocketAddr),
@@ -110,6 +114,7 @@ impl World {
             lanes_full: false,
             held: None,
             lane: Vec::new(),
+            tapped: Vec::new(),
             runs: Vec::new(),
             context: Context::new(&server).expect("libssl takes our certificate"),
             server: (server, SocketAddr::from(([10, 0, 0, 1], 8080))),
@@ -141,6 +146,14 @@ impl World {
         let client = Client::new(&agreement, &self.certificate, server, address, self.now);
         self.clients.insert(number, client);
         self.add(number, agreement, send);
+    }
+
+    /// A publisher whose packets are made here.
+    pub(crate) fn local(&mut self, number: u32) {
+        let session = Self::id(number);
+        let home = crate::local::home(session, self.shards.len());
+        assert_eq!(self.directory.settle(session, home), home);
+        self.command(Command::Add(Box::new(Add::local(session))));
     }
 
     /// Where a client is: its shard is the remainder of the port.
@@ -291,6 +304,7 @@ impl World {
                 }
                 shard.flush(self.now, &mut wire);
                 self.events.extend(std::iter::from_fn(|| shard.poll_event()));
+                self.tapped.extend(std::iter::from_fn(|| shard.poll_tap()));
                 while let Some((to, message)) = self.shards[index].poll_message() {
                     self.messages.push((index, to, message.label()));
                     if self.lanes_full && message.is_media() {

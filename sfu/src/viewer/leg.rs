@@ -11,7 +11,7 @@ use signaling::{Media, Payload};
 use super::catch_up::{Backlog, CatchUp, Verdict as Pace, feasible};
 use super::header::{Fields, Template};
 use super::rewriter::{Header, Origin, Rewriter, Target};
-use super::selector::{self, Selector, Verdict};
+use super::selector::{self, Candidate, Selector, Verdict, payload_type};
 use super::story::Story;
 use crate::egress::Egress;
 use crate::feed::{Feed, Packet};
@@ -166,7 +166,7 @@ impl Leg {
         recorder: &mut Recorder,
     ) {
         let wanted = wanted.filter(|_| self.kind == Kind::Video);
-        let candidates: Vec<_> = feed.candidates(self.kind).collect();
+        let candidates = self.candidates(feed);
         let chosen = selector::choose(&candidates, wanted, self.selector.current());
         let Some(choice) = chosen else { return };
         self.story.chose(now, feed, choice, recorder);
@@ -176,6 +176,12 @@ impl Leg {
             recorder.record(now, Decision::NoCodec(codec));
         }
         self.story.awaits(now, self.awaits());
+    }
+
+    /// What it may choose from.
+    fn candidates(&self, feed: &Feed) -> Vec<Candidate> {
+        let takes = |sent: &Payload| payload_type(&self.payloads, sent).is_some();
+        selector::eligible(feed.candidates(self.kind, takes).collect())
     }
 
     fn aim(&mut self, feed: &Feed, index: usize) {
@@ -450,7 +456,8 @@ impl Leg {
         let capacity_kbps = capacity.map(|bps| narrow(bps / 1000));
         recorder.record(now, Decision::GaveUp { after_ms, capacity_kbps });
         let Some(capacity) = capacity else { return };
-        let lowest = feed.candidates(self.kind).filter(|c| c.active).min_by_key(|c| c.rank);
+        let active = self.candidates(feed).into_iter().filter(|c| c.active);
+        let lowest = active.min_by_key(|c| c.rank);
         let Some(lowest) = lowest.filter(|c| Some(c.index) != current) else { return };
         let encoding = &feed.encodings[lowest.index];
         let same_codec = self.route.as_ref().is_some_and(|(p, _)| *p == encoding.info.payload);
@@ -585,15 +592,4 @@ fn seal(template: &Template, body: &Body<'_>, wire: &mut Wire<'_>) {
         *count = body.pad;
     }
     wire.transport.seal_rtp(slot, head, body.header.seq);
-}
-
-/// The viewer's payload type for what the publisher sends: for H.264 the one of the same profile
-/// where there is one, since a decoder may be chosen by it.
-fn payload_type<'a>(offered: &'a [Payload], sent: &Payload) -> Option<&'a Payload> {
-    let profile = |p: &Payload| {
-        p.parameter("profile-level-id").and_then(|id| id.get(..4)).map(str::to_ascii_lowercase)
-    };
-    let same_codec = || offered.iter().filter(|p| p.codec == sent.codec);
-    let exact = same_codec().find(|p| profile(p) == profile(sent));
-    exact.or_else(|| same_codec().next())
 }

@@ -1,9 +1,10 @@
 //! Which encoding a viewer gets: a pure choice with its reason, and the gate that lets a switch
 //! happen only at a keyframe.
 
-use media::EncodingId;
+use media::{Codec, EncodingId};
+use signaling::Payload;
 
-use crate::stats::Drop;
+use crate::stats::{Drop, Origin};
 
 /// What the choice is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +13,12 @@ pub struct Candidate {
     pub index: usize,
     /// Its name.
     pub id: EncodingId,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// What it is in.
+    pub codec: Codec,
+    /// The viewer has a payload type for that.
+    pub takeable: bool,
     /// Packets arrive now.
     pub active: bool,
     /// Pixels, then bitrate.
@@ -29,6 +36,32 @@ pub enum Reason {
     Highest,
     /// Nothing moves: stay.
     AllSilent,
+}
+
+/// Those of `all` that a viewer may get: what the publisher sends, else what is bridged, of one codec, in
+/// the order in which we like them; else, where it can take none, what the publisher sends. A bridged
+/// encoding in the publisher's own codec stands in for what the publisher sends: it has another form.
+pub fn eligible(mut all: Vec<Candidate>) -> Vec<Candidate> {
+    let bridged: Vec<Candidate> =
+        all.iter().filter(|c| c.origin == Origin::Bridge).copied().collect();
+    if bridged.is_empty() {
+        let any = all.iter().any(|c| c.takeable);
+        all.retain(|c| c.takeable || !any);
+        return all;
+    }
+    let replaced = |c: &Candidate| bridged.iter().any(|b| b.codec == c.codec);
+    let own = |c: &Candidate| c.origin == Origin::Source;
+    if all.iter().any(|c| own(c) && c.takeable && !replaced(c)) {
+        all.retain(|c| own(c) && c.takeable && !replaced(c));
+        return all;
+    }
+    let order = |codec| Codec::WEBRTC.iter().position(|known| *known == codec);
+    let takeable = bridged.iter().filter(|c| c.takeable);
+    match takeable.min_by_key(|c| (!c.active, order(c.codec))).map(|c| c.codec) {
+        Some(codec) => all.retain(|c| !own(c) && c.takeable && c.codec == codec),
+        None => all.retain(own),
+    }
+    all
 }
 
 /// The encoding to show. `None` without candidates.
@@ -117,6 +150,17 @@ impl Selector {
     }
 }
 
+/// The viewer's payload type for what the publisher sends: for H.264 the one of the same profile
+/// where there is one, since a decoder may be chosen by it.
+pub fn payload_type<'a>(offered: &'a [Payload], sent: &Payload) -> Option<&'a Payload> {
+    let profile = |p: &Payload| {
+        p.parameter("profile-level-id").and_then(|id| id.get(..4)).map(str::to_ascii_lowercase)
+    };
+    let same_codec = || offered.iter().filter(|p| p.codec == sent.codec);
+    let exact = same_codec().find(|p| profile(p) == profile(sent));
+    exact.or_else(|| same_codec().next())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,6 +169,9 @@ mod tests {
         let make = |(index, (id, pixels)): (usize, (&str, u32))| Candidate {
             index,
             id: EncodingId::new(id).expect("a valid id"),
+            origin: Origin::Source,
+            codec: Codec::H265,
+            takeable: true,
             active: active[index],
             rank: (pixels, 0),
         };
@@ -149,6 +196,53 @@ mod tests {
         let only_high = layers([false, false, true]);
         assert_eq!(choose(&only_high, id("q"), None), Some((2, Reason::InsteadOfWanted)));
         assert_eq!(choose(&layers([true; 3]), id("gone"), None), Some((2, Reason::Highest)));
+    }
+
+    fn bridged(index: usize, codec: Codec, takeable: bool) -> Candidate {
+        let (id, origin) = (EncodingId::new(codec.name()).expect("a valid id"), Origin::Bridge);
+        Candidate { index, id, origin, codec, takeable, active: true, rank: (9_999, 0) }
+    }
+
+    fn indices(all: Vec<Candidate>) -> Vec<usize> {
+        eligible(all).iter().map(|c| c.index).collect()
+    }
+
+    #[test]
+    fn what_is_bridged_is_for_those_who_need_it() {
+        let native =
+            |takeable| layers([true; 3]).into_iter().map(move |c| Candidate { takeable, ..c });
+        let with = |takeable, bridges: &[Candidate]| {
+            native(takeable).chain(bridges.iter().copied()).collect::<Vec<_>>()
+        };
+        let (h264, vp8) = (bridged(3, Codec::H264, true), bridged(4, Codec::Vp8, true));
+        assert_eq!(indices(with(true, &[h264, vp8])), [0, 1, 2], "the publisher's own");
+        assert_eq!(indices(with(false, &[vp8, h264])), [3], "one codec, the best");
+        let silent = Candidate { active: false, ..h264 };
+        assert_eq!(indices(with(false, &[silent, vp8])), [4]);
+        let strange = Candidate { takeable: false, ..h264 };
+        assert_eq!(indices(with(false, &[strange, vp8])), [4]);
+        assert_eq!(indices(with(false, &[strange])), [0, 1, 2], "it lacks what is published");
+        assert_eq!(indices(with(false, &[])), [0, 1, 2]);
+        assert_eq!(indices(vec![strange]), [0; 0], "sound that no browser can take");
+    }
+
+    #[test]
+    fn a_bridge_in_the_publishers_own_codec_stands_in_for_it() {
+        let all = |takeable, more: &[Candidate]| {
+            let own = layers([true; 3]).into_iter().map(move |c| Candidate { takeable, ..c });
+            own.chain(more.iter().copied()).collect::<Vec<_>>()
+        };
+        let same = bridged(3, Codec::H265, true);
+        assert_eq!(indices(all(true, &[same])), [3]);
+        let (same, vp8) = (bridged(3, Codec::H265, false), bridged(4, Codec::Vp8, true));
+        assert_eq!(indices(all(false, &[same, vp8])), [4]);
+    }
+
+    #[test]
+    fn codecs_of_one_publisher_may_differ() {
+        let mut all = layers([true; 3]);
+        all[1].takeable = false;
+        assert_eq!(indices(all), [0, 2]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use media::{EncodingId, Kind};
 use sfu::Closed;
 use sfu::recorder::{Decision, Recorder, Who};
-use sfu::stats::EncodingSnapshot;
+use sfu::stats::{EncodingSnapshot, Origin};
 use sfu::transport::Path;
 use sfu::transport::srtp::Profile;
 
@@ -98,6 +98,7 @@ impl Session {
 fn encoding() -> EncodingSnapshot {
     EncodingSnapshot {
         id: EncodingId::MAIN,
+        origin: Origin::Source,
         kind: Kind::Video,
         codec: Codec::H264,
         channels: 1,

@@ -70,9 +70,11 @@ impl Room {
             .iter()
             .map(|(name, width)| EncodingState {
                 id: EncodingId::new(name).unwrap(),
+                origin: Origin::Source,
                 kind: if *width == 0 { Kind::Audio } else { Kind::Video },
                 codec: Codec::Vp8,
                 dimensions: Some((*width, width / 2)),
+                b_frames: false,
                 active: true,
                 bitrate_bps: 1000,
             })

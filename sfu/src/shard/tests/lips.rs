@@ -37,7 +37,7 @@ fn errors(peer: &Peer, ssrc: u32, rate: u32, began: std::time::Instant) -> Vec<(
 }
 
 /// The worst that lips and voice are apart, between two times since `began`.
-fn apart(peer: &Peer, began: std::time::Instant, from: f64, to: f64) -> f64 {
+pub(super) fn apart(peer: &Peer, began: std::time::Instant, from: f64, to: f64) -> f64 {
     let audio = errors(peer, peer.audio(), 48_000, began);
     let video = errors(peer, peer.video(), 90_000, began);
     let mut worst = 0.0_f64;

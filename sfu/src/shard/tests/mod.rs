@@ -6,6 +6,7 @@ mod faults;
 mod instant;
 mod life;
 mod lips;
+mod local;
 mod repair;
 mod shards;
 mod sources;
