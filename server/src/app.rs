@@ -142,6 +142,7 @@ fn start_hub(
         stream: stream::Config {
             grace: config.stream.grace,
             on_conflict: config.stream.on_conflict.into(),
+            bridges: false,
         },
         advertise,
         sfu: sfu::Config {

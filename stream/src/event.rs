@@ -5,6 +5,8 @@ use std::fmt;
 use media::{Activity, Codec};
 use signaling::SessionId;
 
+use crate::bridges;
+
 /// Something happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -36,6 +38,25 @@ pub enum Event {
         /// What it now sends of that codec's kind.
         codec: Codec,
     },
+    /// The pictures of a publisher come in another order than they are shown in, or do so no more: whether it
+    /// has B-frames.
+    Reorders {
+        /// Whose.
+        session: SessionId,
+        /// They do.
+        reorders: bool,
+    },
+    /// What has become of a bridge that was asked for.
+    BridgeIs {
+        /// Of whose media.
+        publisher: SessionId,
+        /// What comes in.
+        from: Codec,
+        /// What goes out.
+        to: Codec,
+        /// How it is now.
+        state: bridges::State,
+    },
     /// A publisher is gone, by its own wish or not.
     PublisherLeft {
         /// Who.
@@ -62,6 +83,19 @@ pub enum Event {
         /// Who.
         session: SessionId,
     },
+    /// Somebody plays the stream by another protocol than WebRTC. It is never attached to anybody: its owner
+    /// gives it what the active publisher sends, and what is bridged.
+    PlayerJoined {
+        /// New to this stream.
+        session: SessionId,
+        /// What it can take, audio and video.
+        codecs: Vec<Codec>,
+    },
+    /// A player is gone.
+    PlayerLeft {
+        /// Who.
+        session: SessionId,
+    },
     /// An operator disconnects the publisher, and all that wait or stand by.
     PublisherKicked,
     /// The server stops: everybody is told, and nobody may join any more.
@@ -84,11 +118,31 @@ pub enum Command {
         /// To whom.
         viewer: SessionId,
     },
-    /// What comes for this viewer from now on it cannot take, and wants: a new offer may help. Said
-    /// once per change of publisher or codec.
+    /// What comes for this viewer from now on it cannot take, wants, and does not get by a bridge: a new
+    /// offer may help. Said once per change of publisher or codec, and when a bridge fails.
     Reconnect {
         /// Whom to tell.
         viewer: SessionId,
+    },
+    /// Make this codec of that one, for as long as somebody needs it.
+    Bridge {
+        /// Of whose media.
+        publisher: SessionId,
+        /// What comes in.
+        from: Codec,
+        /// What is to go out; the same where only its B-frames are to go.
+        to: Codec,
+        /// Who needs it.
+        why: bridges::Why,
+    },
+    /// Nobody needs that any more.
+    Unbridge {
+        /// Of whose media.
+        publisher: SessionId,
+        /// See [`Command::Bridge`].
+        from: Codec,
+        /// See [`Command::Bridge`].
+        to: Codec,
     },
     /// End this session.
     Close {

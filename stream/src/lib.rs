@@ -13,12 +13,16 @@
 //!   events of a publisher named as viewer (or the reverse) change nothing.
 //! - Whoever owns it also calls [`Stream::handle_timeout`] when [`Stream::deadline`] has come, which each
 //!   call may move.
+//! - A `Bridge` command asks for media in another codec (`bridges`), until an `Unbridge` of the same three;
+//!   that may name a publisher that has just left. `BridgeIs` says what became of it.
 //! - When the stream [is empty](Stream::is_empty) its owner may drop it.
 
+pub mod bridges;
 pub mod event;
 pub mod machine;
 pub mod name;
 
+pub use bridges::Bridge;
 pub use event::{Command, Event, Reason};
 pub use machine::{
     Config, Conflict, MAX_PENDING, MAX_STANDBYS, Publisher, Refusal, STEADY, State, Stream, Viewer,

@@ -132,7 +132,8 @@ fn one_that_has_shown_nothing_yet_is_starting_however_silent() {
 #[test]
 fn a_grace_of_nothing_ends_the_stream_at_once_and_an_endless_one_never() {
     for (grace, state) in [(Duration::ZERO, State::Ended), (Duration::MAX, State::Interrupted)] {
-        let mut scene = Scene::with(stream::Config { grace, on_conflict: Conflict::Takeover });
+        let mut scene =
+            Scene::with(stream::Config { grace, on_conflict: Conflict::Takeover, bridges: false });
         scene.shows(ALICE);
         scene.on(is_lost(ALICE));
         assert_eq!(scene.stream.state(), state);

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use media::{Activity, Codec};
+use media::{Activity, Codec, Kind};
 use proptest::prelude::*;
 use signaling::SessionId;
+use stream::bridges::{self, LINGER};
 use stream::{Command, Config, Conflict, Event, MAX_PENDING, MAX_STANDBYS, STEADY, State, Stream};
 
 const GRACE: Duration = Duration::from_secs(3);
@@ -20,6 +21,18 @@ struct Seen {
     /// Since when it is what it is.
     since: Instant,
     sends: BTreeSet<Codec>,
+    reorders: bool,
+}
+
+/// Whose media, from what, to what.
+type Way = (SessionId, Codec, Codec);
+
+/// A bridge that was asked for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Made {
+    failed: bool,
+    /// Since when nobody has needed it.
+    idle: Option<Instant>,
 }
 
 /// What an observer knows who only sees events go in and commands come out.
@@ -29,6 +42,10 @@ struct Observer {
     publishers: BTreeMap<SessionId, Seen>,
     viewers: BTreeMap<SessionId, Vec<Codec>>,
     attached: BTreeMap<SessionId, SessionId>,
+    players: BTreeMap<SessionId, Vec<Codec>>,
+    /// Whether there may be any.
+    bridges: bool,
+    bridged: BTreeMap<Way, Made>,
     /// Who served when nothing happened last.
     served: Option<SessionId>,
     /// It had media, and what has happened since takes neither that nor itself away.
@@ -38,9 +55,12 @@ struct Observer {
 }
 
 impl Observer {
-    fn new(conflict: Conflict) -> Self {
+    fn new(conflict: Conflict, bridges: bool) -> Self {
         Self {
             conflict,
+            players: BTreeMap::new(),
+            bridges,
+            bridged: BTreeMap::new(),
             came: 0,
             publishers: BTreeMap::new(),
             viewers: BTreeMap::new(),
@@ -52,8 +72,8 @@ impl Observer {
         }
     }
 
-    /// Returns whose codec is now another one.
-    fn sees(&mut self, now: Instant, event: &Event) -> Option<(SessionId, Codec)> {
+    /// Returns which viewers lack something from now on that they did not lack before.
+    fn sees(&mut self, now: Instant, event: &Event) -> Vec<SessionId> {
         match event {
             Event::PublisherJoined { session, .. } if !self.knows(*session) => {
                 let seen = Seen {
@@ -62,6 +82,7 @@ impl Observer {
                     activity: Activity::Quiet,
                     since: now,
                     sends: BTreeSet::new(),
+                    reorders: false,
                 };
                 self.came += 1;
                 self.publishers.insert(*session, seen);
@@ -79,11 +100,30 @@ impl Observer {
                 }
             }
             Event::MediaStarted { session, codec } => {
-                let publisher = self.publishers.get_mut(session)?;
+                let Some(publisher) = self.publishers.get_mut(session) else { return Vec::new() };
                 let new = !publisher.sends.contains(codec);
                 publisher.sends.retain(|c| c.kind() != codec.kind());
                 publisher.sends.insert(*codec);
-                return new.then_some((*session, *codec));
+                return self.who(|it, v| new && it.watches(v, *session) && it.lacks(v, *codec));
+            }
+            Event::Reorders { session, reorders } => {
+                self.publishers.entry(*session).and_modify(|p| p.reorders = *reorders);
+            }
+            Event::PlayerJoined { session, codecs } if !self.knows(*session) => {
+                self.players.insert(*session, codecs.clone());
+            }
+            Event::PlayerLeft { session } => drop(self.players.remove(session)),
+            Event::BridgeIs { publisher, from, to, state } => {
+                let Some(made) = self.bridged.get_mut(&(*publisher, *from, *to)) else {
+                    return Vec::new();
+                };
+                let failed = *state == bridges::State::Failed;
+                let before = std::mem::replace(&mut made.failed, failed);
+                let news = failed && !before;
+                return self.who(|it, v| {
+                    let needed = it.made_of(&it.viewers[&v], true, *publisher, *from) == Some(*to);
+                    news && needed && it.watches(v, *publisher) && it.lacks(v, *from)
+                });
             }
             Event::PublisherLeft { session, .. } => drop(self.publishers.remove(session)),
             Event::ViewerLeft { session } => {
@@ -93,20 +133,107 @@ impl Observer {
             Event::Drain => self.drained = true,
             _ => {}
         }
-        None
+        Vec::new()
+    }
+
+    fn who(&self, is: impl Fn(&Self, SessionId) -> bool) -> Vec<SessionId> {
+        self.viewers.keys().copied().filter(|viewer| is(self, *viewer)).collect()
+    }
+
+    fn watches(&self, viewer: SessionId, publisher: SessionId) -> bool {
+        self.attached.get(&viewer) == Some(&publisher)
+    }
+
+    /// What has to be made of `sent` for somebody who takes these codecs.
+    fn made_of(
+        &self,
+        codecs: &[Codec],
+        rtp: bool,
+        publisher: SessionId,
+        sent: Codec,
+    ) -> Option<Codec> {
+        let video = sent.kind() == Kind::Video;
+        let jumps = rtp && video && self.publishers.get(&publisher).is_some_and(|p| p.reorders);
+        if codecs.contains(&sent) && !jumps {
+            return None;
+        }
+        let (best, other) =
+            if video { (Codec::H264, Codec::Vp8) } else { (Codec::Opus, Codec::Aac) };
+        let either = codecs.contains(&best).then_some(best);
+        either.or(codecs.contains(&other).then_some(other))
+    }
+
+    /// True if nothing that there is or could be gives this viewer what its publisher sends.
+    fn misses(&self, codecs: &[Codec], publisher: SessionId, sent: Codec) -> bool {
+        let to = self.made_of(codecs, true, publisher, sent);
+        let failed = |to| self.bridged.get(&(publisher, sent, to)).is_some_and(|m| m.failed);
+        let bridged = self.bridges && to.is_some_and(|to| !failed(to));
+        codecs.iter().any(|c| c.kind() == sent.kind()) && !codecs.contains(&sent) && !bridged
+    }
+
+    /// The same of the one that it watches, where a new offer could help.
+    fn lacks(&self, viewer: SessionId, sent: Codec) -> bool {
+        let publisher = self.attached.get(&viewer);
+        let misses = publisher.is_some_and(|p| self.misses(&self.viewers[&viewer], *p, sent));
+        misses && Codec::WEBRTC.contains(&sent)
+    }
+
+    /// Every bridge that somebody needs now.
+    fn needed(&self, active: Option<SessionId>) -> BTreeSet<Way> {
+        let Some((publisher, seen)) = active.and_then(|p| Some((p, self.publishers.get(&p)?)))
+        else {
+            return BTreeSet::new();
+        };
+        let viewers = self.viewers.values().map(|codecs| (codecs, true));
+        let everybody = viewers.chain(self.players.values().map(|codecs| (codecs, false)));
+        let ways = everybody.flat_map(|(codecs, rtp)| {
+            let to = move |from: &Codec| {
+                let to = self.made_of(codecs, rtp, publisher, *from)?;
+                Some((publisher, *from, to))
+            };
+            seen.sends.iter().filter_map(to)
+        });
+        if self.bridges { ways.collect() } else { BTreeSet::new() }
+    }
+
+    /// Bridges run for those who need them, a little longer, and never without their media.
+    fn bridges_serve(
+        &mut self,
+        now: Instant,
+        active: Option<SessionId>,
+        stream: &Stream,
+    ) -> Result<(), TestCaseError> {
+        let needed = self.needed(active);
+        for (way, made) in &mut self.bridged {
+            let idle = (!needed.contains(way)).then(|| made.idle.unwrap_or(now));
+            made.idle = idle;
+            prop_assert!(idle.is_none_or(|since| now < since + LINGER), "{:?} lingers", way);
+            let sends = self.publishers.get(&way.0).is_some_and(|p| p.sends.contains(&way.1));
+            prop_assert!(sends, "{:?} has outlived its media", way);
+        }
+        let lacking = needed.iter().find(|way| !self.bridged.contains_key(way));
+        prop_assert_eq!(lacking, None);
+        let listed = stream.bridges().iter().map(|b| (b.publisher, b.from, b.to));
+        prop_assert_eq!(listed.collect::<BTreeSet<_>>(), self.bridged.keys().copied().collect());
+
+        let Some(publisher) = active else { return Ok(()) };
+        for (viewer, codecs) in &self.viewers {
+            let missing = stream.missing_codec(*viewer);
+            for sent in &self.publishers[&publisher].sends {
+                let misses = self.misses(codecs, publisher, *sent);
+                prop_assert_eq!(missing.contains(sent), misses, "{:?} of {:?}", sent, missing);
+            }
+        }
+        Ok(())
     }
 
     /// Commands as they come: they name whom they may, and every viewer that lacks a codec is told, once.
     fn obeys(
         &mut self,
+        now: Instant,
         commands: &[Command],
-        news: Option<(SessionId, Codec)>,
+        mut owed: Vec<SessionId>,
     ) -> Result<(), TestCaseError> {
-        let mut owed: Vec<SessionId> = Vec::new();
-        if let Some((publisher, codec)) = news {
-            let watch = self.attached.iter().filter(|(_, p)| **p == publisher);
-            owed.extend(watch.map(|(v, _)| *v).filter(|v| lacks(&self.viewers[v], codec)));
-        }
         for command in commands {
             match command {
                 Command::Attach { viewer, publisher } => {
@@ -115,8 +242,7 @@ impl Observer {
                     prop_assert!(to.is_some_and(|p| p.connected), "{:?}", command);
                     let before = self.attached.insert(*viewer, *publisher);
                     prop_assert_ne!(before, Some(*publisher), "attached twice");
-                    let codecs = &self.viewers[viewer];
-                    if self.publishers[publisher].sends.iter().any(|c| lacks(codecs, *c)) {
+                    if self.publishers[publisher].sends.iter().any(|c| self.lacks(*viewer, *c)) {
                         owed.push(*viewer);
                     }
                 }
@@ -126,13 +252,28 @@ impl Observer {
                 Command::Close { session, .. } => {
                     let publisher = self.publishers.remove(session).is_some();
                     let viewer = self.viewers.remove(session).is_some();
-                    prop_assert!(publisher || viewer, "closing of nobody: {:?}", command);
+                    let player = self.players.remove(session).is_some();
+                    prop_assert!(publisher || viewer || player, "closing of nobody: {:?}", command);
                     self.attached.remove(session);
                 }
                 Command::Reconnect { viewer } => {
                     let due = owed.iter().position(|v| v == viewer);
                     prop_assert!(due.is_some(), "told for nothing or twice: {:?}", command);
                     due.map(|at| owed.remove(at));
+                }
+                Command::Bridge { publisher, from, to, why } => {
+                    let new = self.bridged.insert((*publisher, *from, *to), Made::default());
+                    prop_assert!(new.is_none() && self.bridges, "{:?}", command);
+                    prop_assert!(why.viewers + why.players > 0, "{:?}", command);
+                }
+                Command::Unbridge { publisher, from, to } => {
+                    let made = self.bridged.remove(&(*publisher, *from, *to));
+                    prop_assert!(made.is_some(), "{:?}", command);
+                    let sent = self.publishers.get(publisher);
+                    let sent = sent.is_some_and(|p| p.sends.contains(from));
+                    let idle = made.and_then(|made| made.idle);
+                    let over = idle.is_some_and(|since| since + LINGER == now);
+                    prop_assert!(over || !sent, "too soon or too late: {:?}", command);
                 }
             }
         }
@@ -155,10 +296,13 @@ impl Observer {
         self.changed_with_reason(now, active)?;
         self.served = active;
         self.within_bounds(active)?;
+        self.bridges_serve(now, active, stream)?;
 
         let state = stream.state();
         let interrupted = state == State::Interrupted;
-        let nobody = self.publishers.is_empty() && self.viewers.is_empty();
+        prop_assert_eq!(stream.players(), self.players.len());
+        let takers = self.viewers.len() + self.players.len();
+        let nobody = self.publishers.is_empty() && takers == 0;
         prop_assert_eq!(stream.is_empty(), nobody && !interrupted);
         prop_assert!(!(self.drained && interrupted));
         let media = active.is_some_and(|p| !self.publishers[&p].sends.is_empty());
@@ -242,12 +386,22 @@ impl Observer {
     }
 
     fn knows(&self, session: SessionId) -> bool {
-        self.publishers.contains_key(&session) || self.viewers.contains_key(&session)
+        self.publishers.contains_key(&session)
+            || self.viewers.contains_key(&session)
+            || self.players.contains_key(&session)
     }
-}
 
-fn lacks(codecs: &[Codec], codec: Codec) -> bool {
-    codecs.iter().any(|c| c.kind() == codec.kind()) && !codecs.contains(&codec)
+    /// What was drawn, about a bridge that there is.
+    fn meant(&self, event: Event, which: prop::sample::Index) -> Event {
+        match event {
+            Event::BridgeIs { state, .. } if !self.bridged.is_empty() => {
+                let ways: Vec<&Way> = self.bridged.keys().collect();
+                let (publisher, from, to) = *ways[which.index(ways.len())];
+                Event::BridgeIs { publisher, from, to, state }
+            }
+            event => event,
+        }
+    }
 }
 
 /// Few sessions, so that events of one session meet; roles get mixed up too.
@@ -259,6 +413,10 @@ fn viewer() -> impl Strategy<Value = SessionId> {
     (11..15u128).prop_map(SessionId::from_random)
 }
 
+fn player() -> impl Strategy<Value = SessionId> {
+    (14..17u128).prop_map(SessionId::from_random)
+}
+
 fn event(people: u128) -> impl Strategy<Value = Event> {
     let publisher = || publisher(people);
     let codecs = || proptest::collection::vec(codec(), 0..3);
@@ -267,17 +425,28 @@ fn event(people: u128) -> impl Strategy<Value = Event> {
         2 => Just(Activity::Quiet),
         2 => Just(Activity::Silent)
     ];
+    let sent = || prop_oneof![5 => codec(), 1 => Just(Codec::Aac)];
+    let played = || proptest::collection::vec(sent(), 0..3);
+    let state = proptest::sample::select(
+        &[bridges::State::Starting, bridges::State::Running, bridges::State::Failed][..],
+    );
+    let bridge = |(publisher, from, to, state)| Event::BridgeIs { publisher, from, to, state };
     let left = |(session, goodbye)| Event::PublisherLeft { session, reason: "x".into(), goodbye };
     prop_oneof![
         9 => (publisher(), codecs()).prop_map(|(session, codecs)| Event::PublisherJoined { session, codecs }),
         9 => publisher().prop_map(|session| Event::PublisherConnected { session }),
         12 => (publisher(), activity)
             .prop_map(|(session, activity)| Event::PublisherActivity { session, activity }),
-        4 => (publisher(), codec()).prop_map(|(session, codec)| Event::MediaStarted { session, codec }),
+        4 => (publisher(), sent()).prop_map(|(session, codec)| Event::MediaStarted { session, codec }),
+        2 => (publisher(), any::<bool>())
+            .prop_map(|(session, reorders)| Event::Reorders { session, reorders }),
+        3 => (publisher(), sent(), sent(), state).prop_map(bridge),
         3 => (publisher(), any::<bool>()).prop_map(left),
         4 => (viewer(), codecs()).prop_map(|(session, codecs)| Event::ViewerJoined { session, codecs }),
         2 => viewer().prop_map(|session| Event::ViewerConnected { session }),
         2 => viewer().prop_map(|session| Event::ViewerLeft { session }),
+        2 => (player(), played()).prop_map(|(session, codecs)| Event::PlayerJoined { session, codecs }),
+        1 => player().prop_map(|session| Event::PlayerLeft { session }),
         1 => Just(Event::PublisherKicked),
     ]
 }
@@ -306,7 +475,7 @@ fn pass(stream: &mut Stream, observer: &mut Observer, end: Instant) -> Result<()
         let since = observer.interrupted_since;
         observer.pictured = observer.served.is_some_and(|p| observer.shows(p));
         stream.handle_timeout(due, &mut out);
-        observer.obeys(&out, None)?;
+        observer.obeys(due, &out, Vec::new())?;
         if let Some(since) = since
             && stream.state() == State::Ended
         {
@@ -323,20 +492,22 @@ proptest! {
     #[test]
     fn any_order(
         conflict in conflict(),
+        bridges: bool,
         events in (1..=12u128)
-            .prop_flat_map(|people| proptest::collection::vec((pause(), event(people)), 0..80)),
+            .prop_flat_map(|people| proptest::collection::vec((pause(), event(people), any::<prop::sample::Index>()), 0..80)),
         drain: Option<prop::sample::Index>,
     ) {
         let mut now = start();
         let mut events = events;
         if let Some(at) = drain {
-            events.insert(at.index(events.len() + 1), (Duration::ZERO, Event::Drain));
+            events.insert(at.index(events.len() + 1), (Duration::ZERO, Event::Drain, at));
         }
-        let mut stream = Stream::new(Config { grace: GRACE, on_conflict: conflict });
-        let mut observer = Observer::new(conflict);
-        for (pause, event) in events {
+        let mut stream = Stream::new(Config { grace: GRACE, on_conflict: conflict, bridges });
+        let mut observer = Observer::new(conflict, bridges);
+        for (pause, event, which) in events {
             now += pause;
             pass(&mut stream, &mut observer, now)?;
+            let event = observer.meant(event, which);
             let news = observer.sees(now, &event);
             observer.pictured = observer.served.is_some_and(|p| observer.shows(p))
                 && !matches!(event, Event::PublisherKicked | Event::Drain);
@@ -344,12 +515,17 @@ proptest! {
                 if observer.served == Some(*session));
             let mut out = Vec::new();
             stream.handle(now, event.clone(), &mut out);
-            observer.obeys(&out, news)?;
+            observer.obeys(now, &out, news)?;
             observer.agrees(now, &stream)?;
             prop_assert!(!goodbye || stream.state() != State::Interrupted, "waits after a goodbye");
 
             // The same again changes nothing; only a refused one may be refused again.
-            let joins = matches!(event, Event::PublisherJoined { .. } | Event::ViewerJoined { .. });
+            let joins = matches!(
+                event,
+                Event::PublisherJoined { .. }
+                    | Event::ViewerJoined { .. }
+                    | Event::PlayerJoined { .. }
+            );
             if !(joins && out.iter().any(|c| matches!(c, Command::Close { .. }))) {
                 let state = stream.state();
                 let mut again = Vec::new();
@@ -360,7 +536,7 @@ proptest! {
             }
         }
 
-        now += STEADY + GRACE;
+        now += STEADY + GRACE + LINGER;
         pass(&mut stream, &mut observer, now)?;
         observer.settled(stream.publisher().map(|p| p.session))?;
         prop_assert_ne!(stream.state(), State::Interrupted);
@@ -370,13 +546,14 @@ proptest! {
             Event::PublisherLeft { session: *session, reason: String::new(), goodbye: false }
         };
         let mut leave: Vec<Event> = observer.publishers.keys().map(left).collect();
+        leave.extend(observer.players.keys().map(|session| Event::PlayerLeft { session: *session }));
         leave.extend(observer.viewers.keys().map(|session| Event::ViewerLeft { session: *session }));
         for event in leave {
             observer.sees(now, &event);
             observer.pictured = false;
             let mut out = Vec::new();
             stream.handle(now, event, &mut out);
-            observer.obeys(&out, None)?;
+            observer.obeys(now, &out, Vec::new())?;
         }
         now += GRACE;
         pass(&mut stream, &mut observer, now)?;

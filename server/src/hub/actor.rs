@@ -8,7 +8,8 @@ use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 
 use media::{Codec, EncodingId, Kind};
-use sfu::{Add, Closed, Link};
+use sfu::stats::EncodingState;
+use sfu::{Add, Closed, Link, Origin};
 use signaling::{Agreement, Problem, SessionId};
 use stream::{Command, Event, Refusal, Stream};
 use tokio::sync::mpsc;
@@ -301,7 +302,9 @@ impl Actor {
             sfu::Event::Encodings { session, encodings } => {
                 let Some((stream, _)) = self.find(session) else { return };
                 self.news.encodings(session, &encodings);
-                self.tell(&stream);
+                let own = |e: &EncodingState| e.origin == Origin::Source && e.b_frames;
+                let reorders = encodings.iter().any(own);
+                self.apply(&stream, Event::Reorders { session, reorders });
             }
             sfu::Event::Closed { session, reason } => {
                 let Some((stream, role)) = self.find(session) else { return };
@@ -415,6 +418,8 @@ impl Actor {
                     self.outbox.push(sfu::Command::Attach { viewer, publisher: None });
                 }
                 Command::Reconnect { viewer } => self.should_reconnect(name, viewer),
+                // Nobody is there yet who could make one codec of another.
+                Command::Bridge { .. } | Command::Unbridge { .. } => {}
                 Command::Close { session, reason } => {
                     tracing::info!(stream = %name, %session, %reason, "closed");
                     if let Some(known) = self.sessions.remove(&session) {
@@ -482,8 +487,9 @@ impl Actor {
         agreement: &Agreement,
         codecs: &[Codec],
     ) -> Result<(), Problem> {
-        let publisher = self.streams.get(name).and_then(|e| e.stream.publisher());
-        let Some(publisher) = publisher else {
+        let entry = self.streams.get(name);
+        let lacks = entry.map(|e| e.stream.untakeable(codecs)).unwrap_or_default();
+        let Some(publisher) = entry.and_then(|e| e.stream.publisher()) else {
             return if self.config.wait_for_publisher { Ok(()) } else { Err(no_publisher(name)) };
         };
         // Whoever comes after a lost publisher may bring another codec.
@@ -493,7 +499,9 @@ impl Actor {
         }
         for kind in [Kind::Video, Kind::Audio] {
             let sent = publisher.sends(kind).filter(|_| agreement.media(kind).is_some());
-            if let Some(sent) = sent.filter(|sent| !codecs.contains(sent)) {
+            // What no offer can hold keeps nobody from the rest.
+            let sent = sent.filter(|sent| Codec::WEBRTC.contains(sent));
+            if let Some(sent) = sent.filter(|sent| lacks.contains(sent)) {
                 return Err(no_common_codec(sent, kind, codecs));
             }
         }

@@ -3,15 +3,17 @@
 
 mod people;
 mod policy;
+mod wants;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use media::{Activity, Codec, Kind};
+use media::{Activity, Codec};
 use signaling::SessionId;
 
 pub use self::people::{Publisher, Viewer};
 pub use self::policy::{Conflict, MAX_PENDING, MAX_STANDBYS, Refusal, STEADY};
+use crate::bridges::Bridges;
 use crate::event::{Command, Event, Reason};
 
 /// The rules of a stream.
@@ -21,11 +23,13 @@ pub struct Config {
     pub grace: Duration,
     /// What happens when there is more than one publisher.
     pub on_conflict: Conflict,
+    /// There is somebody who can make one codec of another.
+    pub bridges: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { grace: Duration::from_secs(10), on_conflict: Conflict::default() }
+        Self { grace: Duration::from_secs(10), on_conflict: Conflict::default(), bridges: false }
     }
 }
 
@@ -53,6 +57,9 @@ pub struct Stream {
     /// The one that viewers are attached to.
     active: Option<SessionId>,
     viewers: BTreeMap<SessionId, Viewer>,
+    /// Who takes it by another protocol, and in which codecs.
+    players: BTreeMap<SessionId, Vec<Codec>>,
+    bridges: Bridges,
     absence: Absence,
     draining: bool,
 }
@@ -76,6 +83,8 @@ impl Stream {
             publishers: Vec::new(),
             active: None,
             viewers: BTreeMap::new(),
+            players: BTreeMap::new(),
+            bridges: Bridges::new(config.bridges),
             absence: Absence::None,
             draining: false,
         }
@@ -97,6 +106,14 @@ impl Stream {
                 self.publisher_is(now, session, activity);
             }
             Event::MediaStarted { session, codec } => self.media_started(session, codec, out),
+            Event::Reorders { session, reorders } => {
+                if let Some(publisher) = self.known(session) {
+                    publisher.reorders = reorders;
+                }
+            }
+            Event::BridgeIs { publisher, from, to, state } => {
+                self.bridge_is(publisher, (from, to), state, out);
+            }
             Event::PublisherLeft { session, reason, goodbye } => {
                 self.publisher_left(now, session, reason, goodbye);
             }
@@ -110,6 +127,10 @@ impl Stream {
             }
             Event::ViewerLeft { session } => {
                 self.viewers.remove(&session);
+            }
+            Event::PlayerJoined { session, codecs } => self.player_joined(session, codecs, out),
+            Event::PlayerLeft { session } => {
+                self.players.remove(&session);
             }
             Event::PublisherKicked => self.close_publishers(Reason::Kicked, out),
             Event::Drain => self.drain(out),
@@ -132,6 +153,7 @@ impl Stream {
         {
             self.close(session, reason, out);
         }
+        self.settle_bridges(now, out);
     }
 
     /// When to call [`Stream::handle_timeout`] next.
@@ -141,7 +163,7 @@ impl Stream {
             Absence::None | Absence::Over { .. } => None,
         };
         let change = self.config.on_conflict.deadline(&self.publishers, self.active);
-        [grace, change].into_iter().flatten().min()
+        [grace, change, self.bridges.deadline()].into_iter().flatten().min()
     }
 
     /// Where the stream is in its life. A publisher that is connecting while another one is live
@@ -162,7 +184,8 @@ impl Stream {
     /// Nobody publishes, is about to, is waited for, or watches: the stream can be dropped.
     pub fn is_empty(&self) -> bool {
         let waiting = matches!(self.absence, Absence::Grace { .. });
-        self.publishers.is_empty() && self.viewers.is_empty() && !waiting
+        let nobody = self.viewers.is_empty() && self.players.is_empty();
+        self.publishers.is_empty() && nobody && !waiting
     }
 
     /// Whether one more publisher may come.
@@ -215,20 +238,6 @@ impl Stream {
         }
     }
 
-    /// What the publisher sends and this viewer cannot take, at most one codec per kind. Before
-    /// media: the publisher's first choice, if the viewer can take none of its choices. A kind for
-    /// which the viewer has no codec at all it does not want, so nothing is missing.
-    pub fn missing_codec(&self, viewer: SessionId) -> Vec<Codec> {
-        let (Some(viewer), Some(publisher)) = (self.viewers.get(&viewer), self.publisher()) else {
-            return Vec::new();
-        };
-        [Kind::Audio, Kind::Video]
-            .into_iter()
-            .filter(|kind| viewer.wants(*kind))
-            .filter_map(|kind| publisher.untakeable(kind, &viewer.codecs))
-            .collect()
-    }
-
     fn publisher_joined(
         &mut self,
         now: Instant,
@@ -275,8 +284,7 @@ impl Stream {
         let Some(publisher) = self.known(session) else { return };
         let changed = publisher.starts(codec);
         if changed && self.active == Some(session) {
-            let lacking = self.viewers.iter().filter(|(_, viewer)| viewer.lacks(codec));
-            out.extend(lacking.map(|(viewer, _)| Command::Reconnect { viewer: *viewer }));
+            self.reconnect(codec.kind(), out);
         }
     }
 
@@ -321,7 +329,7 @@ impl Stream {
         }
         let viewer = Viewer { since: now, codecs, connected: false };
         if let Some(publisher) = self.publisher() {
-            attach(session, &viewer, publisher, out);
+            self.attach(session, &viewer, publisher, out);
         }
         self.viewers.insert(session, viewer);
     }
@@ -337,7 +345,7 @@ impl Stream {
         }
         // The new one first: a viewer then never stands without a publisher.
         for (session, viewer) in &self.viewers {
-            attach(*session, viewer, publisher, out);
+            self.attach(*session, viewer, publisher, out);
         }
         if let Some(before) = before.filter(|_| self.config.on_conflict != Conflict::Standby) {
             self.close(before, Reason::Replaced, out);
@@ -347,6 +355,9 @@ impl Stream {
     fn drain(&mut self, out: &mut Vec<Command>) {
         self.draining = true;
         for (session, _) in std::mem::take(&mut self.viewers) {
+            out.push(Command::Close { session, reason: Reason::Draining });
+        }
+        for (session, _) in std::mem::take(&mut self.players) {
             out.push(Command::Close { session, reason: Reason::Draining });
         }
         self.close_publishers(Reason::Draining, out);
@@ -384,14 +395,7 @@ impl Stream {
     }
 
     fn knows(&self, session: SessionId) -> bool {
-        self.viewers.contains_key(&session) || self.publishers.iter().any(|p| p.session == session)
-    }
-}
-
-/// Forwards, and tells a viewer who cannot take what comes.
-fn attach(session: SessionId, viewer: &Viewer, publisher: &Publisher, out: &mut Vec<Command>) {
-    out.push(Command::Attach { viewer: session, publisher: publisher.session });
-    if viewer.lacks_some_of(publisher) {
-        out.push(Command::Reconnect { viewer: session });
+        let consumes = self.viewers.contains_key(&session) || self.players.contains_key(&session);
+        consumes || self.publishers.iter().any(|p| p.session == session)
     }
 }

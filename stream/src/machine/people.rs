@@ -5,6 +5,8 @@ use std::time::Instant;
 use media::{Activity, Codec, Kind};
 use signaling::SessionId;
 
+use crate::bridges::{Consumer, Sent};
+
 /// One publisher.
 #[derive(Clone, Debug)]
 pub struct Publisher {
@@ -23,6 +25,8 @@ pub struct Publisher {
     /// What it was last seen to send, by kind.
     audio: Option<Codec>,
     video: Option<Codec>,
+    /// Its pictures come in another order than they are shown in.
+    pub(super) reorders: bool,
 }
 
 /// One viewer.
@@ -47,6 +51,7 @@ impl Publisher {
             steady_since: None,
             audio: None,
             video: None,
+            reorders: false,
         }
     }
 
@@ -61,6 +66,12 @@ impl Publisher {
             Kind::Audio => self.audio,
             Kind::Video => self.video,
         }
+    }
+
+    /// The same, and whether it is in another order than it is shown in.
+    pub(super) fn sent(&self, kind: Kind) -> Option<Sent> {
+        let reorders = self.reorders && kind == Kind::Video;
+        self.sends(kind).map(|codec| Sent { codec, reorders })
     }
 
     /// Connected, and media arrives.
@@ -82,31 +93,17 @@ impl Publisher {
         known.replace(codec) != Some(codec)
     }
 
-    /// What it sends of `kind` (before media: would like to) and `codecs` does not hold.
-    pub(super) fn untakeable(&self, kind: Kind, codecs: &[Codec]) -> Option<Codec> {
-        if let Some(codec) = self.sends(kind) {
-            return (!codecs.contains(&codec)).then_some(codec);
-        }
+    /// What it would like to send of `kind` before it does, where `takes` holds for none of its choices.
+    pub(super) fn untakeable(&self, kind: Kind, takes: impl Fn(Codec) -> bool) -> Option<Codec> {
         let mut choices = self.codecs.iter().copied().filter(|c| c.kind() == kind);
         let first = choices.clone().next()?;
-        (!choices.any(|c| codecs.contains(&c))).then_some(first)
+        (!choices.any(takes)).then_some(first)
     }
 }
 
 impl Viewer {
-    /// It has codecs of that kind, so it wants to hear or see something.
-    pub(super) fn wants(&self, kind: Kind) -> bool {
-        self.codecs.iter().any(|c| c.kind() == kind)
-    }
-
-    /// It wants what this codec carries and cannot take it.
-    pub(super) fn lacks(&self, codec: Codec) -> bool {
-        self.wants(codec.kind()) && !self.codecs.contains(&codec)
-    }
-
-    /// It lacks something that this publisher sends.
-    pub(super) fn lacks_some_of(&self, publisher: &Publisher) -> bool {
-        let kinds = [Kind::Audio, Kind::Video];
-        kinds.into_iter().filter_map(|kind| publisher.sends(kind)).any(|codec| self.lacks(codec))
+    /// What bridges look at.
+    pub(super) fn consumer(&self) -> Consumer<'_> {
+        Consumer { codecs: &self.codecs, rtp: true }
     }
 }

@@ -25,7 +25,7 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) fn new(on_conflict: Conflict) -> Self {
-        Self::with(Config { grace: GRACE, on_conflict })
+        Self::with(Config { grace: GRACE, on_conflict, bridges: false })
     }
 
     #[expect(clippy::disallowed_methods, reason = "a fake clock starts somewhere")]

@@ -1,0 +1,280 @@
+//! Which bridges are wanted, by whom, and for how long: what a publisher sends and somebody cannot take
+//! is made into something that it can, once for all who need it. Decisions only: who decodes and encodes
+//! is told by commands, and tells what became of it by events.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use media::{Codec, Kind};
+use signaling::SessionId;
+
+use crate::event::Command;
+
+/// A bridge goes on for so long after the last one who needed it: who reloads a page needs it again.
+pub const LINGER: Duration = Duration::from_secs(5);
+
+/// Somebody who takes media, and what.
+#[derive(Clone, Copy, Debug)]
+pub struct Consumer<'a> {
+    /// The codecs that it can take, audio and video. A kind of which there is none it does not want.
+    pub codecs: &'a [Codec],
+    /// By WebRTC, which shows pictures in the order in which they come.
+    pub rtp: bool,
+}
+
+/// What a publisher sends, of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// What it is in.
+    pub codec: Codec,
+    /// Its pictures come in another order than they are shown in: it has B-frames.
+    pub reorders: bool,
+}
+
+/// What has become of a bridge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// It was asked for.
+    #[default]
+    Starting,
+    /// Media comes out of it.
+    Running,
+    /// It is given up.
+    Failed,
+}
+
+impl State {
+    /// As the API names it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Who needs a bridge. `Display` says it in plain words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Why {
+    /// So many viewers by WebRTC do.
+    pub viewers: usize,
+    /// So many players by RTMP do.
+    pub players: usize,
+    /// The viewers know the codec, but it has B-frames.
+    pub reorders: bool,
+}
+
+/// One bridge, running or about to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bridge {
+    /// Of whose media.
+    pub publisher: SessionId,
+    /// What comes in.
+    pub from: Codec,
+    /// What goes out.
+    pub to: Codec,
+    /// Who needs it, or needed it last.
+    pub why: Why,
+    /// What has become of it.
+    pub state: State,
+    /// Nobody needs it any more: it ends then.
+    pub until: Option<Instant>,
+}
+
+/// The bridges of one stream.
+#[derive(Debug, Default)]
+pub struct Bridges {
+    /// There is somebody who can decode and encode.
+    possible: bool,
+    all: Vec<Bridge>,
+}
+
+/// What `consumer` needs made of what is sent; `None`: nothing, or nothing helps.
+pub fn needs(consumer: &Consumer<'_>, sent: Sent) -> Option<Codec> {
+    let takes = |codec: &Codec| consumer.codecs.contains(codec);
+    if takes(&sent.codec) && !(consumer.rtp && sent.reorders) {
+        return None;
+    }
+    let choices: &[Codec] = match sent.codec.kind() {
+        Kind::Audio => &[Codec::Opus, Codec::Aac],
+        Kind::Video => &[Codec::H264, Codec::Vp8],
+    };
+    choices.iter().copied().find(takes)
+}
+
+impl Bridges {
+    /// None yet. `possible`: whether there may be any.
+    pub fn new(possible: bool) -> Self {
+        Self { possible, all: Vec::new() }
+    }
+
+    /// All that run, are about to, or have failed while somebody needs them.
+    pub fn all(&self) -> &[Bridge] {
+        &self.all
+    }
+
+    /// True if what is sent suits `consumer`, or a bridge makes it so.
+    pub fn serves(&self, publisher: SessionId, sent: Sent, consumer: &Consumer<'_>) -> bool {
+        if consumer.codecs.contains(&sent.codec) {
+            // With B-frames it jumps where there is no bridge, but it is seen.
+            return true;
+        }
+        let failed = |to| self.find(publisher, sent.codec, to).is_some_and(Bridge::has_failed);
+        self.possible && needs(consumer, sent).is_some_and(|to| !failed(to))
+    }
+
+    /// One was said to be in this state; true if it is known and has failed just now.
+    pub fn is(&mut self, publisher: SessionId, (from, to): (Codec, Codec), state: State) -> bool {
+        let known = |b: &&mut Bridge| (b.publisher, b.from, b.to) == (publisher, from, to);
+        let Some(bridge) = self.all.iter_mut().find(known) else { return false };
+        let before = std::mem::replace(&mut bridge.state, state);
+        state == State::Failed && before != State::Failed
+    }
+
+    /// Begins those that are needed now, and ends those that have not been for long enough, or whose
+    /// publisher does not send what they need any more. `active`: who is watched and what it sends;
+    /// `sends`: what any publisher sends.
+    pub fn settle<'c>(
+        &mut self,
+        now: Instant,
+        active: Option<(SessionId, [Option<Sent>; 2])>,
+        sends: impl Fn(SessionId, Kind) -> Option<Codec>,
+        consumers: impl Iterator<Item = Consumer<'c>>,
+        out: &mut Vec<Command>,
+    ) {
+        if !self.possible {
+            return;
+        }
+        let wanted = wanted(active, consumers);
+        for bridge in &mut self.all {
+            let same = |w: &&Bridge| w.is(bridge.publisher, bridge.from, bridge.to);
+            match wanted.iter().find(same) {
+                Some(wanted) => (bridge.why, bridge.until) = (wanted.why, None),
+                None => drop(bridge.until.get_or_insert(now + LINGER)),
+            }
+        }
+        self.all.retain(|bridge| {
+            let Bridge { publisher, from, to, until, .. } = *bridge;
+            let over = until.is_some_and(|until| until <= now);
+            let stays = !over && sends(publisher, from.kind()) == Some(from);
+            if !stays {
+                out.push(Command::Unbridge { publisher, from, to });
+            }
+            stays
+        });
+        for bridge in wanted {
+            let Bridge { publisher, from, to, why, .. } = bridge;
+            if self.find(publisher, from, to).is_none() {
+                out.push(Command::Bridge { publisher, from, to, why });
+                self.all.push(bridge);
+            }
+        }
+    }
+
+    /// When [`Bridges::settle`] has something to do next without anything happening.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.all.iter().filter_map(|bridge| bridge.until).min()
+    }
+
+    fn find(&self, publisher: SessionId, from: Codec, to: Codec) -> Option<&Bridge> {
+        self.all.iter().find(|bridge| bridge.is(publisher, from, to))
+    }
+}
+
+/// What is needed now, each once.
+fn wanted<'c>(
+    active: Option<(SessionId, [Option<Sent>; 2])>,
+    consumers: impl Iterator<Item = Consumer<'c>>,
+) -> Vec<Bridge> {
+    let mut wanted: Vec<Bridge> = Vec::new();
+    let Some((publisher, sends)) = active else { return wanted };
+    for consumer in consumers {
+        for sent in sends.into_iter().flatten() {
+            let (from, Some(to)) = (sent.codec, needs(&consumer, sent)) else { continue };
+            let known = wanted.iter().position(|bridge| bridge.is(publisher, from, to));
+            let index = known.unwrap_or_else(|| {
+                let (why, state) = (Why::default(), State::default());
+                wanted.push(Bridge { publisher, from, to, why, state, until: None });
+                wanted.len() - 1
+            });
+            let why = &mut wanted[index].why;
+            why.viewers += usize::from(consumer.rtp);
+            why.players += usize::from(!consumer.rtp);
+            why.reorders |= consumer.rtp && consumer.codecs.contains(&from);
+        }
+    }
+    wanted
+}
+
+impl Bridge {
+    /// It is given up.
+    pub fn has_failed(&self) -> bool {
+        self.state == State::Failed
+    }
+
+    fn is(&self, publisher: SessionId, from: Codec, to: Codec) -> bool {
+        (self.publisher, self.from, self.to) == (publisher, from, to)
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            (self.viewers > 0, "whep viewers"),
+            (self.players > 0, "rtmp players"),
+            (self.reorders, "b-frames"),
+        ];
+        let mut said = parts.into_iter().filter(|(is, _)| *is).map(|(_, text)| text);
+        f.write_str(said.next().unwrap_or("nobody"))?;
+        said.try_for_each(|text| write!(f, ", {text}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_needed_of_what_is_sent() {
+        use Codec::{Aac, Av1, H264, H265, Opus, Vp8, Vp9};
+        let chromium: &[Codec] = &[Opus, H264, Vp8, Vp9, Av1];
+        let firefox: &[Codec] = &[Opus, Vp8, Vp9];
+        let safari: &[Codec] = &[Opus, H264, H265, Vp8];
+        let old_player: &[Codec] = &[H264, Aac];
+        let new_player: &[Codec] = &[H264, H265, Vp9, Av1, Aac, Opus];
+        let silent: &[Codec] = &[Vp8];
+        let cases = [
+            (chromium, true, H264, false, None),
+            (chromium, true, H264, true, Some(H264)),
+            (chromium, true, H265, false, Some(H264)),
+            (chromium, true, Aac, false, Some(Opus)),
+            (chromium, true, Opus, false, None),
+            (firefox, true, H264, false, Some(Vp8)),
+            (firefox, true, H264, true, Some(Vp8)),
+            (firefox, true, H265, false, Some(Vp8)),
+            (firefox, true, Av1, false, Some(Vp8)),
+            (safari, true, H265, false, None),
+            (safari, true, H265, true, Some(H264)),
+            (silent, true, Aac, false, None),
+            (old_player, false, Opus, false, Some(Aac)),
+            (old_player, false, H264, true, None),
+            (old_player, false, Vp8, false, Some(H264)),
+            (new_player, false, Opus, false, None),
+            (new_player, false, Vp8, false, Some(H264)),
+            (&[], true, H264, true, None),
+        ];
+        for (codecs, rtp, codec, reorders, expected) in cases {
+            let (consumer, sent) = (Consumer { codecs, rtp }, Sent { codec, reorders });
+            assert_eq!(needs(&consumer, sent), expected, "{sent:?} to {consumer:?}");
+        }
+    }
+
+    #[test]
+    fn the_reason_in_words() {
+        let why = |viewers, players, reorders| Why { viewers, players, reorders }.to_string();
+        assert_eq!(why(2, 0, false), "whep viewers");
+        assert_eq!(why(0, 1, false), "rtmp players");
+        assert_eq!(why(1, 1, true), "whep viewers, rtmp players, b-frames");
+    }
+}
