@@ -1,197 +1,134 @@
-//! FLV tags as RTMP's audio and video messages carry them (Adobe FLV 10.1 annex E, Enhanced RTMP v2),
-//! read and written.
+//! What RTMP's audio and video messages hold, both ways: FLV tags (Adobe FLV 10.1 annex E) and Enhanced
+//! RTMP v1 and v2 (Veovera). [`Ingest`] makes tracks, formats and units of a publisher's messages, on one
+//! timeline; [`Writer`] makes messages of them for players and other servers.
+//!
+//! Nothing a peer sends is an error here: what cannot be used is dropped and counted, what nobody can
+//! mend for the publisher is said. Units share the bytes of their messages. No sockets, chunks or commands enter.
 
-use std::time::Instant;
+mod codec;
+mod counters;
+mod ingest;
+mod nal;
+mod obu;
+mod opus;
+mod peer;
+mod reader;
+mod refusal;
+mod tag;
+#[cfg(test)]
+mod tests;
+mod track;
+mod vpx;
+mod writer;
 
-use bytes::Bytes;
-use media::{AccessUnit, Codec, Format, Kind, MediaTime};
+use std::fmt;
 
-/// Which.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+use media::{AccessUnit, Format, Kind};
+
+pub use self::counters::{Counters, Dropped};
+pub use self::ingest::Ingest;
+pub use self::peer::{AUDIO_FOURCC, CAPS_EX, Peer, VIDEO_FOURCC};
+pub use self::refusal::Refusal;
+pub use self::writer::{Head, Message, Writer};
+
+/// Tracks of one kind that a publisher may have: eight encodings are more than any viewer is offered.
+pub const MAX_TRACKS: usize = 8;
+
+/// One track of a publisher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Track {
-    /// Kind.
+    /// Sound or pictures.
     pub kind: Kind,
-    /// 0 is the main one.
+    /// 0 is the main one, and the only one that is not Enhanced RTMP's multitrack.
     pub id: u8,
 }
 
-/// What messages say.
+impl Track {
+    /// The main track of sound or pictures.
+    pub const fn main(kind: Kind) -> Self {
+        Self { kind, id: 0 }
+    }
+}
+
+impl fmt::Display for Track {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            Kind::Audio => "audio",
+            Kind::Video => "video",
+        };
+        match self.id {
+            0 => f.write_str(kind),
+            id => write!(f, "{kind} track {id}"),
+        }
+    }
+}
+
+/// What a message said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Item {
-    /// Format.
+    /// What a track is from its next unit on: at its beginning, and at each change.
     Track {
         /// Which.
         track: Track,
-        /// What.
+        /// Its format now.
         format: Format,
     },
-    /// Unit.
+    /// One unit, of the format that was said before it.
     Unit {
-        /// Which.
+        /// Whose.
         track: Track,
-        /// What.
+        /// The unit.
         unit: AccessUnit,
     },
-    /// End.
+    /// The publisher says that the track ends. More may follow all the same.
     End {
         /// Which.
         track: Track,
     },
-    /// Not carried.
+    /// The track cannot be carried; what comes of it is dropped. Once per track and reason.
     Refused {
         /// Which.
         track: Track,
-        /// Why.
+        /// Why, and what to set instead.
         refusal: Refusal,
     },
-    /// Odd.
+    /// What whoever runs the encoder should know.
     Notice {
-        /// Which.
+        /// Where.
         track: Track,
         /// What.
         notice: Notice,
     },
 }
 
-/// Why not.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// Codec.
-    Codec,
+/// Something that is wrong with what a publisher sends. Its `Display` is for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// Units come without the configuration that decoders need, and are dropped. Once per track.
+    NoConfig,
+    /// The track's configuration cannot be read. Once per track.
+    BadConfig,
+    /// Timestamps jumped by so many milliseconds, which was taken out for all tracks. At most every 10 s.
+    Jump {
+        /// Forward if positive.
+        by: i64,
+    },
 }
 
-impl std::fmt::Display for Refusal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("codec")
-    }
-}
-
-/// Odd things.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {}
-
-/// Counts.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Counters {}
-
-/// Reads.
-#[derive(Debug, Default)]
-pub struct Ingest {
-    formats: u8,
-}
-
-impl Ingest {
-    /// New.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Read.
-    pub fn message(
-        &mut self,
-        now: Instant,
-        kind: Kind,
-        timestamp: u32,
-        body: Bytes,
-        out: &mut Vec<Item>,
-    ) {
-        let _ = now;
-        let track = Track { kind, id: 0 };
-        let head = if kind == Kind::Video { 5 } else { 2 };
-        if body.len() <= head {
-            return;
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoConfig => f.write_str(
+                "media came without its sequence header and cannot be decoded; start the encoder's stream again",
+            ),
+            Self::BadConfig => f.write_str("the sequence header cannot be read"),
+            Self::Jump { by } => {
+                let seconds = by.unsigned_abs() as f64 / 1000.0;
+                let direction = if *by < 0 { "back" } else { "forward" };
+                write!(f, "timestamps jumped {direction} by {seconds:.1} s; viewers do not notice")
+            }
         }
-        if body[1] == 0 {
-            let codec = if kind == Kind::Video { Codec::H264 } else { Codec::Aac };
-            let format =
-                Format { codec, config: body.slice(head..), dimensions: None, sound: None };
-            self.formats += 1;
-            out.push(Item::Track { track, format });
-        } else {
-            let time = MediaTime::from_millis(timestamp.into());
-            let keyframe = kind == Kind::Audio || body[0] >> 4 == 1;
-            let unit = AccessUnit { dts: time, pts: time, keyframe, data: body.slice(head..) };
-            out.push(Item::Unit { track, unit });
-        }
-    }
-
-    /// Counts.
-    pub fn counters(&self) -> Counters {
-        Counters {}
-    }
-}
-
-/// The few bytes in front.
-pub type Head = Vec<u8>;
-
-/// To send.
-#[derive(Clone, Debug)]
-pub struct Message {
-    /// Kind.
-    pub kind: Kind,
-    /// Milliseconds.
-    pub timestamp: u32,
-    /// Front.
-    pub head: Head,
-    /// Rest.
-    pub data: Bytes,
-}
-
-/// What a peer can.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Peer {}
-
-impl Peer {
-    /// All.
-    pub fn everything() -> Self {
-        Self {}
-    }
-
-    /// Name.
-    pub fn add_fourcc(&mut self, _name: &str) {}
-
-    /// Flags.
-    pub fn caps_ex(&mut self, _flags: u32) {}
-}
-
-/// Names.
-pub const VIDEO_FOURCC: [&str; 5] = ["avc1", "hvc1", "av01", "vp09", "vp08"];
-/// Names.
-pub const AUDIO_FOURCC: [&str; 2] = ["mp4a", "Opus"];
-/// Flags.
-pub const CAPS_EX: u32 = 14;
-
-/// Writes.
-#[derive(Debug)]
-pub struct Writer {}
-
-impl Writer {
-    /// New.
-    pub fn new(_peer: Peer) -> Self {
-        Self {}
-    }
-
-    /// Sequence header.
-    pub fn format(&mut self, _track: u8, format: &Format) -> Result<Message, Refusal> {
-        let kind = format.codec.kind();
-        let head = if kind == Kind::Video { vec![0x17, 0, 0, 0, 0] } else { vec![0xAF, 0] };
-        Ok(Message { kind, timestamp: 0, head, data: format.config.clone() })
-    }
-
-    /// Unit.
-    pub fn unit(&mut self, track: Track, unit: &AccessUnit) -> Option<Message> {
-        let head = match (track.kind, unit.keyframe) {
-            (Kind::Video, true) => vec![0x17, 1, 0, 0, 0],
-            (Kind::Video, false) => vec![0x27, 1, 0, 0, 0],
-            _ => vec![0xAF, 1],
-        };
-        let timestamp = unit.dts.millis() as u32;
-        Some(Message { kind: track.kind, timestamp, head, data: unit.data.clone() })
-    }
-
-    /// End.
-    pub fn end(&mut self, _track: Track) -> Option<Message> {
-        None
     }
 }
