@@ -102,6 +102,9 @@ impl Sets {
     /// Takes over what `newer` has; whether that changed anything. A PPS takes the place of that with its
     /// number, the others replace all of their kind: encoders have one of them.
     pub(super) fn update(&mut self, codec: Codec, newer: &Self) -> bool {
+        if newer.vps.is_empty() && newer.sps.is_empty() && newer.pps.is_empty() {
+            return false;
+        }
         let old = self.clone();
         for (mine, theirs) in [(&mut self.vps, &newer.vps), (&mut self.sps, &newer.sps)] {
             if theirs.iter().any(|set| !mine.contains(set)) {

@@ -53,8 +53,8 @@ impl Peer {
             .is_some_and(|place| self.fourccs >> place & 1 == 1)
     }
 
-    /// Whether it reads this codec at all.
-    pub fn reads(&self, codec: Codec) -> bool {
+    /// Whether it takes this codec at all.
+    pub fn takes(&self, codec: Codec) -> bool {
         self.enhanced(codec) || matches!(codec, Codec::H264 | Codec::Aac)
     }
 
@@ -76,13 +76,13 @@ mod tests {
     #[test]
     fn what_was_announced_is_read_and_the_rest_is_not() {
         let mut peer = Peer::default();
-        assert!(peer.reads(Codec::H264) && peer.reads(Codec::Aac) && !peer.reads(Codec::H265));
+        assert!(peer.takes(Codec::H264) && peer.takes(Codec::Aac) && !peer.takes(Codec::H265));
         assert!(!peer.enhanced(Codec::H264) && !peer.multitrack() && !peer.nanos());
         peer.add_fourcc("hvc1");
         peer.add_fourcc("nonsense");
-        assert!(peer.reads(Codec::H265) && !peer.reads(Codec::Av1));
+        assert!(peer.takes(Codec::H265) && !peer.takes(Codec::Av1));
         peer.add_fourcc("*");
-        assert!(peer.reads(Codec::Av1) && peer.enhanced(Codec::Opus));
+        assert!(peer.takes(Codec::Av1) && peer.enhanced(Codec::Opus));
         peer.caps_ex(MOD_EX);
         assert!(!peer.nanos(), "nanoseconds are a flag of their own");
         peer.caps_ex(CAPS_EX);

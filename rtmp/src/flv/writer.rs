@@ -67,7 +67,7 @@ impl Writer {
     pub fn format(&mut self, track: u8, format: &Format) -> Result<Message, Refusal> {
         let codec = format.codec;
         let track = Track { kind: codec.kind(), id: track };
-        if !self.peer.reads(codec) || codec::fourcc(codec).is_none() {
+        if !self.peer.takes(codec) || codec::fourcc(codec).is_none() {
             return Err(Refusal::Peer { codec });
         }
         if track.id != 0 && !(self.peer.multitrack() && self.peer.enhanced(codec)) {

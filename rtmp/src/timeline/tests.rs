@@ -138,6 +138,31 @@ fn a_jump_that_one_track_hardly_sees_moves_both() {
 }
 
 #[test]
+fn what_was_wrongly_taken_for_a_jump_does_not_part_the_tracks() {
+    let mut bench = Bench::new();
+    bench.audio(0, 0);
+    bench.video(0, 0);
+    // The first units came late; a picture is missing, and the sound has not said that time went on.
+    assert_eq!(bench.video(100, 1000), 100);
+    assert_eq!(bench.jumps(), 1);
+    let mut apart = 0;
+    for n in 1..100u32 {
+        let clock = u64::from(n) * 20;
+        let audio = bench.audio(100 + clock, 20 * n);
+        let video = bench.video(100 + clock, 1000 + 20 * n);
+        apart = (video - i64::from(1000 + 20 * n)) - (audio - i64::from(20 * n));
+    }
+    assert_ne!(apart, 0, "they are apart as long as their timestamps are");
+    for n in 100..120u32 {
+        let clock = u64::from(n) * 20;
+        let audio = bench.audio(100 + clock, 1000 + 20 * n);
+        let video = bench.video(100 + clock, 1000 + 20 * n);
+        apart = video - audio;
+    }
+    assert_eq!(apart, 0, "and together as soon as those are");
+}
+
+#[test]
 fn a_pause_is_no_jump() {
     let mut bench = Bench::new();
     bench.video(0, 0);

@@ -99,6 +99,16 @@ fn without_a_sequence_header_the_stream_says_it_itself() {
 }
 
 #[test]
+fn a_sequence_header_without_parameter_sets_still_says_the_length_size() {
+    let mut feed = Feed::new();
+    let said = feed.say(Kind::Video, 0, &sequence_header(&[1, 100, 0, 10, 0xfd, 0xe0, 0]));
+    assert_eq!(said, [Item::Notice { track: VIDEO, notice: Notice::BadConfig }]);
+    feed.say(Kind::Video, 0, &classic(0x17, 0, &[SMALL[0], SMALL[1], IDR], 2));
+    assert_eq!(feed.formats(VIDEO)[0].dimensions, Some((32, 24)));
+    assert_eq!(feed.units(VIDEO)[0].data, nals(&[SMALL[0], SMALL[1], IDR], 4));
+}
+
+#[test]
 fn hevc_by_number_12_and_from_its_own_parameter_sets() {
     // What FFmpeg wrote in Enhanced form, said in the classic one.
     let (mut classic, mut in_band) = (Feed::new(), Feed::new());
