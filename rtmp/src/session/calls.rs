@@ -50,9 +50,12 @@ impl Session {
             }
             "FCPublish" => self.announce(&call, "onFCPublish", code::PUBLISH_START),
             "FCSubscribe" => self.announce(&call, "onFCSubscribe", code::PLAY_START),
+            // `deleteStream` mostly follows, but who reads our answer to neither may reset the connection.
             "FCUnpublish" => {
                 self.announce(&call, "onFCUnpublish", code::UNPUBLISHED);
-                self.finish(true);
+                if let Some(Request { publish: true, stream }) = self.request {
+                    self.close(stream);
+                }
             }
             "closeStream" => self.close(message.stream),
             "deleteStream" => {
@@ -161,8 +164,7 @@ impl Session {
             self.phase = Phase::Playing;
             self.tell(stream, code::PLAY_RESET, "playing and resetting");
             self.tell(stream, code::PLAY_START, "playing");
-            play::sample_access(stream, &mut self.link);
-            self.play = Some(Play::new(self.capabilities.unwrap_or(self.config.silent), stream));
+            self.play = Some(Play::new(self.peer_takes(), stream));
         }
     }
 
@@ -201,16 +203,7 @@ impl Session {
 
     /// A stream is closed: ours, or one that nothing happened on.
     fn close(&mut self, stream: u32) {
-        if let Some(request) = self.request
-            && (request.stream == stream || stream == 0)
-        {
-            self.finish(request.publish);
-        }
-    }
-
-    /// The peer is done with what it did.
-    fn finish(&mut self, publish: bool) {
-        if self.request.is_some_and(|request| request.publish == publish) {
+        if self.request.is_some_and(|request| request.stream == stream || stream == 0) {
             self.farewell("done");
             self.over(Reason::Finished);
         }

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use media::{AccessUnit, Format};
+use media::{AccessUnit, Codec, Format};
 
 use self::calls::Request;
 use self::play::Play;
@@ -178,7 +178,8 @@ pub struct Drops {
 /// - [`Event::Publish`] and [`Event::Play`] wait for [`accept`](Self::accept) or [`refuse`](Self::refuse).
 ///   Until then media is kept, up to a bound; it comes as events of `accept`.
 /// - After an error, [`Event::Ended`], `refuse` or [`end`](Self::end) the session is over: send what output
-///   there is, then close. Only who causes it by itself gets no event of it.
+///   there is, close for writing, and read on for a second or until the peer closes. To close at once would
+///   reset the connection, and the peer never see why. Who ends it gets no event of it.
 /// - Time limits are the owner's, by [`phase`](Self::phase); so is how much it lets
 ///   [`queued`](Self::queued) grow before it stops sending units.
 #[derive(Debug)]
@@ -228,6 +229,16 @@ impl Session {
     /// Who it is; empty before [`Phase::Idle`].
     pub fn peer(&self) -> &Peer {
         &self.peer
+    }
+
+    /// Whether it said that it takes this codec; [`Config::silent`] speaks for who says nothing. H.264 and
+    /// AAC always.
+    pub fn takes(&self, codec: Codec) -> bool {
+        self.peer_takes().takes(codec)
+    }
+
+    fn peer_takes(&self) -> flv::Peer {
+        self.capabilities.unwrap_or(self.config.silent)
     }
 
     /// What was left out so far.

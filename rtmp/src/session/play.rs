@@ -4,7 +4,6 @@ use media::{AccessUnit, Codec, Format, Kind};
 
 use super::{Phase, Session};
 use crate::amf::Value;
-use crate::link::Link;
 use crate::metadata::Metadata;
 use crate::outlet::Outlet;
 use crate::{command, flv};
@@ -68,12 +67,6 @@ impl Session {
             play.outlet.data(&["onMetaData".into(), metadata.write(codecs)], &mut self.link);
         }
     }
-}
-
-/// What some players wait for before they take sound and pictures as data.
-pub(super) fn sample_access(stream: u32, link: &mut Link) {
-    let outlet = Outlet::new(flv::Peer::default(), stream);
-    outlet.data(&["|RtmpSampleAccess".into(), true.into(), true.into()], link);
 }
 
 /// The information of a stream's end, for who plays it.
