@@ -18,8 +18,8 @@ use crate::metadata::Metadata;
 use crate::outlet::Outlet;
 use crate::{Error, capabilities, flv};
 
-/// Answers for a server that does not read them.
-const MAX_ANSWERS: usize = 1 << 20;
+/// Media that waits for a server; its owner has a smaller bound, and this is for when it has none.
+const MAX_MEDIA: usize = 64 << 20;
 /// Bytes that are kept of what a server says.
 const MAX_WORDS: usize = 512;
 
@@ -156,9 +156,6 @@ impl Client {
                 _ if Intake::takes(&message) => self.media(now, message),
                 _ => {}
             }
-            if self.config.mode == Mode::Play && self.link.out.queued() > MAX_ANSWERS {
-                return Err(Error::Deaf(MAX_ANSWERS));
-            }
         }
         self.link.acknowledge();
         Ok(())
@@ -253,6 +250,7 @@ impl Client {
         } else if is("code", code::PUBLISH_START) || is("code", code::PLAY_START) {
             if self.phase == Phase::Start {
                 self.phase = Phase::Ready;
+                self.link.limit_queue(MAX_MEDIA);
                 self.outlet = Some(Outlet::new(self.server, self.stream));
                 self.events.push_back(Event::Ready);
             }

@@ -19,6 +19,8 @@ const CHUNK_SIZE: u32 = 64 * 1024;
 pub(crate) const WINDOW: u32 = 2_500_000;
 /// Nobody is to make us acknowledge more often than this.
 const SMALLEST_WINDOW: u32 = 4096;
+/// Answers that wait for a peer that does not read them.
+const MAX_ANSWERS: usize = 1 << 20;
 /// Chunk streams of ours.
 pub(crate) mod stream {
     pub(crate) const CONTROL: u8 = 2;
@@ -50,6 +52,8 @@ pub(crate) struct Link {
     /// The window that we last told, and what the other side wants us to.
     told: u32,
     pings: Pings,
+    /// What may wait in `out` before a peer counts as deaf.
+    max_queued: usize,
 }
 
 #[derive(Debug, Default)]
@@ -81,6 +85,7 @@ impl Link {
             window: WINDOW,
             told: 0,
             pings: Pings::default(),
+            max_queued: MAX_ANSWERS,
         }
     }
 
@@ -91,6 +96,11 @@ impl Link {
     /// See [`chunk::Reader::limit_message`].
     pub(crate) fn limit_message(&mut self, bytes: u32) {
         self.reader.limit_message(bytes);
+    }
+
+    /// From now on so much may wait to be sent, as media does.
+    pub(crate) fn limit_queue(&mut self, bytes: usize) {
+        self.max_queued = bytes;
     }
 
     /// The newest time that a ping took to come back.
@@ -119,6 +129,9 @@ impl Link {
             }
         }
         while let Some(message) = self.reader.read(input)? {
+            if self.out.queued() > self.max_queued {
+                return Err(Error::Deaf(self.max_queued));
+            }
             match message.kind {
                 kind::ACKNOWLEDGEMENT => {}
                 kind::USER_CONTROL => self.user_control(now, &message.body),

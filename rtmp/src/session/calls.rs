@@ -2,7 +2,7 @@
 //! `publish` or `play` with the owner's answer, and the ways to say goodbye.
 
 use super::play::{self, Play};
-use super::{Event, Phase, Reason, Refusal, Session};
+use super::{Event, MAX_MEDIA, Phase, Reason, Refusal, Session};
 use crate::address::Address;
 use crate::amf::Value;
 use crate::chunk::Message;
@@ -162,6 +162,7 @@ impl Session {
             self.release();
         } else {
             self.phase = Phase::Playing;
+            self.link.limit_queue(MAX_MEDIA);
             self.tell(stream, code::PLAY_RESET, "playing and resetting");
             self.tell(stream, code::PLAY_START, "playing");
             self.play = Some(Play::new(self.peer_takes(), stream));

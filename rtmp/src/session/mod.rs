@@ -26,8 +26,8 @@ use crate::{Error, flv};
 
 /// Before anybody is known, nothing long is to be said.
 const STRANGER: u32 = 64 * 1024;
-/// Answers that wait for a peer that does not read them.
-const MAX_ANSWERS: usize = 1 << 20;
+/// Media that waits for a player; its owner has a smaller bound, and this is for when it has none.
+const MAX_MEDIA: usize = 64 << 20;
 /// Events for which room is kept once there have been more.
 const KEPT_EVENTS: usize = 64;
 
@@ -268,9 +268,6 @@ impl Session {
             }
             let Some(message) = message else { break };
             self.message(now, message)?;
-            if self.phase != Phase::Playing && self.link.out.queued() > MAX_ANSWERS {
-                return Err(Error::Deaf(MAX_ANSWERS));
-            }
         }
         self.link.acknowledge();
         Ok(())
