@@ -81,18 +81,23 @@ fn items(file: &[u8], now: Instant) -> Vec<flv::Item> {
     items
 }
 
-/// Track, and either its codec or what a unit is; times from the first unit on.
-fn gist(
-    items: impl Iterator<Item = flv::Item>,
-) -> Vec<(flv::Track, Result<Codec, (i64, i64, bool, Bytes)>)> {
+/// What of an item both sides must agree on; times are from the first unit on.
+#[derive(Debug, PartialEq)]
+enum Gist {
+    Format(flv::Track, Codec),
+    Unit { track: flv::Track, dts: i64, pts: i64, keyframe: bool, data: Bytes },
+}
+
+fn gist(items: impl Iterator<Item = flv::Item>) -> Vec<Gist> {
     let (mut first, mut all) = (None, Vec::new());
     for item in items {
         match item {
-            flv::Item::Track { track, format } => all.push((track, Ok(format.codec))),
+            flv::Item::Track { track, format } => all.push(Gist::Format(track, format.codec)),
             flv::Item::Unit { track, unit } => {
                 let first = *first.get_or_insert(unit.dts);
                 let time = |time: MediaTime| time.since(first).millis();
-                all.push((track, Err((time(unit.dts), time(unit.pts), unit.keyframe, unit.data))));
+                let AccessUnit { dts, pts, keyframe, data } = unit;
+                all.push(Gist::Unit { track, dts: time(dts), pts: time(pts), keyframe, data });
             }
             _ => {}
         }
