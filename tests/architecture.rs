@@ -24,6 +24,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("sfu", 1),
     ("whip", 1),
     ("whep", 1),
+    ("rtmp", 1),
     ("transcode", 2),
     ("weir-transcoder", 3),
     ("server", 3),
