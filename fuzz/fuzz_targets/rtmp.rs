@@ -72,7 +72,8 @@ fn client(bytes: &[u8], size: usize, mode: Mode) {
     let now = Instant::now();
     let url = Url::parse("rtmp://localhost/live/cam").expect("a good one");
     let limits = rtmp::chunk::Limits::default();
-    let config = client::Config { url, mode, agent: "fuzz".into(), enhanced: true, limits };
+    let agent = "fuzz".into();
+    let config = client::Config { url, mode, agent, enhanced: true, chunk_size: 128, limits };
     let mut client = Client::new(config, &[0; RANDOM]);
     for piece in bytes.chunks(size) {
         let _ = client.receive(now, piece);

@@ -54,6 +54,8 @@ pub struct Config {
     pub agent: String,
     /// Whether it speaks of Enhanced RTMP. OBS up to 29 and FFmpeg by default do not.
     pub enhanced: bool,
+    /// How large its chunks are: 128 if nobody says anything, OBS says 4096.
+    pub chunk_size: u32,
     /// What the server may make us hold.
     pub limits: chunk::Limits,
 }
@@ -175,7 +177,7 @@ impl Client {
 
     fn connect(&mut self) {
         self.phase = Phase::Connect;
-        let Config { url, mode, agent, enhanced, .. } = &self.config;
+        let Config { url, mode, agent, enhanced, chunk_size, .. } = &self.config;
         let mut fields = vec![("app".to_owned(), Value::from(&*url.app))];
         if *mode == Mode::Publish {
             fields.push(("type".to_owned(), "nonprivate".into()));
@@ -185,7 +187,7 @@ impl Client {
         if *enhanced {
             fields.extend(capabilities::ours());
         }
-        self.link.tell_chunk_size();
+        self.link.tell_chunk_size(*chunk_size);
         self.link.command("connect", transaction::CONNECT, &[Value::Object(fields)]);
     }
 

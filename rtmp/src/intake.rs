@@ -13,6 +13,7 @@ use crate::{aggregate, command, flv};
 /// What a message said.
 pub(crate) enum Taken {
     Item(flv::Item),
+    /// It is not what was said before.
     Metadata(Metadata),
     /// Data that is no metadata, or cannot be read.
     OtherData,
@@ -23,6 +24,8 @@ pub(crate) struct Intake {
     ingest: flv::Ingest,
     /// Reused.
     items: Vec<flv::Item>,
+    /// The newest: GStreamer says the same each second.
+    metadata: Option<Metadata>,
 }
 
 impl Intake {
@@ -51,19 +54,25 @@ impl Intake {
         let kind = match message.kind {
             kind::AUDIO => Kind::Audio,
             kind::VIDEO => Kind::Video,
-            _ => return put(data(&message)),
+            _ => return self.data(&message, put),
         };
         self.ingest.message(now, kind, message.timestamp, message.body, &mut self.items);
         self.items.drain(..).map(Taken::Item).for_each(put);
     }
-}
 
-/// Metadata is not needed to go on: what cannot be read is left out.
-fn data(message: &Message) -> Taken {
-    if !matches!(message.kind, kind::DATA | kind::DATA3) {
-        return Taken::OtherData;
+    /// Metadata is not needed to go on: what cannot be read is left out.
+    fn data(&mut self, message: &Message, put: &mut impl FnMut(Taken)) {
+        let values = match message.kind {
+            kind::DATA | kind::DATA3 => amf0::read_all(command::plain(message)).ok(),
+            _ => None,
+        };
+        match values.and_then(|values| Metadata::read(&values)) {
+            None => put(Taken::OtherData),
+            Some(metadata) if self.metadata.as_ref() == Some(&metadata) => {}
+            Some(metadata) => {
+                self.metadata = Some(metadata.clone());
+                put(Taken::Metadata(metadata));
+            }
+        }
     }
-    let values = amf0::read_all(command::plain(message));
-    let metadata = values.ok().and_then(|values| Metadata::read(&values));
-    metadata.map_or(Taken::OtherData, Taken::Metadata)
 }

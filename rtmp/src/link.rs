@@ -14,7 +14,7 @@ use crate::output::Output;
 
 /// How large our chunks are: most pictures in one or two, and still room for sound between those of a
 /// large one.
-const CHUNK_SIZE: u32 = 64 * 1024;
+pub(crate) const CHUNK_SIZE: u32 = 64 * 1024;
 /// The other side is to acknowledge so many bytes.
 pub(crate) const WINDOW: u32 = 2_500_000;
 /// Nobody is to make us acknowledge more often than this.
@@ -206,8 +206,9 @@ impl Link {
         self.control(kind::BANDWIDTH, &[a, b, c, d, 2]);
     }
 
-    pub(crate) fn tell_chunk_size(&mut self) {
-        self.writer.set_chunk_size(CHUNK_SIZE, &mut self.out);
+    /// How large our chunks are from here on.
+    pub(crate) fn tell_chunk_size(&mut self, size: u32) {
+        self.writer.set_chunk_size(size, &mut self.out);
     }
 
     fn control(&mut self, kind: u8, body: &[u8]) {

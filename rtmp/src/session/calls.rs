@@ -7,7 +7,7 @@ use crate::address::Address;
 use crate::amf::Value;
 use crate::chunk::Message;
 use crate::command::{Call, Level, code, information};
-use crate::link::WINDOW;
+use crate::link::{CHUNK_SIZE, WINDOW};
 use crate::{Error, capabilities};
 
 /// What servers call themselves; encoders look for the name.
@@ -109,7 +109,7 @@ impl Session {
         }
         self.link.tell_window(WINDOW);
         self.link.tell_bandwidth();
-        self.link.tell_chunk_size();
+        self.link.tell_chunk_size(CHUNK_SIZE);
         let [properties, information] = connected(self.peer.enhanced);
         self.link.command("_result", call.transaction, &[properties, information]);
         self.link.limit_message(self.config.limits.message);

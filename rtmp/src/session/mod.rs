@@ -178,8 +178,9 @@ pub struct Drops {
 /// - [`Event::Publish`] and [`Event::Play`] wait for [`accept`](Self::accept) or [`refuse`](Self::refuse).
 ///   Until then media is kept, up to a bound; it comes as events of `accept`.
 /// - After an error, [`Event::Ended`], `refuse` or [`end`](Self::end) the session is over: send what output
-///   there is, close for writing, and read on for a second or until the peer closes. To close at once would
-///   reset the connection, and the peer never see why. Who ends it gets no event of it.
+///   there is, read on for a second or until the peer closes, then close. Programs close by themselves; who
+///   closes before them resets the connection, and they show that instead of what they were told. Who ends a
+///   session gets no event of it.
 /// - Time limits are the owner's, by [`phase`](Self::phase); so is how much it lets
 ///   [`queued`](Self::queued) grow before it stops sending units.
 #[derive(Debug)]

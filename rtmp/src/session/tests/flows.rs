@@ -57,6 +57,7 @@ fn obs_publishes_and_leaves() {
     assert_eq!(text(status, "code"), "NetStream.Publish.Start");
 
     obs.send(kind::DATA, 0, &metadata(true)).unwrap();
+    obs.send(kind::DATA, 0, &metadata(false)).unwrap();
     obs.send(kind::VIDEO, 0, AVC).unwrap();
     obs.send(kind::VIDEO, 0, KEY).unwrap();
     obs.send(kind::VIDEO, 33, DELTA).unwrap();

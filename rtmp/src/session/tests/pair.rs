@@ -15,8 +15,8 @@ const FILES: [&[u8]; 4] = [
 
 fn client(mode: Mode, enhanced: bool) -> Client {
     let url = Url::parse("rtmp://127.0.0.1/live/cam?token=t").unwrap();
-    let config =
-        client::Config { url, mode, agent: "test".into(), enhanced, limits: Limits::default() };
+    let (agent, limits) = ("test".into(), Limits::default());
+    let config = client::Config { url, mode, agent, enhanced, chunk_size: 4096, limits };
     Client::new(config, &[5; RANDOM])
 }
 

@@ -14,6 +14,13 @@ const FFMPEG9: &[u8] = include_bytes!("../../../fixtures/flows/ffmpeg9_publish.b
 /// librtmp 2.3 by `curl rtmp://127.0.0.1:29353/live/hevc`, to its end.
 const LIBRTMP_PLAYS: &[u8] = include_bytes!("../../../fixtures/flows/librtmp_play.bin");
 
+/// `flvmux ! rtmp2sink location=rtmp://127.0.0.1:29354/live/gst?token=x`, GStreamer 1.22.
+const GSTREAMER: &[u8] = include_bytes!("../../../fixtures/flows/gstreamer_publish.bin");
+/// `rtmp2src location=rtmp://127.0.0.1:29354/live/gst`, to its end.
+const GSTREAMER_PLAYS: &[u8] = include_bytes!("../../../fixtures/flows/gstreamer_play.bin");
+const ALL: [&[u8]; 6] =
+    [FFMPEG5, FFMPEG9, FFMPEG5_PLAYS, LIBRTMP_PLAYS, GSTREAMER, GSTREAMER_PLAYS];
+
 /// Plays a recording in pieces of `size`; who asks is let in.
 fn play(recording: &[u8], size: usize) -> (Session, Vec<Event>) {
     let mut session = Session::new(Config::default(), &[3; RANDOM]);
@@ -63,6 +70,16 @@ fn ffmpeg_9_publishes_hevc_and_opus() {
 }
 
 #[test]
+fn gstreamer_publishes() {
+    let (session, events) = play(GSTREAMER, 1000);
+    assert_eq!(session.phase(), Phase::Publishing);
+    let Event::Publish { app, name, query } = &events[0] else { panic!() };
+    assert_eq!((&**app, &**name, &**query), ("live", "gst", "token=x"));
+    assert!(matches!(&events[1], Event::Metadata(m) if m.videodatarate == Some(2048.0)));
+    assert!(codecs(&events).contains(&Codec::H264));
+}
+
+#[test]
 fn players_come_and_go() {
     let (session, events) = play(FFMPEG5_PLAYS, 100);
     assert!(matches!(&events[..], [Event::Play { name, .. }] if name == "cam"), "{events:?}");
@@ -70,6 +87,8 @@ fn players_come_and_go() {
     let (session, events) = play(LIBRTMP_PLAYS, 100);
     assert!(matches!(&events[..], [Event::Play { name, .. }, ..] if name == "hevc"), "{events:?}");
     assert_eq!(session.peer().tc_url, "rtmp://127.0.0.1:29353/live");
+    let (_, events) = play(GSTREAMER_PLAYS, 100);
+    assert!(matches!(&events[..], [Event::Play { name, .. }, ..] if name == "gst"), "{events:?}");
 }
 
 proptest! {
@@ -77,7 +96,7 @@ proptest! {
 
     #[test]
     fn pieces_do_not_matter(size in 1usize..3000) {
-        for recording in [FFMPEG5, FFMPEG9, FFMPEG5_PLAYS, LIBRTMP_PLAYS] {
+        for recording in ALL {
             prop_assert_eq!(play(recording, size).1, play(recording, usize::MAX).1);
         }
     }
@@ -85,11 +104,11 @@ proptest! {
     /// What programs send, with a few bytes changed: nothing panics, and it ends or goes on.
     #[test]
     fn damaged_recordings_do_no_harm(
-        which in 0usize..4,
+        which in 0..ALL.len(),
         damage in prop::collection::vec((3073usize..12_000, any::<u8>()), 1..20),
         size in 1usize..3000,
     ) {
-        let mut recording = [FFMPEG5, FFMPEG9, FFMPEG5_PLAYS, LIBRTMP_PLAYS][which].to_vec();
+        let mut recording = ALL[which].to_vec();
         for (at, value) in damage {
             if let Some(byte) = recording.get_mut(at) {
                 *byte = value;
