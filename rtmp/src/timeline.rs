@@ -205,48 +205,19 @@ impl Timeline {
         line.at
     }
 
-    /// The exact time: sound by the count of its samples, the rest as it is, and never backwards.
+    /// The exact time, never that of the unit before or earlier.
     fn settle(&mut self, index: usize, at: i64, mark: Mark) -> MediaTime {
         let line = &mut self.lines[index].1;
-        let least;
-        let mut dts = match (mark.nanos, mark.span) {
-            (None, Some((samples, rate))) if samples > 0 && rate > 0 => {
-                let sound = line.sound.get_or_insert_with(|| Sound::new(rate));
-                if sound.rate() != rate {
-                    *sound = Sound::new(rate);
-                }
-                least = MediaTime::new(1, rate);
-                let (ticks, resynced) = sound.place(MediaTime::from_millis(at), samples);
-                self.counters.resynced += u64::from(resynced);
-                MediaTime::new(ticks, rate)
-            }
-            (Some(nanos), span) => {
-                line.sound = None;
-                let exact = at.saturating_mul(1_000_000).saturating_add(i64::from(nanos));
-                let exact = MediaTime::from_nanos(exact);
-                match span {
-                    // Samples are counted, not nanoseconds.
-                    Some((_, rate)) if rate > 0 => {
-                        least = MediaTime::new(1, rate);
-                        MediaTime::new(exact.in_scale(rate), rate)
-                    }
-                    _ => {
-                        least = MediaTime::from_millis(1);
-                        exact
-                    }
-                }
-            }
-            (None, _) => {
-                line.sound = None;
-                least = MediaTime::from_millis(1);
-                MediaTime::from_millis(at)
-            }
-        };
+        let (mut dts, resynced) = line.exact(at, mark);
+        self.counters.resynced += u64::from(resynced);
         if dts <= line.dts {
             self.counters.held += 1;
-            dts = MediaTime::new(line.dts.in_scale(dts.scale()), dts.scale()).plus(least);
+            // A sample, or a millisecond; never less than RTP can tell apart.
+            let least = MediaTime::new(1, dts.scale().min(90_000));
+            let before = MediaTime::new(line.dts.in_scale(dts.scale()), dts.scale());
+            dts = before.plus(least);
             if dts <= line.dts {
-                // The scale is coarser than that of the unit before, and was rounded down.
+                // This scale is coarser, and was rounded down.
                 dts = dts.plus(least);
             }
         }
@@ -262,5 +233,33 @@ impl Timeline {
         }
         self.counters.composition += 1;
         0
+    }
+}
+
+impl Line {
+    /// Where a unit is in all the precision that there is: to the nanosecond where that is said, else sound by
+    /// the count of its samples; and whether those had to be set anew.
+    fn exact(&mut self, at: i64, mark: Mark) -> (MediaTime, bool) {
+        let span = mark.span.filter(|(samples, rate)| *samples > 0 && *rate > 0);
+        match (mark.nanos, span) {
+            (None, Some((samples, rate))) => {
+                let sound = self.sound.take().filter(|sound| sound.rate() == rate);
+                let sound = self.sound.insert(sound.unwrap_or_else(|| Sound::new(rate)));
+                let (ticks, resynced) = sound.place(MediaTime::from_millis(at), samples);
+                (MediaTime::new(ticks, rate), resynced)
+            }
+            (None, None) => {
+                self.sound = None;
+                (MediaTime::from_millis(at), false)
+            }
+            (Some(nanos), span) => {
+                self.sound = None;
+                let exact = at.saturating_mul(1_000_000).saturating_add(i64::from(nanos));
+                let exact = MediaTime::from_nanos(exact);
+                // Samples are whole.
+                let sound = |(_, rate)| MediaTime::new(exact.in_scale(rate), rate);
+                (span.map_or(exact, sound), false)
+            }
+        }
     }
 }

@@ -142,6 +142,11 @@ mod tests {
     }
 
     #[test]
+    fn a_size_that_was_left_out_is_all_that_a_unit_lacks() {
+        assert_eq!(read_all(&[0x32, 1, 9, 0x30, 5, 6]).0.data, &[0x32, 1, 9, 0x32, 2, 5, 6][..]);
+    }
+
+    #[test]
     fn what_runs_over_the_end_is_dropped() {
         let (unit, counters) = read_all(&[0x32, 1, 9, 0x32, 100, 1]);
         assert_eq!(unit.data, &[0x32, 1, 9][..]);

@@ -21,14 +21,9 @@ pub(super) struct Run {
 pub(super) fn distance(timestamp: u32, raw: i64) -> i64 {
     // The low 32 bits are what was on the wire.
     let plain = i64::from(timestamp.wrapping_sub(raw as u32) as i32);
-    if plain.abs() <= WRAP {
-        return plain;
-    }
-    let wrapped = |bits: u32| {
-        let (modulus, half) = (1 << bits, 1 << (bits - 1));
-        (plain + half).rem_euclid(modulus) - half
-    };
-    [31, 24].map(wrapped).into_iter().find(|d: &i64| d.abs() <= WRAP).unwrap_or(plain)
+    // All three wraps are whole numbers of the shortest.
+    let wrapped = (plain + (1 << 23)).rem_euclid(1 << 24) - (1 << 23);
+    if wrapped.abs() <= WRAP { wrapped } else { plain }
 }
 
 /// How promptly the units of a track come: arrival less their time, the least of it in a window, for

@@ -184,6 +184,11 @@ fn a_file_sent_as_fast_as_it_goes_keeps_its_times() {
         assert_eq!(bench.video(u64::from(n) / 10, 40 * n), i64::from(40 * n));
         assert_eq!(bench.audio(u64::from(n) / 10, 40 * n + 300), i64::from(40 * n + 300));
     }
+    // Three seconds without a picture.
+    for n in 50_000..50_075 {
+        bench.audio(5000, 40 * n + 300);
+    }
+    assert_eq!(bench.video(5000, 40 * 50_075), 40 * 50_075);
     assert_eq!(bench.jumps(), 0);
 }
 
