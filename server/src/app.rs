@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use crate::access::Access;
 use crate::config::{self, Config, Sources};
@@ -16,7 +17,8 @@ use crate::greeting::Facts;
 use crate::http::{Context, Info, Limits, Listener, Routes, router};
 use crate::hub::{self, Hub};
 use crate::net::Socket;
-use crate::{listen, serve, token};
+use crate::rtmp::tls;
+use crate::{listen, rtmp, serve, token};
 
 /// Running requests may take so long after the sessions are closed.
 const LAST_REQUESTS: Duration = Duration::from_secs(2);
@@ -28,6 +30,9 @@ pub enum Error {
     /// A socket cannot be opened.
     #[error(transparent)]
     Listen(#[from] listen::Error),
+    /// There is no TLS for `rtmp.tls_listen`.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
     /// A name in `webrtc.advertise` leads nowhere.
     #[error("webrtc.advertise: {host}: {source}")]
     Advertise {
@@ -50,6 +55,7 @@ pub async fn run(config: Config, sources: Sources) -> Result<(), Error> {
     let media = listen::udp("webrtc.listen", config.webrtc.listen, shards)?;
     let http = http.map(TcpListener::from_std).transpose()?;
     let admin = admin.map(TcpListener::from_std).transpose()?;
+    let rtmp = Rtmp::open(&config)?;
     let webrtc =
         media.as_ref().and_then(|all| all.first()).map(UdpSocket::local_addr).transpose()?;
     // Without `webrtc.listen` the routes turn everybody away, and the hub gets a socket that the
@@ -64,17 +70,26 @@ pub async fn run(config: Config, sources: Sources) -> Result<(), Error> {
     if let Some(warning) = &made.warning {
         tracing::warn!("{warning}");
     }
-    let access = Access::new(config.access.clone(), made.token);
+    let access = Arc::new(Access::new(config.access.clone(), made.token));
     let advertise = match webrtc {
         Some(address) => resolve(&config.webrtc.advertise, address.port()).await?,
         None => Vec::new(),
     };
-    let hub = start_hub(&config, media, advertise)?;
+    let worker = worker(&config);
+    let hub = start_hub(&config, media, advertise, worker.as_ref().ok().cloned())?;
 
     let address =
         |listener: &Option<TcpListener>| listener.as_ref().map(TcpListener::local_addr).transpose();
     let (http_address, admin_address) = (address(&http)?, address(&admin)?);
-    let info = info(&config, http_address, admin_address, webrtc, shards);
+    let (rtmp_address, rtmps_address) = rtmp.addresses()?;
+    let listeners = [
+        ("http.listen", "tcp", http_address),
+        ("admin.listen", "tcp", admin_address),
+        ("rtmp.listen", "tcp", rtmp_address),
+        ("rtmp.tls_listen", "tcp", rtmps_address),
+        ("webrtc.listen", "udp", webrtc),
+    ];
+    let info = info(&config, &listeners, shards);
     let context = Arc::new(Context::new(hub.clone(), access, &config, info));
 
     let (stop, stopped) = watch::channel(false);
@@ -89,11 +104,16 @@ pub async fn run(config: Config, sources: Sources) -> Result<(), Error> {
         }
     }
 
+    rtmp.serve(&config, &context, &stopped, &mut servers);
+
     greet(&Facts {
         config: &config,
         http: http_address,
         admin: admin_address,
+        rtmp: rtmp_address,
+        rtmps: rtmps_address,
         webrtc,
+        missing: worker.as_ref().err().map(ToString::to_string),
         own: own_addresses(),
         token: context.access().made_token(),
         token_file: made.kept,
@@ -134,6 +154,7 @@ fn start_hub(
     config: &Config,
     sockets: Vec<UdpSocket>,
     advertise: Vec<SocketAddr>,
+    worker: Option<transcode::Worker>,
 ) -> std::io::Result<Hub> {
     let settings = hub::Config {
         max_publishers: config.webrtc.max_publishers,
@@ -142,8 +163,9 @@ fn start_hub(
         stream: stream::Config {
             grace: config.stream.grace,
             on_conflict: config.stream.on_conflict.into(),
-            bridges: false,
+            bridges: worker.is_some(),
         },
+        worker,
         advertise,
         sfu: sfu::Config {
             history: sfu::history::Limits {
@@ -171,23 +193,65 @@ async fn resolve(entries: &[config::Advertise], port: u16) -> Result<Vec<SocketA
     Ok(addresses)
 }
 
+/// The program that bridges codecs.
+fn worker(config: &Config) -> Result<transcode::Worker, transcode::find::Missing> {
+    let own = std::env::current_exe().ok();
+    let path = transcode::find(config.transcode.program(), own.as_deref())?;
+    Ok(transcode::Worker::new(path, &config.transcode.limits()))
+}
+
+/// The listeners of RTMP.
+struct Rtmp {
+    plain: Option<TcpListener>,
+    tls: Option<(TcpListener, TlsAcceptor)>,
+}
+
+impl Rtmp {
+    fn open(config: &Config) -> Result<Self, Error> {
+        let open = |key, listen| -> Result<_, Error> {
+            Ok(listen::tcp(key, listen)?.map(TcpListener::from_std).transpose()?)
+        };
+        let plain = open("rtmp.listen", config.rtmp.listen)?;
+        let tls = match open("rtmp.tls_listen", config.rtmp.tls_listen)? {
+            Some(listener) => Some((listener, tls::acceptor(&config.tls.cert, &config.tls.key)?)),
+            None => None,
+        };
+        Ok(Self { plain, tls })
+    }
+
+    fn addresses(&self) -> std::io::Result<(Option<SocketAddr>, Option<SocketAddr>)> {
+        let tls = self.tls.as_ref().map(|(listener, _)| listener);
+        let address = |listener: Option<&TcpListener>| listener.map(TcpListener::local_addr);
+        Ok((address(self.plain.as_ref()).transpose()?, address(tls).transpose()?))
+    }
+
+    fn serve(
+        self,
+        config: &Config,
+        context: &Context,
+        stopped: &watch::Receiver<bool>,
+        servers: &mut JoinSet<()>,
+    ) {
+        let door = Arc::new(context.door(&config.rtmp));
+        if let Some(listener) = self.plain {
+            servers.spawn(rtmp::serve(Arc::clone(&door), listener, None, stopped.clone()));
+        }
+        if let Some((listener, tls)) = self.tls {
+            servers.spawn(rtmp::serve(door, listener, Some(tls), stopped.clone()));
+        }
+    }
+}
+
 fn info(
     config: &Config,
-    http: Option<SocketAddr>,
-    admin: Option<SocketAddr>,
-    webrtc: Option<SocketAddr>,
+    listeners: &[(&'static str, &'static str, Option<SocketAddr>)],
     shards: usize,
 ) -> Info {
-    let listener = |key, transport, address: Option<SocketAddr>| {
+    let open = listeners.iter().filter_map(|(key, transport, address)| {
         address.map(|address| Listener { key, transport, address })
-    };
-    let all = [
-        listener("http.listen", "tcp", http),
-        listener("admin.listen", "tcp", admin),
-        listener("webrtc.listen", "udp", webrtc),
-    ];
+    });
     Info {
-        listeners: all.into_iter().flatten().collect(),
+        listeners: open.collect(),
         shards,
         limits: Limits {
             publishers: config.webrtc.max_publishers,

@@ -11,11 +11,15 @@ pub(crate) struct Facts<'a> {
     pub(crate) config: &'a Config,
     pub(crate) http: Option<SocketAddr>,
     pub(crate) admin: Option<SocketAddr>,
+    pub(crate) rtmp: Option<SocketAddr>,
+    pub(crate) rtmps: Option<SocketAddr>,
     pub(crate) webrtc: Option<SocketAddr>,
     /// Addresses of this machine, without loopback and link-local ones.
     pub(crate) own: Vec<IpAddr>,
     pub(crate) token: Option<&'a str>,
     pub(crate) token_file: Option<PathBuf>,
+    /// Why there is no worker program.
+    pub(crate) missing: Option<String>,
 }
 
 impl Facts<'_> {
@@ -32,6 +36,7 @@ impl Facts<'_> {
                 "  watch    {base}/watch/demo in a browser, {base}/whep/demo by WHEP"
             ));
         }
+        lines.extend(self.rtmp_lines());
         let admin = self.admin.map(local_url).or_else(|| self.http.map(|http| self.base(http)));
         if let Some(base) = admin {
             lines.push(format!("  admin    {base}/admin"));
@@ -49,6 +54,25 @@ impl Facts<'_> {
         }
         lines.extend(self.warnings().into_iter().map(|text| format!("  warning  {text}")));
         lines
+    }
+
+    /// What to set in an encoder.
+    fn rtmp_lines(&self) -> Vec<String> {
+        let app = self.config.rtmp.app.example();
+        let line = |scheme: &str, address| format!("{scheme}://{}/{app}", local_host(address));
+        let servers: Vec<String> = [("rtmp", self.rtmp), ("rtmps", self.rtmps)]
+            .into_iter()
+            .filter_map(|(scheme, address)| address.map(|address| line(scheme, address)))
+            .collect();
+        if servers.is_empty() {
+            return Vec::new();
+        }
+        let key =
+            if self.token.is_some() { "demo, from other machines demo?token=…" } else { "demo" };
+        vec![
+            format!("  rtmp     server {}", servers.join(" or ")),
+            format!("           stream key {key} (OBS: Settings, Stream, Service: Custom…)"),
+        ]
     }
 
     /// What the outside should use.
@@ -90,16 +114,22 @@ impl Facts<'_> {
             ),
             Some(_) => {}
         }
+        warnings.extend(self.missing.clone());
         warnings
     }
 }
 
 /// How a program on this machine reaches `address`.
 fn local_url(address: SocketAddr) -> String {
+    format!("http://{}", local_host(address))
+}
+
+/// See [`local_url`].
+fn local_host(address: SocketAddr) -> String {
     match address.ip() {
-        IpAddr::V6(ip) if ip.is_unspecified() => format!("http://localhost:{}", address.port()),
-        IpAddr::V4(ip) if ip.is_unspecified() => format!("http://127.0.0.1:{}", address.port()),
-        _ => format!("http://{address}"),
+        IpAddr::V6(ip) if ip.is_unspecified() => format!("localhost:{}", address.port()),
+        IpAddr::V4(ip) if ip.is_unspecified() => format!("127.0.0.1:{}", address.port()),
+        _ => address.to_string(),
     }
 }
 
@@ -126,10 +156,13 @@ mod tests {
             config,
             http: Some("[::]:8080".parse().unwrap()),
             admin: None,
+            rtmp: Some("[::]:1935".parse().unwrap()),
+            rtmps: None,
             webrtc: Some("[::]:8080".parse().unwrap()),
             own: vec!["192.168.1.5".parse().unwrap()],
             token: Some("secret"),
             token_file: Some("/x/token".into()),
+            missing: Some("no weir-transcoder here".into()),
         }
     }
 
@@ -146,6 +179,9 @@ mod tests {
             "kept in /x/token",
             "no TLS: on other machines (http://192.168.1.5:8080)",
             "webrtc.advertise",
+            "server rtmp://localhost:1935/live",
+            "demo?token=…",
+            "no weir-transcoder here",
         ] {
             assert!(text.contains(part), "{part}\n{text}");
         }
@@ -156,7 +192,7 @@ mod tests {
         let mut config = Config::default();
         config.http.public_url = "https://live.example".parse().unwrap();
         config.webrtc.advertise = vec!["203.0.113.7".parse().unwrap()];
-        let text = Facts { token: None, ..facts(&config) }.lines().join("\n");
+        let text = Facts { token: None, missing: None, ..facts(&config) }.lines().join("\n");
         assert!(!text.contains("warning") && !text.contains("token"), "{text}");
         assert!(text.contains("https://live.example/watch/demo"));
     }

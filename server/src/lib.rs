@@ -2,15 +2,19 @@
 
 pub mod access;
 pub mod app;
+mod bridges;
 pub mod cli;
 mod clock;
 pub mod config;
 mod greeting;
 pub mod http;
 pub mod hub;
+mod line;
 mod listen;
 mod metrics;
 pub mod net;
+mod rtmp;
 mod serve;
 pub mod status;
 mod token;
+mod units;

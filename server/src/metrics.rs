@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use axum::http::Method;
 
+use crate::rtmp;
 use crate::status::{State, Totals};
 
 /// What the format calls itself.
@@ -24,13 +25,17 @@ impl Requests {
     }
 }
 
+/// What is not of the streams.
+pub(crate) struct Rest<'a> {
+    pub(crate) event_streams: usize,
+    pub(crate) requests: &'a Requests,
+    pub(crate) rtmp: &'a rtmp::Counts,
+    pub(crate) uptime_seconds: f64,
+}
+
 /// Everything in one text.
-pub(crate) fn render(
-    totals: &Totals,
-    event_streams: usize,
-    requests: &Requests,
-    uptime_seconds: f64,
-) -> String {
+pub(crate) fn render(totals: &Totals, rest: &Rest<'_>) -> String {
+    let Rest { event_streams, requests, uptime_seconds, .. } = *rest;
     let mut text = Text(String::new());
     let version = env!("CARGO_PKG_VERSION");
     text.head("weir_build_info", "gauge", "The version that runs.");
@@ -43,8 +48,8 @@ pub(crate) fn render(
     for state in State::ALL {
         text.sample("weir_streams", &[("state", state.name())], totals.streams.of(state));
     }
-    text.one("weir_publishers", "gauge", "WHIP sessions.", totals.publishers);
-    text.one("weir_viewers", "gauge", "WHEP sessions.", totals.viewers);
+    text.one("weir_publishers", "gauge", "Publishers, by any protocol.", totals.publishers);
+    text.one("weir_viewers", "gauge", "Viewers, by any protocol.", totals.viewers);
     text.one("weir_event_streams", "gauge", "Viewers that listen to events.", event_streams);
     for (name, help, value) in [
         ("weir_packets_in_total", "Media packets received.", totals.packets_in),
@@ -59,6 +64,7 @@ pub(crate) fn render(
     for (reason, count) in &totals.drops {
         text.sample("weir_dropped_total", &[("reason", reason)], *count);
     }
+    render_rtmp(&mut text, rest.rtmp);
     text.head("weir_http_requests_total", "counter", "HTTP answers.");
     for ((method, route, status), count) in
         requests.0.lock().expect("nobody panics while holding this lock").iter()
@@ -68,6 +74,18 @@ pub(crate) fn render(
         text.sample("weir_http_requests_total", &labels, *count);
     }
     text.0
+}
+
+fn render_rtmp(text: &mut Text, counts: &rtmp::Counts) {
+    let closed: u64 = counts.closed().map(|(_, count)| count).sum();
+    let open = counts.accepted().saturating_sub(closed);
+    text.one("weir_rtmp_connections", "gauge", "RTMP connections.", open);
+    let help = "RTMP connections accepted.";
+    text.one("weir_rtmp_connections_total", "counter", help, counts.accepted());
+    text.head("weir_rtmp_closed_total", "counter", "RTMP connections that ended, by reason.");
+    for (reason, count) in counts.closed() {
+        text.sample("weir_rtmp_closed_total", &[("reason", reason)], count);
+    }
 }
 
 struct Text(String);
@@ -109,7 +127,10 @@ mod tests {
         streams.count(State::Live);
         let totals =
             Totals { streams, packets_in: 7, drops: vec![("garbage", 3)], ..Totals::default() };
-        let text = render(&totals, 2, &requests, 1.5);
+        let counts = rtmp::Counts::default();
+        let rest =
+            Rest { event_streams: 2, requests: &requests, rtmp: &counts, uptime_seconds: 1.5 };
+        let text = render(&totals, &rest);
         for expected in [
             "weir_packets_in_total 7",
             "weir_dropped_total{reason=\"garbage\"} 3",
@@ -121,6 +142,8 @@ mod tests {
             "weir_streams{state=\"failed\"} 1",
             "# TYPE weir_viewers gauge",
             "weir_event_streams 2",
+            "weir_rtmp_connections 0",
+            "weir_rtmp_closed_total{reason=\"goodbye\"} 0",
         ] {
             assert!(text.lines().any(|line| line == expected), "{expected}\n{text}");
         }

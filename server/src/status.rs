@@ -83,11 +83,11 @@ pub struct Stream {
 pub struct Publisher {
     /// First eight digits of the session's id.
     pub session: String,
-    /// `whip`
+    /// `whip`, `rtmp`
     pub protocol: &'static str,
     /// RFC 3339, UTC.
     pub since: String,
-    /// Where the HTTP request came from.
+    /// Where the HTTP request or the connection came from.
     pub address: String,
     /// What the client calls itself.
     pub user_agent: Option<String>,
@@ -106,13 +106,13 @@ pub enum Track {
     },
     /// Sound.
     Audio {
-        /// `opus`
+        /// `opus`, `aac`
         codec: &'static str,
         /// 1 or 2.
         channels: u8,
         /// Hz.
         sample_rate: u32,
-        /// Packets received.
+        /// Packets received; of RTMP: frames.
         packets: u64,
         /// Payload bytes received.
         bytes: u64,
@@ -140,7 +140,7 @@ pub struct Encoding {
     pub bitrate_bps: u64,
     /// Between the last two keyframes.
     pub keyframe_interval_ms: Option<u64>,
-    /// Packets received, retransmissions of lost ones included, duplicates not.
+    /// Packets received, retransmissions of lost ones included, duplicates not; of RTMP: pictures.
     pub packets: u64,
     /// Payload bytes received.
     pub bytes: u64,
@@ -161,6 +161,10 @@ pub struct Bridge {
     pub to: String,
     /// Who needs it.
     pub why: String,
+    /// `starting`, `running`, `restarting`, `failed`
+    pub state: &'static str,
+    /// Why it had to start again, or has failed.
+    pub reason: Option<String>,
 }
 
 /// How many watch.
@@ -168,6 +172,8 @@ pub struct Bridge {
 pub struct ViewerCounts {
     /// By WHEP.
     pub whep: usize,
+    /// By RTMP.
+    pub rtmp: usize,
     /// By HLS.
     pub hls: usize,
     /// By DASH.
@@ -218,11 +224,11 @@ pub struct Sample {
 pub struct Viewer {
     /// First eight digits of the session's id.
     pub session: String,
-    /// `whep`
+    /// `whep`, `rtmp`
     pub protocol: &'static str,
     /// RFC 3339, UTC.
     pub since: String,
-    /// Where the HTTP request came from.
+    /// Where the HTTP request or the connection came from.
     pub address: String,
     /// What the client calls itself.
     pub user_agent: Option<String>,
@@ -257,7 +263,7 @@ pub struct Session {
     pub stream: String,
     /// `publisher`, `viewer`
     pub role: &'static str,
-    /// `whip`, `whep`
+    /// `whip`, `whep`, `rtmp`
     pub protocol: &'static str,
     /// RFC 3339, UTC.
     pub since: String,
@@ -265,7 +271,7 @@ pub struct Session {
     pub ended: Option<String>,
     /// In plain words; `null` while it lives.
     pub ended_because: Option<String>,
-    /// Where the HTTP request came from.
+    /// Where the HTTP request or the connection came from.
     pub address: String,
     /// What the client calls itself.
     pub user_agent: Option<String>,
@@ -347,9 +353,9 @@ pub struct LogEntry {
 pub struct Totals {
     /// Streams by state.
     pub streams: StateCounts,
-    /// WHIP sessions.
+    /// Publishers.
     pub publishers: usize,
-    /// WHEP sessions.
+    /// Viewers.
     pub viewers: usize,
     /// Media packets in.
     pub packets_in: u64,

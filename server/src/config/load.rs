@@ -73,10 +73,24 @@ pub fn load(sources: &Sources) -> Result<Config, Error> {
         config = overlay(&mut table, key, &value)
             .map_err(|message| Error::Override { name, message })?;
     }
-    if config.http.listen.0.is_none() && config.admin.listen.0.is_none() {
-        return Err(Error::Together("http.listen and admin.listen are both off: nothing to serve"));
-    }
+    together(&config).map_err(Error::Together)?;
     Ok(config)
+}
+
+/// What cannot be seen from one value alone.
+fn together(config: &Config) -> Result<(), &'static str> {
+    if config.http.listen.0.is_none() && config.admin.listen.0.is_none() {
+        return Err("http.listen and admin.listen are both off: nothing to serve");
+    }
+    let named = |path: &Path| !path.as_os_str().is_empty();
+    match (named(&config.tls.cert), named(&config.tls.key)) {
+        (true, false) => Err("tls.cert needs tls.key, the private key of that certificate"),
+        (false, true) => Err("tls.key needs tls.cert, the certificate of that private key"),
+        (false, false) if config.rtmp.tls_listen.0.is_some() => {
+            Err("rtmp.tls_listen needs a certificate: set tls.cert and tls.key")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What the file says; on errors the byte offset and the reason.
@@ -262,6 +276,17 @@ mod tests {
     }
 
     #[test]
+    fn encrypted_listeners_want_a_certificate_and_its_key() {
+        let says = |flags: &[(&'static str, &str)]| from(&[], flags).map(|_| ());
+        let error = |flags| says(flags).unwrap_err().to_string();
+        assert!(error(&[("rtmp.tls_listen", "[::]:1936")]).contains("tls.cert and tls.key"));
+        assert!(error(&[("tls.cert", "a.pem")]).contains("tls.key"));
+        assert!(error(&[("tls.key", "a.pem")]).contains("tls.cert"));
+        let both = [("tls.cert", "a.pem"), ("tls.key", "b.pem"), ("rtmp.tls_listen", "[::]:1936")];
+        assert!(says(&both).is_ok());
+    }
+
+    #[test]
     fn file_errors_say_the_line() {
         let line = |text: &str| {
             let (offset, message) = file(text).unwrap_err();
@@ -282,7 +307,7 @@ mod tests {
             (at, message.as_str()),
             (5, "unknown key access.acton; did you mean access.action?")
         );
-        assert!(line("[rtmp]\nlisten = ''\n").1.starts_with("unknown key rtmp"));
+        assert!(line("[srt]\nlisten = ''\n").1.starts_with("unknown key srt"));
         assert!(line("[[access]]\naction = 'watch'\njwt = 'x'\n").1.contains("not there yet"));
     }
 

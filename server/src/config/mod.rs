@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 pub use keys::{KEYS, Kind, kind};
 pub(crate) use load::flag;
 pub use load::{Error, Sources, load};
-pub use parts::{Admin, Data, Http, Server, Stream, Webrtc};
-pub use value::{Advertise, Listen, Network, OnConflict, Origin, PublicUrl};
+pub use parts::{Admin, Data, Http, Rtmp, Server, Stream, Tls, Transcode, Webrtc};
+pub use value::{Advertise, Apps, Listen, Network, OnConflict, Origin, PublicUrl};
 
 use crate::access::Rule;
 
@@ -27,6 +27,12 @@ pub struct Config {
     pub http: Http,
     /// Media.
     pub webrtc: Webrtc,
+    /// RTMP and RTMPS.
+    pub rtmp: Rtmp,
+    /// Who we are on encrypted connections.
+    pub tls: Tls,
+    /// Bridges between codecs.
+    pub transcode: Transcode,
     /// The life of every stream.
     pub stream: Stream,
     /// The process.

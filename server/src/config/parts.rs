@@ -1,11 +1,11 @@
 //! The parts of the configuration and their defaults.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::value::{Advertise, Listen, Network, OnConflict, Origin, PublicUrl, duration};
+use super::value::{Advertise, Apps, Listen, Network, OnConflict, Origin, PublicUrl, duration};
 
 /// `[http]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -78,6 +78,79 @@ impl Default for Webrtc {
             max_publishers: 1000,
             max_viewers: 10_000,
             wait_for_publisher: true,
+        }
+    }
+}
+
+/// `[rtmp]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rtmp {
+    /// Where RTMP comes in.
+    pub listen: Listen,
+    /// Where RTMPS comes in; needs `[tls]`.
+    pub tls_listen: Listen,
+    /// The application names of `rtmp://host/{app}/{stream}`.
+    pub app: Apps,
+    /// TCP connections at once, of both listeners together.
+    pub max_connections: usize,
+}
+
+impl Default for Rtmp {
+    fn default() -> Self {
+        Self {
+            listen: Listen::any(1935),
+            tls_listen: Listen::default(),
+            app: Apps::default(),
+            max_connections: 1000,
+        }
+    }
+}
+
+/// `[tls]`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// PEM: our certificate first, then those that vouch for it. Empty: no TLS.
+    pub cert: PathBuf,
+    /// PEM: its private key.
+    pub key: PathBuf,
+}
+
+/// `[transcode]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Transcode {
+    /// The worker program. Empty: `weir-transcoder` beside this one.
+    worker: PathBuf,
+    /// How much a worker stands back for others, 0 to 19.
+    nice: u8,
+    /// What one worker may take, in MiB; 0: no limit.
+    memory_mb: u32,
+    /// Threads of one codec; 0: as the worker thinks best.
+    threads: u16,
+}
+
+impl Default for Transcode {
+    fn default() -> Self {
+        let transcode::Config { nice, memory_mb, threads, .. } = transcode::Config::default();
+        Self { worker: PathBuf::new(), nice, memory_mb, threads }
+    }
+}
+
+impl Transcode {
+    /// The worker program, if one is named.
+    pub fn program(&self) -> Option<&Path> {
+        Some(self.worker.as_path()).filter(|path| !path.as_os_str().is_empty())
+    }
+
+    /// What a worker is started with.
+    pub fn limits(&self) -> transcode::Config {
+        transcode::Config {
+            worker: self.program().map(Path::to_owned),
+            nice: self.nice,
+            memory_mb: self.memory_mb,
+            threads: self.threads,
         }
     }
 }

@@ -24,7 +24,7 @@ macro_rules! textual {
         }
     )+};
 }
-textual!(Listen, Advertise, Network, PublicUrl, Origin);
+textual!(Listen, Advertise, Network, PublicUrl, Origin, Apps);
 
 /// An address to listen at, or nothing (the empty text).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -242,6 +242,59 @@ impl fmt::Display for Origin {
     }
 }
 
+/// `rtmp.app`: the application names that are taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Apps(Vec<String>);
+
+impl Default for Apps {
+    fn default() -> Self {
+        Self(vec!["live".to_owned()])
+    }
+}
+
+impl Apps {
+    /// Whatever a client names is taken.
+    pub fn any(&self) -> bool {
+        self.0.iter().any(|known| known == "*")
+    }
+
+    /// Those that are taken.
+    pub fn names(&self) -> &[String] {
+        &self.0
+    }
+
+    /// One that a client may name, for instructions.
+    pub fn example(&self) -> &str {
+        self.0.iter().map(String::as_str).find(|app| *app != "*").unwrap_or("live")
+    }
+}
+
+impl FromStr for Apps {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let apps: Vec<String> = text.split(',').map(|app| app.trim().to_owned()).collect();
+        let named = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
+        let fine = |app: &String| {
+            app == "*" || (!app.is_empty() && app.len() <= 128 && app.bytes().all(named))
+        };
+        if apps.iter().all(fine) {
+            return Ok(Self(apps));
+        }
+        Err(format!(
+            "{text:?} are no application names; write one such as live, several with commas between \
+             them, or * for any"
+        ))
+    }
+}
+
+impl fmt::Display for Apps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(","))
+    }
+}
+
 /// Times as people write them: `10s`, `500ms`, `1m 30s`.
 pub(super) mod duration {
     use std::time::Duration;
@@ -321,6 +374,19 @@ mod tests {
             "https://",
         ] {
             assert!(origin(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn application_names_are_a_list_or_any() {
+        let apps: Apps = "live, studio/a".parse().unwrap();
+        assert!(apps.names() == ["live", "studio/a"] && !apps.any());
+        assert_eq!((apps.to_string().as_str(), apps.example()), ("live,studio/a", "live"));
+        let any: Apps = "*".parse().unwrap();
+        assert!(any.any());
+        assert_eq!(any.example(), "live");
+        for text in ["", "live,", "a b", "live?x"] {
+            assert!(text.parse::<Apps>().is_err(), "{text:?}");
         }
     }
 

@@ -175,7 +175,13 @@ pub(super) async fn kick(
 pub(super) async fn metrics(_: Allowed, State(context): State<Shared>) -> impl IntoResponse {
     let totals = context.hub.totals().await;
     let uptime = clock::now().saturating_duration_since(context.started).as_secs_f64();
-    let text = metrics::render(&totals, context.events.taken(), &context.requests, uptime);
+    let rest = metrics::Rest {
+        event_streams: context.events.taken(),
+        requests: &context.requests,
+        rtmp: &context.rtmp,
+        uptime_seconds: uptime,
+    };
+    let text = metrics::render(&totals, &rest);
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text)
 }
 

@@ -179,11 +179,17 @@ fn token(headers: &HeaderMap, uri: &Uri) -> Option<String> {
         let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
     });
-    let query = || {
-        let query = Query::<HashMap<String, String>>::try_from_uri(uri).ok()?;
-        query.0.get("token").cloned()
-    };
-    bearer.or_else(query)
+    bearer.or_else(|| token_of(uri))
+}
+
+/// `?token=` of a query, without its question mark.
+pub(crate) fn token_in(query: &str) -> Option<String> {
+    token_of(&format!("/?{query}").parse().ok()?)
+}
+
+fn token_of(uri: &Uri) -> Option<String> {
+    let query = Query::<HashMap<String, String>>::try_from_uri(uri).ok()?;
+    query.0.get("token").cloned()
 }
 
 /// Scheme and host of our URLs as this client must write them.

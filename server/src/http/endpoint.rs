@@ -128,9 +128,13 @@ pub(super) async fn whep_layer(
 
 /// A stream's name out of a path.
 pub(super) fn name(text: &str) -> Result<stream::Name, Failure> {
-    stream::Name::new(text).map_err(|e| {
-        Problem::new(400, "bad-stream-name", "Not a stream name", e.to_string()).into()
-    })
+    Ok(stream_name(text)?)
+}
+
+/// A stream's name, as a client wrote it.
+pub(crate) fn stream_name(text: &str) -> Result<stream::Name, Problem> {
+    stream::Name::new(text)
+        .map_err(|e| Problem::new(400, "bad-stream-name", "Not a stream name", e.to_string()))
 }
 
 /// A request that was let in, with its whole body.
@@ -271,7 +275,8 @@ async fn leave(context: &Shared, stream: &stream::Name, role: Role, session: Ses
     }
 }
 
-fn random_session() -> SessionId {
+/// A session's id, which nobody guesses.
+pub(crate) fn random_session() -> SessionId {
     let mut bits = [0; 16];
     rand::fill(&mut bits).expect("the system's random source does not fail");
     SessionId::from_random(u128::from_be_bytes(bits))

@@ -25,18 +25,20 @@ use axum::routing::{any, get};
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use api::{Info, Limits, Listener};
-pub(crate) use caller::Peer;
+pub(crate) use caller::{Peer, token_in};
+pub(crate) use endpoint::{random_session, stream_name};
 
 use crate::access::Access;
 use crate::config;
 use crate::hub::Hub;
 use crate::metrics::Requests;
+use crate::rtmp;
 use limit::Limiter;
 
 /// What the routes need.
 pub struct Context {
     hub: Hub,
-    access: Access,
+    access: Arc<Access>,
     http: config::Http,
     /// False if `webrtc.listen` is off.
     webrtc: bool,
@@ -44,13 +46,14 @@ pub struct Context {
     started: Instant,
     limiter: Limiter,
     requests: Requests,
+    rtmp: Arc<rtmp::Counts>,
     events: events::Hall,
     draining: std::sync::atomic::AtomicBool,
 }
 
 impl Context {
     /// Ready to serve.
-    pub fn new(hub: Hub, access: Access, config: &config::Config, info: Info) -> Self {
+    pub fn new(hub: Hub, access: Arc<Access>, config: &config::Config, info: Info) -> Self {
         Self {
             hub,
             access,
@@ -60,14 +63,21 @@ impl Context {
             info,
             started: crate::clock::now(),
             requests: Requests::default(),
+            rtmp: Arc::default(),
             events: events::Hall::new(config.http.max_connections),
             draining: false.into(),
         }
     }
 
     /// The access rules.
-    pub fn access(&self) -> &Access {
+    pub fn access(&self) -> &Arc<Access> {
         &self.access
+    }
+
+    /// The same hub and rules for those who come by RTMP.
+    pub(crate) fn door(&self, config: &config::Rtmp) -> rtmp::Door {
+        let (hub, access) = (self.hub.clone(), Arc::clone(&self.access));
+        rtmp::Door::new(hub, access, config, Arc::clone(&self.rtmp))
     }
 
     /// From now on `/readyz` says 503 and nobody may begin to publish or watch.

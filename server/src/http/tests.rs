@@ -37,6 +37,7 @@ impl Server {
             max_viewers: 1,
             wait_for_publisher: config.webrtc.wait_for_publisher,
             advertise: Vec::new(),
+            worker: None,
             sfu: sfu::Config::default(),
         };
         let hub = hub::start(settings, vec![net::Socket::new(socket).unwrap()]).unwrap();
@@ -49,7 +50,10 @@ impl Server {
         };
         let info = Info { listeners: Vec::new(), shards: 1, limits };
         let access = Access::new(config.access.clone(), Secret::new("made".into()));
-        Self { context: Arc::new(Context::new(hub, access, &config, info)), routes: Routes::All }
+        Self {
+            context: Arc::new(Context::new(hub, Arc::new(access), &config, info)),
+            routes: Routes::All,
+        }
     }
 
     /// From a program on this machine.

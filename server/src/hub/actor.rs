@@ -1,27 +1,32 @@
 //! The hub's task: it owns the streams, takes requests and events in turn, and passes on to the
 //! media threads what the streams want.
 
+mod admission;
+mod bridges;
 mod files;
+mod local;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 
-use media::{Codec, EncodingId, Kind};
-use sfu::stats::EncodingState;
-use sfu::{Add, Closed, Link, Origin};
+use media::{Codec, EncodingId};
+use sfu::{Add, Closed, Link};
 use signaling::{Agreement, Problem, SessionId};
-use stream::{Command, Event, Refusal, Stream};
+use stream::{Command, Event, Stream};
 use tokio::sync::mpsc;
 use whep::events::{Reason, Wanted};
 
+use self::bridges::Bridges;
 use super::health::End;
 use super::history::Subject;
+use super::local::{Intake, Local, Totals};
 use super::news::{Desk, Listener};
 use super::sessions::Book;
-use super::{Config, Join, Request, Role, stopping, view};
+use super::{Config, Join, Protocol, Request, Role, view};
 use crate::net::{self, Media};
-use crate::status::StateCounts;
+use crate::status::{self, StateCounts};
+use crate::units::WeakBus;
 
 /// So many departed sessions are remembered; their DELETE comes within a second or never.
 const DEPARTED: usize = 256;
@@ -37,6 +42,13 @@ pub(super) struct Actor {
     /// Sessions that ended by DTLS: many clients close their transport first and send the DELETE
     /// after it, which is then no mistake.
     departed: VecDeque<(SessionId, stream::Name, Role)>,
+    /// Those that come over a connection of this server's own.
+    locals: HashMap<SessionId, Local>,
+    /// Units of publishers that send packets, while somebody wants them.
+    taps: HashMap<SessionId, WeakBus>,
+    bridges: Bridges,
+    /// For tasks that tell us something later.
+    requests: mpsc::WeakSender<Request>,
     /// What viewers are told.
     news: Desk,
     /// What happened to each session.
@@ -60,6 +72,7 @@ struct Entry {
 pub(super) struct Session {
     pub(super) stream: stream::Name,
     pub(super) role: Role,
+    pub(super) protocol: Protocol,
     pub(super) since: SystemTime,
     pub(super) address: SocketAddr,
     pub(super) user_agent: Option<String>,
@@ -78,6 +91,12 @@ pub(super) struct Facts {
     /// It is forwarded.
     pub(super) connected: bool,
     pub(super) viewers: Vec<(SessionId, Session, Vec<Codec>)>,
+    /// What a publisher over a connection of ours sends: not all of it goes by the media threads.
+    pub(super) source: Option<Intake>,
+    pub(super) players: Vec<(SessionId, Session, Totals, Vec<Codec>)>,
+    pub(super) bridges: Vec<status::Bridge>,
+    /// There is a worker program.
+    pub(super) worker: bool,
 }
 
 /// How many there are.
@@ -89,7 +108,7 @@ pub(super) struct Counts {
 }
 
 impl Actor {
-    pub(super) fn new(config: Config, media: Media) -> Self {
+    pub(super) fn new(config: Config, media: Media, requests: mpsc::WeakSender<Request>) -> Self {
         Self {
             config,
             media,
@@ -97,6 +116,10 @@ impl Actor {
             deadlines: BTreeSet::new(),
             sessions: HashMap::new(),
             departed: VecDeque::new(),
+            locals: HashMap::new(),
+            taps: HashMap::new(),
+            bridges: Bridges::new(),
+            requests,
             news: Desk::default(),
             book: Book::default(),
             outbox: Vec::new(),
@@ -161,7 +184,7 @@ impl Actor {
         }
         tracing::info!(stream = %name, session = %id, ?role, "left");
         self.outbox.push(sfu::Command::Remove(id));
-        self.gone(id, "it said goodbye", None);
+        self.gone(id, "it said goodbye", None, true);
         true
     }
 
@@ -250,8 +273,9 @@ impl Actor {
             let stream = &entry.stream;
             let publisher = stream.publisher().or(stream.pending()).map(|p| p.session);
             let viewers = stream.viewers().filter(|(_, viewer)| viewer.connected).count();
-            let viewers = u32::try_from(viewers).unwrap_or(u32::MAX);
-            Subject { name: name.clone(), publisher, viewers }
+            let viewers = u32::try_from(viewers + stream.players()).unwrap_or(u32::MAX);
+            let intake = publisher.and_then(|id| self.intake(id)).map(|source| source.sums);
+            Subject { name: name.clone(), publisher, viewers, intake }
         };
         self.streams.iter().map(subject).collect()
     }
@@ -273,7 +297,18 @@ impl Actor {
         viewers.sort_by_key(|(id, session, _)| (session.since, *id));
         let (state, standbys) = (stream.state(), stream.standbys());
         let connected = stream.publisher().is_some();
-        Facts { name: name.clone(), state, publisher, standbys, connected, viewers }
+        Facts {
+            name: name.clone(),
+            state,
+            source: publisher.as_ref().and_then(|(id, _)| self.intake(*id)),
+            publisher,
+            standbys,
+            connected,
+            viewers,
+            players: self.players_of(name, stream),
+            bridges: self.bridges_of(stream),
+            worker: self.config.worker.is_some(),
+        }
     }
 
     fn event(&mut self, event: sfu::Event) {
@@ -299,12 +334,14 @@ impl Actor {
                 tracing::debug!(%stream, %session, ?activity, "heard of a publisher");
                 self.apply(&stream, Event::PublisherActivity { session, activity });
             }
+            sfu::Event::KeyframeWanted { session, encoding, .. } => {
+                self.bridged_keyframe(session, encoding);
+            }
             sfu::Event::Encodings { session, encodings } => {
                 let Some((stream, _)) = self.find(session) else { return };
+                self.note_order(session, &stream, &encodings);
                 self.news.encodings(session, &encodings);
-                let own = |e: &EncodingState| e.origin == Origin::Source && e.b_frames;
-                let reorders = encodings.iter().any(own);
-                self.apply(&stream, Event::Reorders { session, reorders });
+                self.tell(&stream);
             }
             sfu::Event::Closed { session, reason } => {
                 let Some((stream, role)) = self.find(session) else { return };
@@ -315,10 +352,9 @@ impl Actor {
                 }
                 // Whom a new session does not help is not asked to make one.
                 self.news.end(session, (reason == Closed::Silent).then_some(Reason::Lost));
-                self.gone(session, why(reason), Some(reason));
+                let goodbye = reason == Closed::ByPeer;
+                self.gone(session, why(reason), Some(reason), goodbye);
             }
-            // Nobody makes pictures here yet.
-            sfu::Event::KeyframeWanted { .. } => {}
             sfu::Event::Ended { session, report } => self.book.left(session, report),
         }
     }
@@ -331,22 +367,28 @@ impl Actor {
         self.book.joined(net::now(), &join, &codecs(&join.agreement));
         let Join { stream, session, agreement, address, user_agent, video_line, .. } = join;
         let since = wall_clock();
-        let known = Session { stream, role, since, address, user_agent, video_line };
+        let protocol = match role {
+            Role::Publisher => Protocol::Whip,
+            Role::Viewer => Protocol::Whep,
+        };
+        let known = Session { stream, role, protocol, since, address, user_agent, video_line };
         self.sessions.insert(session, known);
         Add { session, agreement, link }
     }
 
-    /// A session is over: forget it and tell its stream. Nobody waits for who left by its own wish, or
-    /// by ours, which is when nothing was `closed`.
-    fn gone(&mut self, id: SessionId, reason: &str, closed: Option<Closed>) {
+    /// A session is over: forget it and tell its stream. Nobody waits for who said `goodbye`, or was sent
+    /// away.
+    fn gone(&mut self, id: SessionId, reason: &str, closed: Option<Closed>, goodbye: bool) {
         let Some(session) = self.sessions.remove(&id) else { return };
         self.news.end(id, None);
+        let player = session.role == Role::Viewer && self.locals.contains_key(&id);
+        let numbers = self.hang_up(id, reason);
         let end = End { at: net::now(), why: reason.to_owned(), closed };
-        self.book.closed(id, session.clone(), end);
-        let goodbye = closed.is_none_or(|closed| closed == Closed::ByPeer);
+        self.book.closed(id, session.clone(), end, numbers);
         self.apply(
             &session.stream,
             match session.role {
+                Role::Viewer if player => Event::PlayerLeft { session: id },
                 Role::Publisher => {
                     let reason = reason.to_owned();
                     Event::PublisherLeft { session: id, reason, goodbye }
@@ -417,14 +459,15 @@ impl Actor {
                 Command::Detach { viewer } => {
                     self.outbox.push(sfu::Command::Attach { viewer, publisher: None });
                 }
+                Command::Bridge { publisher, from, to, .. } => self.bridge((publisher, from, to)),
+                Command::Unbridge { publisher, from, to } => self.unbridge((publisher, from, to)),
                 Command::Reconnect { viewer } => self.should_reconnect(name, viewer),
-                // Nobody is there yet who could make one codec of another.
-                Command::Bridge { .. } | Command::Unbridge { .. } => {}
                 Command::Close { session, reason } => {
                     tracing::info!(stream = %name, %session, %reason, "closed");
+                    let numbers = self.hang_up(session, &reason.to_string());
                     if let Some(known) = self.sessions.remove(&session) {
                         let end = End { at: net::now(), why: reason.to_string(), closed: None };
-                        self.book.closed(session, known, end);
+                        self.book.closed(session, known, end, numbers);
                     }
                     let stopping = reason == stream::Reason::Draining;
                     self.news.end(session, stopping.then_some(Reason::Stopping));
@@ -449,63 +492,8 @@ impl Actor {
         }
     }
 
-    fn count(&self, role: Role) -> usize {
+    pub(super) fn count(&self, role: Role) -> usize {
         self.sessions.values().filter(|s| s.role == role).count()
-    }
-
-    fn admit(&self, role: Role) -> Result<(), Problem> {
-        if self.draining {
-            return Err(stopping());
-        }
-        let (limit, key, who) = match role {
-            Role::Publisher => (self.config.max_publishers, "webrtc.max_publishers", "publishers"),
-            Role::Viewer => (self.config.max_viewers, "webrtc.max_viewers", "viewers"),
-        };
-        if self.count(role) < limit {
-            return Ok(());
-        }
-        let detail = format!("This server takes {limit} {who} at once ({key}) and has them.");
-        let problem = Problem::new(503, "server-full", "The server is full", detail).retry_after(5);
-        Err(match role {
-            Role::Publisher => problem,
-            // Who may not watch here may watch elsewhere, once there is another way than WHEP.
-            Role::Viewer => problem.alternatives(Vec::new()),
-        })
-    }
-
-    /// Another publisher of the stream may be in the way.
-    fn may_publish(&self, name: &stream::Name) -> Result<(), Problem> {
-        let entry = self.streams.get(name);
-        let refusal = entry.and_then(|e| e.stream.admits_publisher().err());
-        refusal.map_or(Ok(()), |refusal| Err(publisher_exists(name, refusal)))
-    }
-
-    /// A viewer that could never show what is published is told so at once.
-    fn can_show(
-        &self,
-        name: &stream::Name,
-        agreement: &Agreement,
-        codecs: &[Codec],
-    ) -> Result<(), Problem> {
-        let entry = self.streams.get(name);
-        let lacks = entry.map(|e| e.stream.untakeable(codecs)).unwrap_or_default();
-        let Some(publisher) = entry.and_then(|e| e.stream.publisher()) else {
-            return if self.config.wait_for_publisher { Ok(()) } else { Err(no_publisher(name)) };
-        };
-        // Whoever comes after a lost publisher may bring another codec.
-        let state = self.streams.get(name).map(|e| e.stream.state());
-        if state == Some(stream::State::Interrupted) {
-            return Ok(());
-        }
-        for kind in [Kind::Video, Kind::Audio] {
-            let sent = publisher.sends(kind).filter(|_| agreement.media(kind).is_some());
-            // What no offer can hold keeps nobody from the rest.
-            let sent = sent.filter(|sent| Codec::WEBRTC.contains(sent));
-            if let Some(sent) = sent.filter(|sent| lacks.contains(sent)) {
-                return Err(no_common_codec(sent, kind, codecs));
-            }
-        }
-        Ok(())
     }
 }
 
@@ -530,44 +518,6 @@ async fn until(due: Option<std::time::Instant>) {
 fn no_session() -> Problem {
     let detail = "There is no such session; it may have ended.";
     Problem::new(404, "no-such-session", "No such session", detail)
-}
-
-fn no_publisher(name: &stream::Name) -> Problem {
-    let detail = format!("Nobody publishes {name} now.");
-    let mut problem = Problem::new(409, "no-publisher", "No publisher", detail);
-    problem.retry_after = Some(2);
-    problem
-}
-
-fn publisher_exists(name: &stream::Name, refusal: Refusal) -> Problem {
-    let detail = match refusal {
-        Refusal::Taken => format!(
-            "Somebody publishes {name} already, and this server keeps whoever was there first \
-             (stream.on_conflict = \"reject\"). Stop the other one, publish another stream, or set \
-             stream.on_conflict to \"takeover\" or \"standby\"."
-        ),
-        Refusal::Full => format!(
-            "{name} has a publisher and {} that stand by for it (stream.on_conflict = \"standby\"); \
-             more are not kept. Stop one of them.",
-            stream::MAX_STANDBYS,
-        ),
-    };
-    let title = "The stream has a publisher";
-    let mut problem = Problem::new(409, "publisher-exists", title, detail);
-    problem.retry_after = Some(2);
-    problem
-}
-
-fn no_common_codec(sent: Codec, kind: Kind, codecs: &[Codec]) -> Problem {
-    let offered: Vec<&str> =
-        codecs.iter().filter(|c| c.kind() == kind).map(|c| c.rtpmap_name()).collect();
-    let detail = format!(
-        "The stream is {}; this viewer offers {}. Publish in a codec that the viewer has, or watch \
-         with another browser.",
-        sent.rtpmap_name(),
-        offered.join(", "),
-    );
-    Problem::new(422, "no-common-codec", "No common codec", detail)
 }
 
 /// In plain words.

@@ -13,7 +13,8 @@ use sfu::stats::ViewerSnapshot;
 use sfu::transport::Failure;
 
 use super::Role;
-use super::sessions::list;
+use super::local::{Intake, Totals};
+use super::sessions::{Numbers, list};
 use super::warnings::{self, Evidence};
 use crate::status::Warning;
 
@@ -55,12 +56,19 @@ pub(super) struct Case<'a> {
     /// What the client calls itself.
     pub(super) user_agent: Option<&'a str>,
     pub(super) report: Option<&'a Report>,
+    /// What a connection of ours has counted, where it came by one.
+    pub(super) local: Option<&'a Numbers>,
 }
 
 /// Everything that is wrong, the most basic first.
 pub(super) fn problems(case: &Case<'_>) -> Vec<Warning> {
     let facts = case.report.map(|r| *r.recorder.facts()).unwrap_or_default();
     let mut out = Vec::new();
+    match case.local {
+        Some(Numbers::Publisher(intake)) => return sending(case, intake),
+        Some(Numbers::Player(sent)) => return playing(case, *sent),
+        None => {}
+    }
     match (facts.up, case.report) {
         (Some(_), Some(report)) => {
             gone(case, &mut out);
@@ -71,6 +79,63 @@ pub(super) fn problems(case: &Case<'_>) -> Vec<Warning> {
             }
         }
         _ => connecting(case, &facts, &mut out),
+    }
+    out
+}
+
+/// A publisher over a connection of ours: that it is there shows that it reaches us.
+fn sending(case: &Case<'_>, intake: &Intake) -> Vec<Warning> {
+    let mut out = Vec::new();
+    let active = intake.encodings.iter().any(|e| e.active);
+    let age = case.now.saturating_duration_since(case.joined);
+    if case.end.is_none() && !active && age > CONNECTING {
+        let (code, what) = if intake.encodings.is_empty() {
+            ("no_media", "It is connected and has sent no media.")
+        } else {
+            ("media_stopped", "It is connected, and no media has come for some seconds.")
+        };
+        let advice = "Look whether its encoder runs and whether its network carries the bitrate.";
+        out.push(problem(code, format!("{what} {advice}")));
+    }
+    out.extend(warnings::all(&Evidence {
+        encodings: &intake.encodings,
+        user_agent: case.user_agent,
+        // What becomes of it here is the stream's to say.
+        worker: true,
+        ..Evidence::default()
+    }));
+    out
+}
+
+/// A player over a connection of ours.
+fn playing(case: &Case<'_>, sent: Totals) -> Vec<Warning> {
+    let mut out = Vec::new();
+    if let Some(codec) = case.missing {
+        out.push(problem(
+            "no_common_codec",
+            format!(
+                "The stream is {}, which this player did not say that it can take. Publish H.264 and \
+                 AAC, or play with a program that speaks Enhanced RTMP.",
+                codec.rtpmap_name()
+            ),
+        ));
+    } else if !sent.plays && case.end.is_none() {
+        out.push(problem(
+            "no_publisher",
+            "Nobody publishes this stream now, or no keyframe has come yet. The player waits, and plays \
+             as soon as there is something."
+                .into(),
+        ));
+    }
+    if sent.lost > 0 {
+        out.push(problem(
+            "too_slow",
+            format!(
+                "It was too slow for the stream: {} pictures and packets of sound were left out for it. Its network, or the program that plays, takes less than is \
+                 published.",
+                sent.lost
+            ),
+        ));
     }
     out
 }

@@ -37,6 +37,8 @@ pub(super) struct Subject {
     pub(super) publisher: Option<SessionId>,
     /// Connected viewers, with a publisher or without.
     pub(super) viewers: u32,
+    /// What its publisher sends, where that does not come by the media threads.
+    pub(super) intake: Option<Intake>,
 }
 
 /// What the media threads say of it, in sums over all of them.
@@ -131,6 +133,9 @@ async fn read(media: &Media, subjects: &[Subject]) -> Result<Vec<Reading>, Ended
             reading.intake = intake.unwrap_or(reading.intake);
             audience.iter().for_each(|more| reading.audience.merge(more));
         }
+    }
+    for (reading, subject) in readings.iter_mut().zip(subjects) {
+        reading.intake = subject.intake.unwrap_or(reading.intake);
     }
     Ok(readings)
 }
@@ -269,7 +274,8 @@ mod tests {
     }
 
     fn subject(stream: &str, publisher: Option<u128>) -> Subject {
-        Subject { name: name(stream), publisher: publisher.map(session), viewers: 3 }
+        let publisher = publisher.map(session);
+        Subject { name: name(stream), publisher, viewers: 3, intake: None }
     }
 
     fn intake(packets: u64, lost: u64) -> Reading {

@@ -4,9 +4,12 @@
 mod actor;
 mod health;
 mod history;
+mod local;
 mod negotiation;
 mod news;
+mod rate;
 mod sessions;
+mod tap;
 mod view;
 mod warnings;
 
@@ -22,6 +25,7 @@ use whep::events::Wanted;
 
 use self::actor::Actor;
 use self::history::History;
+pub(crate) use self::local::{Guest, Playing, Publishing, Said};
 pub(crate) use self::news::Listener;
 pub(crate) use self::sessions::File;
 use crate::net::{self, Media, Socket};
@@ -33,14 +37,16 @@ const REQUESTS: usize = 1024;
 /// What the hub needs to know.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// WHIP sessions at once.
+    /// Publishers at once.
     pub max_publishers: usize,
-    /// WHEP sessions at once.
+    /// Viewers at once.
     pub max_viewers: usize,
     /// A viewer without a publisher waits for one, instead of being told 409.
     pub wait_for_publisher: bool,
     /// The rules of every stream.
     pub stream: stream::Config,
+    /// The program that bridges codecs, if there is one.
+    pub worker: Option<transcode::Worker>,
     /// More candidates than the machine's own addresses.
     pub advertise: Vec<SocketAddr>,
     /// Time limits of sessions.
@@ -71,10 +77,32 @@ pub struct Join {
 /// Publisher or viewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Came by WHIP.
+    /// Sends.
     Publisher,
-    /// Came by WHEP.
+    /// Receives.
     Viewer,
+}
+
+/// What a session came by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// A publisher by WebRTC.
+    Whip,
+    /// A viewer by WebRTC.
+    Whep,
+    /// Either, by RTMP or RTMPS.
+    Rtmp,
+}
+
+impl Protocol {
+    /// As the API names it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Whip => "whip",
+            Self::Whep => "whep",
+            Self::Rtmp => "rtmp",
+        }
+    }
 }
 
 /// Handle on the hub. Cheap to clone.
@@ -110,7 +138,8 @@ pub fn start(config: Config, sockets: Vec<Socket>) -> io::Result<Hub> {
     let advertised = config.advertise.clone();
     let (media, events) = net::start(sockets, config.sfu)?;
     let (requests, inbox) = mpsc::channel(REQUESTS);
-    tokio::spawn(Actor::new(config, media.clone()).run(inbox, events));
+    let actor = Actor::new(config, media.clone(), requests.downgrade());
+    tokio::spawn(actor.run(inbox, events));
     let history = History::default();
     tokio::spawn(history::run(requests.downgrade(), media.clone(), history.clone()));
     let shared = Arc::new(Shared { certificate, context, bound, advertised });
@@ -149,6 +178,41 @@ impl Hub {
             .map_err(|error| unusable(&error.to_string()))?;
         let link = Link::Viewer(Box::new(transport));
         self.ask(move |actor| actor.watch(join, link)).await?
+    }
+
+    /// A publisher comes over a connection of ours. Returns when media can follow.
+    ///
+    /// # Errors
+    /// See [`Hub::publish`].
+    pub(crate) async fn publish_local(&self, guest: Guest) -> Result<Publishing, Problem> {
+        let publishing = self.ask(move |actor| actor.publish_local(guest)).await??;
+        // By then its media thread knows of it, or what comes first would be lost.
+        self.barrier().await;
+        Ok(publishing)
+    }
+
+    /// A player of these codecs comes over a connection of ours. Waits without a publisher.
+    ///
+    /// # Errors
+    /// See [`Hub::watch`].
+    pub(crate) async fn play_local(
+        &self,
+        guest: Guest,
+        codecs: Vec<media::Codec>,
+    ) -> Result<Playing, Problem> {
+        self.ask(move |actor| actor.play_local(guest, codecs)).await?
+    }
+
+    /// A publisher of ours says something about what it sends.
+    pub(crate) async fn said(&self, session: SessionId, said: Said) {
+        // Whoever stops needs no news.
+        let _ = self.ask(move |actor| actor.said(session, said)).await;
+    }
+
+    /// A connection of ours is over, by its peer's wish or not.
+    pub(crate) async fn hung_up(&self, session: SessionId, why: String, goodbye: bool) {
+        // The hub may have ended it itself.
+        let _ = self.ask(move |actor| actor.hung_up(session, &why, goodbye)).await;
     }
 
     /// Ends a session; false if there is none of that stream, role and id.

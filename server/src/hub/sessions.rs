@@ -7,11 +7,13 @@ use std::time::{Instant, SystemTime};
 
 use media::Codec;
 use sfu::recorder::{KEPT, Report, Who};
+use sfu::stats::EncodingSnapshot;
 use signaling::SessionId;
 
 use super::actor::Session;
 use super::health::{self, Case, End};
-use super::{Join, Role, view};
+use super::local::{Intake, Totals};
+use super::{Join, Protocol, Role, view};
 use crate::status;
 
 /// Sessions that have ended and can still be asked about.
@@ -54,6 +56,15 @@ pub(crate) struct File {
     end: Option<End>,
     /// Codecs of the stream that it lacks, as far as the stream knows.
     missing: Vec<Codec>,
+    /// What a connection of ours has counted of it.
+    local: Option<Numbers>,
+}
+
+/// Of a session over a connection of ours.
+#[derive(Clone, Debug)]
+pub(super) enum Numbers {
+    Publisher(Intake),
+    Player(Totals),
 }
 
 impl Book {
@@ -68,9 +79,33 @@ impl Book {
             candidates(join.offered),
             list(&join.announced),
         );
-        let lines = vec![Line { at: now, code: "offer", text }];
-        let announced = join.announced.clone();
-        self.live.insert(join.session, Story { joined: now, announced, lines, report: None });
+        self.open(join.session, now, join.announced.clone(), "offer", text);
+    }
+
+    /// Somebody came over a connection of ours.
+    pub(super) fn connected(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        protocol: Protocol,
+        address: SocketAddr,
+        user_agent: Option<&str>,
+    ) {
+        let agent = user_agent.map(|agent| format!(" ({agent})")).unwrap_or_default();
+        let text = format!("it came by {} from {address}{agent}", protocol.name().to_uppercase());
+        self.open(id, now, Vec::new(), "connected", text);
+    }
+
+    fn open(
+        &mut self,
+        id: SessionId,
+        now: Instant,
+        announced: Vec<SocketAddr>,
+        code: &'static str,
+        text: String,
+    ) {
+        let lines = vec![Line { at: now, code, text }];
+        self.live.insert(id, Story { joined: now, announced, lines, report: None });
     }
 
     /// The hub decided something about a session.
@@ -81,14 +116,21 @@ impl Book {
     }
 
     /// A session is over, by whosever wish.
-    pub(super) fn closed(&mut self, id: SessionId, session: Session, end: End) {
+    pub(super) fn closed(
+        &mut self,
+        id: SessionId,
+        session: Session,
+        end: End,
+        local: Option<Numbers>,
+    ) {
         let Some(mut story) = self.live.remove(&id) else { return };
         let text = format!("the session ended: {}", end.why);
         story.say(Line { at: end.at, code: "closed", text });
         if self.ended.len() == ENDED {
             self.ended.pop_front();
         }
-        self.ended.push_back(File { id, session, story, end: Some(end), missing: Vec::new() });
+        let missing = Vec::new();
+        self.ended.push_back(File { id, session, story, end: Some(end), missing, local });
     }
 
     /// What a media thread has left of a session; its end has been told, or will be.
@@ -109,9 +151,10 @@ impl Book {
         id: SessionId,
         session: &Session,
         missing: Vec<Codec>,
+        local: Option<Numbers>,
     ) -> Option<File> {
         let story = self.live.get(&id)?.clone();
-        Some(File { id, session: session.clone(), story, end: None, missing })
+        Some(File { id, session: session.clone(), story, end: None, missing, local })
     }
 
     /// The last session with this short id that has ended.
@@ -163,25 +206,22 @@ impl File {
     pub(crate) fn status(&self) -> status::Session {
         let report = self.report();
         let facts = report.map(|r| *r.recorder.facts()).unwrap_or_default();
-        let viewer = report
-            .and_then(|r| r.viewer.clone())
-            .map(|s| view::viewer(self.id, self.session.clone(), &self.missing, s));
-        let mut encodings = report.map(|r| r.encodings.clone()).unwrap_or_default();
-        view::best_first(&mut encodings);
+        let viewer = self.viewer();
+        let encodings = self.encodings();
         let publisher = match (facts.up, report.and_then(|r| r.media)) {
             (None, _) => "connecting",
             (_, None) => "connected",
             _ => "live",
         };
-        let (role, protocol) = match self.session.role {
-            Role::Publisher => ("publisher", "whip"),
-            Role::Viewer => ("viewer", "whep"),
+        let role = match self.session.role {
+            Role::Publisher => "publisher",
+            Role::Viewer => "viewer",
         };
         status::Session {
             session: self.id.to_string(),
             stream: self.session.stream.to_string(),
             role,
-            protocol,
+            protocol: self.session.protocol.name(),
             since: view::rfc3339(self.session.since),
             ended: self.end.as_ref().map(|end| view::rfc3339(self.wall(end.at))),
             ended_because: self.end.as_ref().map(|end| end.why.clone()),
@@ -197,9 +237,32 @@ impl File {
                 remote: facts.path.map(|p| p.remote.to_string()),
                 srtp: facts.profile.map(sfu::recorder::suite),
             },
-            tracks: view::tracks(&encodings),
+            tracks: view::tracks(&encodings, self.intake()),
             viewer: viewer.map(numbers),
         }
+    }
+
+    /// What a viewer gets.
+    fn viewer(&self) -> Option<status::Viewer> {
+        let session = self.session.clone();
+        if let Some(Numbers::Player(sent)) = &self.local {
+            return Some(view::player(self.id, session, &self.missing, *sent));
+        }
+        let snapshot = self.report()?.viewer.clone()?;
+        Some(view::viewer(self.id, session, &self.missing, snapshot))
+    }
+
+    fn intake(&self) -> Option<&Intake> {
+        match &self.local {
+            Some(Numbers::Publisher(intake)) => Some(intake),
+            _ => None,
+        }
+    }
+
+    /// What a publisher sends, best first.
+    fn encodings(&self) -> Vec<EncodingSnapshot> {
+        let encodings = self.report().map(|r| r.encodings.clone()).unwrap_or_default();
+        view::all(encodings, self.intake())
     }
 
     /// `…/health`
@@ -213,6 +276,7 @@ impl File {
             missing: self.missing.first().copied(),
             user_agent: self.session.user_agent.as_deref(),
             report: self.report(),
+            local: self.local.as_ref(),
         });
         status::Health { ok: problems.is_empty(), problems }
     }
@@ -282,6 +346,7 @@ mod tests {
         Session {
             stream: stream::Name::new("show").unwrap(),
             role,
+            protocol: Protocol::Whip,
             since: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000),
             address: SocketAddr::from(([192, 0, 2, 7], 5555)),
             user_agent: Some("OBS".into()),
@@ -309,7 +374,7 @@ mod tests {
         let mut book = book(now, 300);
         for number in 0..300 {
             let end = End { at: now, why: "it said goodbye".into(), closed: None };
-            book.closed(id(number), session(Role::Viewer), end);
+            book.closed(id(number), session(Role::Viewer), end, None);
         }
         assert_eq!((book.ended.len(), book.live.len()), (ENDED, 0));
         assert!(book.ended(43).is_none() && book.ended(44).is_some() && book.ended(299).is_some());
@@ -328,7 +393,7 @@ mod tests {
         for number in 0..100 {
             book.note(now, id(0), "note", format!("{number}"));
         }
-        let file = book.live(id(0), &session(Role::Publisher), Vec::new()).unwrap();
+        let file = book.live(id(0), &session(Role::Publisher), Vec::new(), None).unwrap();
         let texts: Vec<String> = file.logs().entries.into_iter().map(|e| e.text).collect();
         assert_eq!(texts.len(), LINES);
         assert_eq!((texts[0].as_str(), texts[LINES - 1].as_str()), ("0", "99"));
@@ -339,8 +404,8 @@ mod tests {
         let now = crate::clock::now();
         let mut book = book(now, 2);
         let end = End { at: now, why: "kicked".into(), closed: None };
-        book.closed(id(1), session(Role::Publisher), end);
-        let live = book.live(id(0), &session(Role::Viewer), Vec::new()).unwrap();
+        book.closed(id(1), session(Role::Publisher), end, None);
+        let live = book.live(id(0), &session(Role::Viewer), Vec::new(), None).unwrap();
         for file in [&live, book.ended(1).unwrap()] {
             let said = [
                 serde_json::to_string(&file.status()).unwrap(),

@@ -3,11 +3,13 @@
 use std::time::SystemTime;
 
 use media::{Codec, Kind};
+use sfu::Origin;
 use sfu::stats::{Drop, EncodingSnapshot, Totals, ViewerSnapshot};
 use signaling::SessionId;
 
 use super::actor::{Counts, Facts, Session, wall_clock};
 use super::history::History;
+use super::local::{self, Intake};
 use super::warnings::{self, Evidence};
 use crate::net::{Counters, Media};
 use crate::status::{
@@ -38,9 +40,12 @@ pub(super) async fn viewers(media: &Media, facts: Facts) -> Vec<Viewer> {
         ids.iter().map(|id| shard.viewer(*id, now)).collect()
     };
     let snapshots = first_of_each(media.look_all(read).await.unwrap_or_default(), count);
+    let players = facts.players.into_iter();
+    let players = players.map(|(id, session, sent, missing)| player(id, session, &missing, sent));
     let viewers = facts.viewers.into_iter().zip(snapshots);
     viewers
         .filter_map(|((id, session, missing), s)| Some(viewer(id, session, &missing, s?)))
+        .chain(players)
         .collect()
 }
 
@@ -83,22 +88,36 @@ fn first_of_each<T>(shards: Vec<Vec<Option<T>>>, count: usize) -> Vec<Option<T>>
 
 fn stream(
     facts: Facts,
-    mut encodings: Vec<EncodingSnapshot>,
+    encodings: Vec<EncodingSnapshot>,
     history: &History,
     now: SystemTime,
 ) -> Stream {
-    best_first(&mut encodings);
+    let encodings = all(encodings, facts.source.as_ref());
     let warnings = warnings(&facts, &encodings, history, now);
+    let (whep, rtmp) = (facts.viewers.len(), facts.players.len());
     Stream {
         name: facts.name.to_string(),
         state: state(facts.state),
+        tracks: tracks(&encodings, facts.source.as_ref()),
         publisher: facts.publisher.map(|(id, session)| publisher(id, session)),
         standbys: facts.standbys,
-        tracks: tracks(&encodings),
-        bridges: Vec::new(),
-        viewers: ViewerCounts { whep: facts.viewers.len(), hls: 0, dash: 0 },
+        bridges: facts.bridges,
+        viewers: ViewerCounts { whep, rtmp, hls: 0, dash: 0 },
         warnings,
     }
+}
+
+/// What a publisher sends and what is bridged, best first: where units come in, they are counted there.
+pub(super) fn all(
+    mut encodings: Vec<EncodingSnapshot>,
+    source: Option<&Intake>,
+) -> Vec<EncodingSnapshot> {
+    if let Some(source) = source {
+        encodings.retain(|e| e.origin == Origin::Bridge);
+        encodings.extend(source.encodings.iter().cloned());
+    }
+    best_first(&mut encodings);
+    encodings
 }
 
 /// As the API names it.
@@ -126,36 +145,40 @@ fn warnings(
         user_agent: publisher.and_then(|(_, session)| session.user_agent.as_deref()),
         recent: publisher.map(|(id, _)| history.recent(&facts.name, *id)).unwrap_or_default(),
         viewers: facts.viewers.iter().map(|(_, _, missing)| missing.as_slice()).collect(),
+        bridges: &facts.bridges,
+        worker: facts.worker,
     })
 }
 
-/// By pixels, then by bitrate.
-pub(super) fn best_first(encodings: &mut [EncodingSnapshot]) {
+/// What is bridged after what it is made of; then by pixels, then by bitrate.
+fn best_first(encodings: &mut [EncodingSnapshot]) {
     let pixels =
         |e: &EncodingSnapshot| e.dimensions.map_or(0, |(w, h)| u32::from(w) * u32::from(h));
-    encodings.sort_by_key(|e| std::cmp::Reverse((pixels(e), e.bitrate_bps)));
+    let source = |e: &EncodingSnapshot| e.origin == Origin::Source;
+    encodings.sort_by_key(|e| std::cmp::Reverse((source(e), pixels(e), e.bitrate_bps)));
 }
 
 fn publisher(id: SessionId, session: Session) -> Publisher {
     Publisher {
         session: id.to_string(),
-        protocol: "whip",
+        protocol: session.protocol.name(),
         since: rfc3339(session.since),
         address: session.address.to_string(),
         user_agent: session.user_agent,
     }
 }
 
-pub(super) fn tracks(encodings: &[EncodingSnapshot]) -> Vec<Track> {
+pub(super) fn tracks(encodings: &[EncodingSnapshot], source: Option<&Intake>) -> Vec<Track> {
     let of = |kind| encodings.iter().filter(move |e| e.kind == kind);
+    let rate = source.and_then(|source| source.sample_rate);
     let video = of(Kind::Video).next().map(|first| Track::Video {
         codec: first.codec.name(),
         encodings: of(Kind::Video).map(encoding).collect(),
     });
-    let audio = of(Kind::Audio).map(|e| Track::Audio {
+    let audio = of(Kind::Audio).filter(|e| e.origin == Origin::Source).map(|e| Track::Audio {
         codec: e.codec.name(),
         channels: e.channels,
-        sample_rate: e.codec.clock_rate(),
+        sample_rate: rate.unwrap_or(e.codec.clock_rate()),
         packets: e.packets,
         bytes: e.bytes,
         lost: e.lost,
@@ -195,7 +218,7 @@ pub(super) fn viewer(
     });
     Viewer {
         session: id.to_string(),
-        protocol: "whep",
+        protocol: session.protocol.name(),
         since: rfc3339(session.since),
         address: session.address.to_string(),
         user_agent: session.user_agent,
@@ -211,6 +234,35 @@ pub(super) fn viewer(
         bytes: s.bytes,
         loss: s.loss.map(f64::from),
         rtt_ms: s.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
+        estimate_bps: None,
+        problem,
+    }
+}
+
+/// Somebody who gets units.
+pub(super) fn player(
+    id: SessionId,
+    session: Session,
+    missing: &[Codec],
+    sent: local::Totals,
+) -> Viewer {
+    let problem = missing.first().map(|codec| {
+        format!("the stream is {}, which this player cannot take", codec.rtpmap_name())
+    });
+    Viewer {
+        session: id.to_string(),
+        protocol: session.protocol.name(),
+        since: rfc3339(session.since),
+        address: session.address.to_string(),
+        user_agent: session.user_agent,
+        state: if sent.plays { "playing" } else { "waiting" },
+        layer: None,
+        wanted_layer: None,
+        bitrate_bps: sent.bitrate_bps,
+        packets: sent.units,
+        bytes: sent.bytes,
+        loss: None,
+        rtt_ms: None,
         estimate_bps: None,
         problem,
     }

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use media::{Codec, Kind};
+use sfu::Origin;
 use sfu::stats::EncodingSnapshot;
 
 use super::history::Recent;
-use crate::status::Warning;
+use crate::status::{Bridge, Warning};
 
 /// So many packets without a keyframe are no start-up any more.
 const BLIND_PACKETS: u64 = 300;
@@ -33,12 +34,24 @@ pub(super) struct Evidence<'a> {
     pub(super) recent: Recent,
     /// Who watches, and for each of them the codecs that are published and that it lacks.
     pub(super) viewers: Vec<&'a [Codec]>,
+    pub(super) bridges: &'a [Bridge],
+    /// There is a worker program, so bridges can be.
+    pub(super) worker: bool,
 }
 
 /// Everything that an operator should know, what hides most first.
 pub(super) fn all(evidence: &Evidence<'_>) -> Vec<Warning> {
-    let rules =
-        [no_media, no_keyframe, no_common_codec, loss_in, keyframe_interval, b_frames, silent];
+    let rules = [
+        no_media,
+        no_keyframe,
+        bridge_failed,
+        no_worker,
+        no_common_codec,
+        loss_in,
+        keyframe_interval,
+        b_frames,
+        silent,
+    ];
     rules.iter().filter_map(|rule| rule(evidence)).collect()
 }
 
@@ -47,7 +60,12 @@ fn warning(code: &str, text: impl Into<String>) -> Option<Warning> {
 }
 
 fn video<'a>(evidence: &Evidence<'a>) -> impl Iterator<Item = &'a EncodingSnapshot> + use<'a> {
-    evidence.encodings.iter().filter(|e| e.kind == Kind::Video)
+    source(evidence).filter(|e| e.kind == Kind::Video)
+}
+
+/// What the publisher itself sends.
+fn source<'a>(evidence: &Evidence<'a>) -> impl Iterator<Item = &'a EncodingSnapshot> + use<'a> {
+    evidence.encodings.iter().filter(|e| e.origin == Origin::Source)
 }
 
 fn no_media(evidence: &Evidence<'_>) -> Option<Warning> {
@@ -133,20 +151,67 @@ fn keyframe_interval(evidence: &Evidence<'_>) -> Option<Warning> {
         "keyframe_interval",
         format!(
             "Keyframes come {seconds:.0} seconds apart: joining and repairing a picture can take as \
-             long. Set 1 to 2 seconds in the encoder (OBS: Settings, Output, Keyframe Interval 2 s, not \
-             0; ffmpeg at 30 fps: -g 60 -keyint_min 60, with x264 also -sc_threshold 0)."
+             long. Set 1 to 2 seconds in the encoder (OBS: Settings, Output, Output Mode Advanced: Keyframe \
+             Interval 2 s; its 0 means every 250 pictures; ffmpeg at 30 fps: -g 60 -keyint_min 60, with x264 also -sc_threshold 0)."
         ),
     )
 }
 
 fn b_frames(evidence: &Evidence<'_>) -> Option<Warning> {
-    if !evidence.encodings.iter().any(|e| e.b_frames) {
+    if !source(evidence).any(|e| e.b_frames) {
         return None;
     }
+    let failed = evidence.bridges.iter().any(|b| b.state == "failed" && b.to == "h264");
+    let what = if evidence.worker && !failed {
+        "The video has B-frames, which WebRTC cannot show. This server encodes it again without them \
+         for viewers by WebRTC, which takes processor time, a tenth of a second and some quality."
+    } else {
+        "The video has B-frames, which WebRTC cannot show: viewers by WebRTC get fewer pictures, and \
+         may see smears."
+    };
     warning(
         "b_frames",
-        "The video has B-frames, which WebRTC viewers show as a jumping picture. Set B-frames to 0 in \
-         the encoder (OBS: Max B-frames 0; ffmpeg: -bf 0).",
+        format!(
+            "{what} Set B-frames to 0 in the encoder (OBS: Settings, Output, Output Mode Advanced: Max \
+             B-frames 0, or with x264 write bframes=0 under x264 Options; ffmpeg: -bf 0)."
+        ),
+    )
+}
+
+fn bridge_failed(evidence: &Evidence<'_>) -> Option<Warning> {
+    let failed = evidence.bridges.iter().filter(|b| b.state == "failed");
+    let line = |b: &Bridge| {
+        let reason = b.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        format!("The bridge from {} to {} for {} has failed{reason}.", b.from, b.to, b.why)
+    };
+    let lines: Vec<String> = failed.map(line).collect();
+    if lines.is_empty() {
+        return None;
+    }
+    let advice = "Who needs it gets nothing of that kind, or fewer pictures. Publish what every viewer \
+                  has (H.264 without B-frames, Opus), or look into this server's log.";
+    warning("bridge_failed", format!("{} {advice}", lines.join(" ")))
+}
+
+fn no_worker(evidence: &Evidence<'_>) -> Option<Warning> {
+    let strange = |e: &&EncodingSnapshot| e.b_frames || !Codec::WEBRTC.contains(&e.codec);
+    let strange: Vec<&EncodingSnapshot> = source(evidence).filter(strange).collect();
+    if evidence.worker || strange.is_empty() {
+        return None;
+    }
+    let deaf = strange.iter().find(|e| !Codec::WEBRTC.contains(&e.codec));
+    let what = match deaf {
+        Some(e) => {
+            format!("viewers by WebRTC get nothing of its {}", e.codec.name().to_uppercase())
+        }
+        None => "viewers by WebRTC get its video without the B-frames".to_owned(),
+    };
+    warning(
+        "no_worker",
+        format!(
+            "The worker program weir-transcoder was not found, so {what}. Put it beside weir or name \
+             it by transcode.worker, and start weir again."
+        ),
     )
 }
 

@@ -94,7 +94,6 @@ impl Media {
 
     /// Hands over packets that were made in this server, without ever waiting. False: they are lost and
     /// counted, because too many wait already; whoever made them goes on with the next keyframe.
-    #[cfg_attr(not(test), expect(dead_code, reason = "who makes packets comes next"))]
     pub(crate) fn try_media(&self, made: Made) -> bool {
         let home = self.directory.home(made.publisher).unwrap_or_default();
         let packets = made.packets.len() as u64;
@@ -119,7 +118,6 @@ impl Media {
     /// What this publisher itself sends goes to `tap` too, from the newest keyframe on that is kept; what
     /// finds it full is dropped and counted. It ends when its receiver is dropped, and its sender is
     /// dropped when the publisher is gone. False: the publisher does not live in a thread (yet).
-    #[cfg_attr(not(test), expect(dead_code, reason = "who takes packets apart comes next"))]
     pub(crate) async fn tap(
         &self,
         publisher: SessionId,

@@ -15,6 +15,7 @@ impl Actor {
         if before == publisher {
             return;
         }
+        self.seat_players(name);
         if let Some(id) = before {
             let text = format!("{name} is not its any more");
             self.book.note(net::now(), id, "steps_back", text);
@@ -32,7 +33,7 @@ impl Actor {
         }
         tracing::info!(session = %id, "disconnected by an operator");
         self.outbox.push(sfu::Command::Remove(id));
-        self.gone(id, "an operator disconnected it", None);
+        self.gone(id, "an operator disconnected it", None, true);
         true
     }
 
@@ -52,6 +53,6 @@ impl Actor {
         };
         let stream = self.streams.get(&session.stream).map(|entry| &entry.stream);
         let missing = stream.map(|s| s.missing_codec(*id)).unwrap_or_default();
-        self.book.live(*id, session, missing)
+        self.book.live(*id, session, missing, self.numbers(*id))
     }
 }

@@ -80,6 +80,7 @@ impl Session {
             missing: self.missing,
             user_agent: None,
             report: Some(&self.report),
+            local: None,
         })
     }
 
@@ -168,6 +169,7 @@ fn a_session_of_which_no_thread_knows_anything_is_told_too() {
         missing: None,
         user_agent: None,
         report: None,
+        local: None,
     };
     let all = problems(&case);
     assert_eq!(all[0].code, "no_candidate_pair");

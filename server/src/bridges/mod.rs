@@ -1,0 +1,165 @@
+//! Codec bridges at work: the units of one publisher go to a worker process, and what that makes of them goes out on
+//! a line of its own, and on the publisher's bus for players. Which bridges there are is for the streams to say.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use media::{AccessUnit, Codec, EncodingId, Kind, MediaTime};
+use signaling::SessionId;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use transcode::{Bounds, Bridge, Options, Output, Spec, State, Target, Worker};
+
+use crate::line::Line;
+use crate::units::{self, AUDIO, Annex, Bus, Item, Reader, Start, Track, VIDEO};
+
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) publisher: SessionId,
+    pub(crate) from: Codec,
+    pub(crate) to: Target,
+    pub(crate) bus: Bus,
+    pub(crate) line: Line,
+    pub(crate) worker: Worker,
+    pub(crate) bounds: Bounds,
+}
+
+/// A bridge that runs. Dropped, it ends at once.
+#[derive(Debug)]
+pub(crate) struct Running {
+    task: AbortHandle,
+    keyframe: Arc<Notify>,
+}
+
+impl Running {
+    /// Somebody needs a keyframe.
+    pub(crate) fn keyframe(&self) {
+        self.keyframe.notify_one();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The name of the encoding that a bridge makes.
+pub(crate) fn encoding(to: Codec) -> EncodingId {
+    EncodingId::new(to.name()).unwrap_or(EncodingId::MAIN)
+}
+
+/// What a worker can make.
+pub(crate) fn target(to: Codec) -> Option<Target> {
+    Target::ALL.into_iter().find(|target| target.codec() == to)
+}
+
+/// Starts one. `report` is told how it is.
+pub(crate) fn start<F, R>(job: Job, report: F) -> Running
+where
+    F: Fn(State) -> R + Send + Sync + 'static,
+    R: Future<Output = ()> + Send,
+{
+    let keyframe = Arc::new(Notify::new());
+    let wanted = Arc::clone(&keyframe);
+    let task = tokio::spawn(async move { run(job, &wanted, report).await }).abort_handle();
+    Running { task, keyframe }
+}
+
+async fn run<F, R>(job: Job, keyframe: &Notify, report: F)
+where
+    F: Fn(State) -> R + Sync,
+    R: Future<Output = ()> + Send,
+{
+    // Pictures need what came since the keyframe, of sound only what comes is of interest.
+    let (start, source) = match job.to.codec().kind() {
+        Kind::Video => (Start::Keyframe, VIDEO),
+        Kind::Audio => (Start::Live, AUDIO),
+    };
+    let mut reader = job.bus.subscribe(start, &[source]);
+    let Some((bridge, first)) = begin(&mut reader, &job).await else { return };
+    let Job { bus, line, to, publisher, from, .. } = job;
+    let annex = bus.annex();
+    // The bus ends with its publisher, not with us.
+    drop(bus);
+    let to = to.codec();
+    tracing::info!(%publisher, %from, %to, "a bridge begins");
+    let mut out = Out { line, annex, to, track: units::bridged(to), anchor: first };
+    loop {
+        tokio::select! {
+            item = reader.next() => match item {
+                None => return,
+                Some(Item::Format(_, format)) => bridge.format((*format).clone()),
+                Some(Item::Unit(_, unit, captured)) => {
+                    out.anchor = Some((unit.pts, captured));
+                    bridge.push(unit);
+                }
+            },
+            output = bridge.next() => match output {
+                None => return,
+                Some(Output::State(state)) => {
+                    let failed = matches!(state, State::Failed { .. });
+                    if matches!(state, State::Restarting { .. }) {
+                        out.line.begins_anew();
+                    }
+                    report(state).await;
+                    if failed {
+                        return;
+                    }
+                }
+                Some(output) => out.take(output),
+            },
+            () = keyframe.notified() => bridge.keyframe(),
+        }
+    }
+}
+
+/// Waits for the format of what is to be bridged.
+async fn begin(reader: &mut Reader, job: &Job) -> Option<(Bridge, Option<(MediaTime, Instant)>)> {
+    loop {
+        match reader.next().await? {
+            Item::Format(_, format) if format.codec == job.from => {
+                let spec =
+                    Spec { from: (*format).clone(), to: job.to, options: Options::default() };
+                return Some((Bridge::start(&job.worker, spec, job.bounds.clone()), None));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Where a bridge's units go.
+struct Out {
+    line: Line,
+    annex: Annex,
+    to: Codec,
+    track: Track,
+    /// The newest unit that went in: what comes out was captured on the same line of time.
+    anchor: Option<(MediaTime, Instant)>,
+}
+
+impl Out {
+    fn take(&mut self, output: Output) {
+        match output {
+            Output::Format(format) => {
+                self.line.format(self.track, encoding(self.to), format.clone());
+                self.annex.format(self.track, format);
+            }
+            Output::Unit(unit) => {
+                let Some(captured) = self.captured(&unit) else { return };
+                self.line.unit(self.track, &unit, captured);
+                self.line.flush();
+                self.annex.unit(self.track, unit, captured);
+            }
+            _ => {}
+        }
+    }
+
+    fn captured(&self, unit: &AccessUnit) -> Option<Instant> {
+        let (pts, captured) = self.anchor?;
+        let later = unit.pts.since(pts).nanos();
+        let distance = Duration::from_nanos(later.unsigned_abs());
+        if later < 0 { captured.checked_sub(distance) } else { captured.checked_add(distance) }
+    }
+}

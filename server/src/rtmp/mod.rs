@@ -1,0 +1,269 @@
+//! RTMP and RTMPS: listeners, and a task for each connection. What is said on it is `rtmp`'s, what becomes of the
+//! media is the hub's and the lines'.
+
+mod connection;
+mod play;
+mod publish;
+#[cfg(test)]
+mod tests;
+pub(crate) mod tls;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use aws_lc_rs::rand;
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+
+use crate::access::{Access, Action, Caller};
+use crate::config::Apps;
+use crate::http::token_in;
+use crate::hub::{Guest, Hub};
+
+/// A peer that acknowledges nothing for so long is gone.
+const DEAD_AFTER: Duration = Duration::from_secs(30);
+/// For a TLS handshake.
+const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
+/// After an error of `accept`, which is mostly a lack of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What every connection needs.
+#[derive(Debug)]
+pub(crate) struct Door {
+    hub: Hub,
+    access: Arc<Access>,
+    session: rtmp::session::Config,
+    connections: Arc<Semaphore>,
+    counts: Arc<Counts>,
+}
+
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// The peer said that it is done.
+    Goodbye,
+    /// The peer closed it, or its network did.
+    HungUp,
+    /// The peer may not do what it asked for.
+    Refused,
+    /// The hub's wish: an operator, another publisher.
+    Ended,
+    /// What came is no RTMP, or not any that is taken.
+    Protocol,
+    /// It neither published nor played in time.
+    SlowStart,
+    /// No media came from a publisher, or a player took none.
+    Silent,
+    /// No keyframe came.
+    Blind,
+    /// There was no TLS.
+    Tls,
+    /// The server stops.
+    Stopped,
+}
+
+impl Closed {
+    const ALL: [Self; 10] = [
+        Self::Goodbye,
+        Self::HungUp,
+        Self::Refused,
+        Self::Ended,
+        Self::Protocol,
+        Self::SlowStart,
+        Self::Silent,
+        Self::Blind,
+        Self::Tls,
+        Self::Stopped,
+    ];
+
+    /// As `/metrics` names it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Goodbye => "goodbye",
+            Self::HungUp => "hung_up",
+            Self::Refused => "refused",
+            Self::Ended => "ended",
+            Self::Protocol => "protocol",
+            Self::SlowStart => "slow_start",
+            Self::Silent => "silent",
+            Self::Blind => "no_keyframe",
+            Self::Tls => "tls",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    /// In plain words.
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Goodbye => "it said goodbye",
+            Self::HungUp => "its connection broke off",
+            Self::Refused => "it was refused",
+            Self::Ended => "the server ended it",
+            Self::Protocol => "what it sent is no RTMP that this server takes",
+            Self::SlowStart => "it neither published nor played within 10 seconds",
+            Self::Silent => "no media went over its connection for 30 seconds",
+            Self::Blind => "no keyframe came for 20 seconds",
+            Self::Tls => "the TLS handshake failed",
+            Self::Stopped => "the server is shutting down",
+        }
+    }
+}
+
+/// How many connections there are and were.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    accepted: AtomicU64,
+    closed: [AtomicU64; Closed::ALL.len()],
+}
+
+impl Counts {
+    /// All that were ever accepted.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Those that are over, by the reason.
+    pub(crate) fn closed(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let count = |reason: Closed| self.closed[reason as usize].load(Ordering::Relaxed);
+        Closed::ALL.into_iter().map(move |reason| (reason.name(), count(reason)))
+    }
+
+    fn close(&self, reason: Closed) {
+        self.closed[reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Door {
+    pub(crate) fn new(
+        hub: Hub,
+        access: Arc<Access>,
+        config: &crate::config::Rtmp,
+        counts: Arc<Counts>,
+    ) -> Self {
+        let session =
+            rtmp::session::Config { apps: names(&config.app), ..rtmp::session::Config::default() };
+        let connections = Arc::new(Semaphore::new(config.max_connections.max(1)));
+        Self { hub, access, session, connections, counts }
+    }
+
+    /// Somebody who may do what it wants.
+    fn guest(
+        &self,
+        action: Action,
+        name: &str,
+        query: &str,
+        peer: &rtmp::session::Peer,
+        address: SocketAddr,
+    ) -> Result<Guest, signaling::Problem> {
+        let stream = crate::http::stream_name(name)?;
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        let caller = Caller {
+            address: address.ip(),
+            local: local(address, &peer.tc_url),
+            token: token_in(query),
+        };
+        self.access.authorize(action, Some(&stream), &caller)?;
+        let user_agent = Some(peer.agent.clone()).filter(|agent| !agent.is_empty());
+        let session = crate::http::random_session();
+        Ok(Guest { stream, session, protocol: connection::PROTOCOL, address, user_agent })
+    }
+}
+
+/// All names that the session takes; none of them: any.
+fn names(apps: &Apps) -> Vec<String> {
+    if apps.any() { Vec::new() } else { apps.names().to_vec() }
+}
+
+/// Whether a program on this machine has connected, with nothing in between: a proxy passes on by which name its
+/// clients know it.
+fn local(address: SocketAddr, tc_url: &str) -> Result<(), &'static str> {
+    if !address.ip().is_loopback() {
+        return Err("the connection does not come from the server's own machine");
+    }
+    let host = rtmp::Url::parse(&format!("{}/x", tc_url.trim_end_matches('/'))).map(|url| url.host);
+    let own = |host: &str| {
+        host.eq_ignore_ascii_case("localhost") || host.parse::<std::net::IpAddr>().is_ok()
+    };
+    match host {
+        Some(host) if !own(&host) => Err("the connection is for another host than localhost"),
+        _ => Ok(()),
+    }
+}
+
+/// Serves a listener until `stop` becomes true; open connections are told by the hub, or stop by themselves.
+pub(crate) async fn serve(
+    door: Arc<Door>,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut tasks = tokio::task::JoinSet::new();
+    loop {
+        while tasks.try_join_next().is_some() {}
+        // Taken before accepting: beyond the cap, newcomers wait in the kernel's queue.
+        let permit = tokio::select! {
+            permit = door.connections.clone().acquire_owned() => permit,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let Ok(permit) = permit else { break };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(e) => {
+                tracing::warn!("cannot accept an RTMP connection: {e}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        tune(&stream);
+        let (door, tls, stop) = (Arc::clone(&door), tls.clone(), stop.clone());
+        door.counts.accepted.fetch_add(1, Ordering::Relaxed);
+        tasks.spawn(async move {
+            let counts = Arc::clone(&door.counts);
+            let closed = connection(door, stream, peer, tls, stop).await;
+            tracing::debug!(%peer, "an RTMP connection has ended: {}", closed.text());
+            counts.close(closed);
+            drop(permit);
+        });
+    }
+    drop(listener);
+    while tasks.join_next().await.is_some() {}
+}
+
+async fn connection(
+    door: Arc<Door>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    stop: watch::Receiver<bool>,
+) -> Closed {
+    let Some(tls) = tls else { return connection::run(door, stream, peer, stop).await };
+    match tokio::time::timeout(TLS_HANDSHAKE, tls.accept(stream)).await {
+        Ok(Ok(stream)) => connection::run(door, stream, peer, stop).await,
+        Ok(Err(e)) => {
+            tracing::debug!(%peer, "no TLS: {e}");
+            Closed::Tls
+        }
+        Err(_) => Closed::Tls,
+    }
+}
+
+/// Small answers go out at once; a dead peer does not hold its connection for hours.
+fn tune(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(stream).set_tcp_user_timeout(Some(DEAD_AFTER));
+}
+
+/// For a handshake.
+fn random() -> [u8; rtmp::RANDOM] {
+    let mut bytes = [0; rtmp::RANDOM];
+    rand::fill(&mut bytes).expect("the system's random source does not fail");
+    bytes
+}

@@ -1,0 +1,132 @@
+//! The log behind a bus: the units since the newest keyframe, and the last two seconds for readers who are
+//! a little late.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use media::{AccessUnit, Format, Kind};
+
+use super::{LAG, Limits, Track};
+
+/// More tracks than any publisher has reason to send: what comes beyond is dropped.
+const MAX_TRACKS: usize = 16;
+
+/// One unit with what is needed to decode it.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) track: Track,
+    pub(super) format: Arc<Format>,
+    pub(super) unit: AccessUnit,
+    pub(super) captured: Instant,
+}
+
+impl Entry {
+    /// A decoder of pictures can begin with it.
+    pub(super) fn opens(&self) -> bool {
+        self.track.0 == Kind::Video && self.unit.keyframe
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Log {
+    limits: Limits,
+    /// The number of the oldest entry, among all that ever came.
+    first: u64,
+    entries: VecDeque<Entry>,
+    bytes: usize,
+    pub(super) formats: BTreeMap<Track, Arc<Format>>,
+    /// By track of pictures: the number of its newest keyframe.
+    keyframes: BTreeMap<Track, u64>,
+    /// The newest of all times, which the lag is measured from.
+    newest: Option<Instant>,
+    pub(super) ended: bool,
+}
+
+impl Log {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            first: 0,
+            entries: VecDeque::new(),
+            bytes: 0,
+            formats: BTreeMap::new(),
+            keyframes: BTreeMap::new(),
+            newest: None,
+            ended: false,
+        }
+    }
+
+    pub(super) fn format(&mut self, track: Track, format: Format) {
+        let full = self.formats.len() >= MAX_TRACKS && !self.formats.contains_key(&track);
+        if full || self.formats.get(&track).is_some_and(|known| **known == format) {
+            return;
+        }
+        self.formats.insert(track, Arc::new(format));
+    }
+
+    /// The number behind the last unit, where this one was taken.
+    pub(super) fn push(
+        &mut self,
+        track: Track,
+        unit: AccessUnit,
+        captured: Instant,
+    ) -> Option<u64> {
+        let format = Arc::clone(self.formats.get(&track)?);
+        let entry = Entry { track, format, unit, captured };
+        if entry.opens() {
+            self.keyframes.insert(track, self.head());
+        }
+        self.bytes += entry.unit.data.len();
+        self.newest = Some(self.newest.map_or(captured, |newest| newest.max(captured)));
+        self.entries.push_back(entry);
+        self.trim();
+        Some(self.head())
+    }
+
+    /// The number that the next unit gets.
+    pub(super) fn head(&self) -> u64 {
+        self.first + self.entries.len() as u64
+    }
+
+    /// The number of the oldest unit that is still there.
+    pub(super) fn first(&self) -> u64 {
+        self.first
+    }
+
+    pub(super) fn get(&self, number: u64) -> Option<&Entry> {
+        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.entries.get(index)
+    }
+
+    /// How far behind the newest this unit is.
+    pub(super) fn late(&self, entry: &Entry) -> std::time::Duration {
+        let newest = self.newest.unwrap_or(entry.captured);
+        newest.saturating_duration_since(entry.captured)
+    }
+
+    /// Where somebody who wants these tracks can begin: at the first of their newest keyframes that are
+    /// still there.
+    pub(super) fn beginning(&self, tracks: &[Track]) -> Option<u64> {
+        let wanted = |(track, number): (&Track, &u64)| {
+            (tracks.contains(track) && *number >= self.first).then_some(*number)
+        };
+        self.keyframes.iter().filter_map(wanted).min()
+    }
+
+    /// Lets go of what nobody can begin with any more, and of whatever is too much.
+    fn trim(&mut self) {
+        let begins = self.keyframes.values().filter(|n| **n >= self.first).min().copied();
+        while let Some(oldest) = self.entries.front() {
+            let age = self.late(oldest);
+            let spent = begins.is_none_or(|number| self.first < number) && age > LAG;
+            let too_much = self.bytes > self.limits.bytes || age > self.limits.time;
+            if !(spent || too_much) {
+                return;
+            }
+            self.bytes -= oldest.unit.data.len();
+            self.entries.pop_front();
+            self.first += 1;
+        }
+    }
+}

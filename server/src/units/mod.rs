@@ -1,0 +1,165 @@
+//! The units bus: what one publisher sends as access units, for everybody in this process who wants them
+//! in that form: RTMP players, bridges. One log, kept from the newest keyframe on and bounded in bytes and
+//! time; readers are places in it, so a slow one costs nothing and holds nobody up. It jumps to the next
+//! keyframe and knows what it lost. The bytes are shared, never copied. No clock is read here.
+
+mod log;
+mod meter;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use media::{AccessUnit, Codec, Format, Kind};
+use tokio::sync::watch;
+
+use self::log::Log;
+pub(crate) use self::meter::Meter;
+pub(crate) use self::reader::{Item, Reader};
+
+/// Pictures or sound, and which of several; 0 is the main one.
+pub(crate) type Track = (Kind, u8);
+
+/// The track that a bridge to this codec makes: beside those of the publisher, so that players find it.
+pub(crate) const fn bridged(to: Codec) -> Track {
+    let index = match to {
+        Codec::H264 => 0x80,
+        Codec::Vp8 => 0x81,
+        Codec::Opus => 0x82,
+        Codec::Aac => 0x83,
+        _ => 0x8f,
+    };
+    (to.kind(), index)
+}
+
+/// The main tracks.
+pub(crate) const VIDEO: Track = (Kind::Video, 0);
+/// See [`VIDEO`].
+pub(crate) const AUDIO: Track = (Kind::Audio, 0);
+
+/// A reader that has once caught up may be so far behind, in media time, before it jumps.
+pub(crate) const LAG: Duration = Duration::from_secs(2);
+
+/// What is kept for readers who come between two keyframes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Coded bytes.
+    pub(crate) bytes: usize,
+    /// From the oldest unit to the newest.
+    pub(crate) time: Duration,
+}
+
+/// Where a reader begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// At the newest keyframe that is still there; without one at the next.
+    Keyframe,
+    /// With what comes next; pictures from the next keyframe on.
+    Live,
+}
+
+/// Makes readers of one publisher's units. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Bus(Arc<Shared>);
+
+/// The publisher's side. When it is dropped, readers come to an end.
+#[derive(Debug)]
+pub(crate) struct Writer(Annex);
+
+/// A bridge's side: more tracks on the same bus.
+#[derive(Debug)]
+pub(crate) struct Annex(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    log: Mutex<Log>,
+    /// How many units have come in all; readers wait on it.
+    head: watch::Sender<u64>,
+}
+
+/// See [`Bus::downgrade`].
+#[derive(Clone, Debug)]
+pub(crate) struct WeakBus(Weak<Shared>);
+
+impl WeakBus {
+    /// The bus, if anybody still holds it.
+    pub(crate) fn upgrade(&self) -> Option<Bus> {
+        self.0.upgrade().map(Bus).filter(|bus| !bus.0.log().ended)
+    }
+}
+
+/// A bus, and the one who writes on it.
+pub(crate) fn bus(limits: Limits) -> (Writer, Bus) {
+    let (head, _) = watch::channel(0);
+    let shared = Arc::new(Shared { log: Mutex::new(Log::new(limits)), head });
+    (Writer(Annex(Arc::clone(&shared))), Bus(shared))
+}
+
+impl Shared {
+    fn log(&self) -> MutexGuard<'_, Log> {
+        // Nothing that runs under the lock can leave the log half changed by a panic.
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Annex {
+    /// What decoders must know of a track from its next unit on.
+    pub(crate) fn format(&mut self, track: Track, format: Format) {
+        self.0.log().format(track, format);
+    }
+
+    /// The next unit of a track, captured then on the server's clock. Without a format it is nobody's and
+    /// dropped.
+    pub(crate) fn unit(&mut self, track: Track, unit: AccessUnit, captured: Instant) {
+        let head = self.0.log().push(track, unit, captured);
+        if let Some(head) = head {
+            self.0.head.send_replace(head);
+        }
+    }
+}
+
+impl Writer {
+    /// See [`Annex::format`].
+    pub(crate) fn format(&mut self, track: Track, format: Format) {
+        self.0.format(track, format);
+    }
+
+    /// See [`Annex::unit`].
+    pub(crate) fn unit(&mut self, track: Track, unit: AccessUnit, captured: Instant) {
+        self.0.unit(track, unit, captured);
+    }
+
+    /// True while somebody reads, or may: a bus is held.
+    pub(crate) fn is_wanted(&self) -> bool {
+        Arc::strong_count(&self.0.0) > 1
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let shared = &self.0.0;
+        shared.log().ended = true;
+        // Wakes those who wait; there is nothing new.
+        shared.head.send_modify(|_| {});
+    }
+}
+
+impl Bus {
+    /// A reader of these tracks.
+    pub(crate) fn subscribe(&self, start: Start, tracks: &[Track]) -> Reader {
+        let head = self.0.head.subscribe();
+        Reader::new(Arc::clone(&self.0), head, start, tracks)
+    }
+
+    /// Where a bridge puts what it makes.
+    pub(crate) fn annex(&self) -> Annex {
+        Annex(Arc::clone(&self.0))
+    }
+
+    /// The same bus for as long as somebody else holds it.
+    pub(crate) fn downgrade(&self) -> WeakBus {
+        WeakBus(Arc::downgrade(&self.0))
+    }
+}

@@ -1,0 +1,223 @@
+//! Readers beside a writer: who comes between keyframes, who is slow, who comes when it is over.
+
+use bytes::Bytes;
+use media::{Codec, MediaTime};
+
+use super::*;
+
+const LIMITS: Limits = Limits { bytes: 1 << 20, time: Duration::from_secs(12) };
+
+struct Studio {
+    writer: Writer,
+    bus: Bus,
+    start: Instant,
+}
+
+fn format(codec: Codec, config: &'static [u8]) -> Format {
+    let (dimensions, sound) = match codec.kind() {
+        Kind::Video => (Some((640, 360)), None),
+        Kind::Audio => (None, Some((48_000, 2))),
+    };
+    Format { codec, config: Bytes::from_static(config), dimensions, sound }
+}
+
+impl Studio {
+    fn new(limits: Limits) -> Self {
+        let (mut writer, bus) = bus(limits);
+        writer.format(VIDEO, format(Codec::H264, b"one"));
+        writer.format(AUDIO, format(Codec::Aac, b"aac"));
+        Self { writer, bus, start: crate::clock::now() }
+    }
+
+    fn send(&mut self, track: Track, ms: u64, keyframe: bool, size: usize) {
+        let time = MediaTime::from_millis(ms as i64);
+        let unit = AccessUnit { dts: time, pts: time, keyframe, data: vec![0; size].into() };
+        self.writer.unit(track, unit, self.start + Duration::from_millis(ms));
+    }
+
+    /// A picture and a packet of sound every 40 ms, a keyframe every second.
+    fn play(&mut self, ms: std::ops::Range<u64>) {
+        for ms in ms.step_by(40) {
+            self.send(VIDEO, ms, ms % 1000 == 0, 1000);
+            self.send(AUDIO, ms, true, 100);
+        }
+    }
+
+    fn reader(&self, start: Start) -> Reader {
+        self.bus.subscribe(start, &[VIDEO, AUDIO])
+    }
+}
+
+/// Everything there is: `v0` a keyframe at 0 ms, `p40` another picture, `a40` sound, `F` and `f` formats.
+fn read(reader: &mut Reader) -> Vec<String> {
+    let text = |item| match item {
+        Item::Format((Kind::Video, _), _) => "F".to_owned(),
+        Item::Format((Kind::Audio, _), _) => "f".to_owned(),
+        Item::Unit(track, unit, _) => {
+            let kind = match (track.0, unit.keyframe) {
+                (Kind::Audio, _) => "a",
+                (Kind::Video, true) => "v",
+                (Kind::Video, false) => "p",
+            };
+            format!("{kind}{}", unit.pts.millis())
+        }
+    };
+    std::iter::from_fn(|| reader.read()).map(text).collect()
+}
+
+#[test]
+fn who_comes_between_two_keyframes_begins_at_the_newest_with_its_formats() {
+    let mut studio = Studio::new(LIMITS);
+    studio.play(0..1100);
+    let mut reader = studio.reader(Start::Keyframe);
+    assert_eq!(read(&mut reader), ["F", "v1000", "f", "a1000", "p1040", "a1040", "p1080", "a1080"]);
+    studio.play(1120..1160);
+    assert_eq!(read(&mut reader), ["p1120", "a1120"]);
+    assert_eq!(reader.lost(), 0);
+    let only = studio.bus.subscribe(Start::Keyframe, &[AUDIO]);
+    assert_eq!(only.lost(), 0);
+}
+
+#[test]
+fn who_wants_what_is_live_gets_sound_at_once_and_pictures_from_the_next_keyframe_on() {
+    let mut studio = Studio::new(LIMITS);
+    studio.play(0..920);
+    let mut reader = studio.reader(Start::Live);
+    assert_eq!(read(&mut reader), [""; 0]);
+    studio.play(920..1050);
+    let all = ["f", "a920", "a960", "F", "v1000", "a1000", "p1040", "a1040"];
+    assert_eq!(read(&mut reader), all);
+}
+
+#[test]
+fn a_format_is_told_before_the_units_that_need_it_also_to_who_reads_later() {
+    let mut studio = Studio::new(LIMITS);
+    studio.send(VIDEO, 0, true, 10);
+    let mut reader = studio.bus.subscribe(Start::Keyframe, &[VIDEO]);
+    studio.writer.format(VIDEO, format(Codec::H264, b"one"));
+    studio.send(VIDEO, 40, false, 10);
+    studio.writer.format(VIDEO, format(Codec::H265, b"two"));
+    studio.send(VIDEO, 80, true, 10);
+    let items: Vec<Item> = std::iter::from_fn(|| reader.read()).collect();
+    let codecs: Vec<Option<Codec>> = items
+        .iter()
+        .map(|item| match item {
+            Item::Format(_, format) => Some(format.codec),
+            Item::Unit(..) => None,
+        })
+        .collect();
+    assert_eq!(
+        codecs,
+        [Some(Codec::H264), None, None, Some(Codec::H265), None],
+        "no change, no word"
+    );
+}
+
+#[test]
+fn a_slow_reader_jumps_to_the_next_keyframe_and_counts() {
+    let mut studio = Studio::new(LIMITS);
+    let mut reader = studio.reader(Start::Live);
+    studio.play(0..200);
+    assert_eq!(read(&mut reader).len(), 12);
+    // Two seconds late are forgiven.
+    studio.play(200..2200);
+    assert_eq!(read(&mut reader).len(), 100);
+    // More are not: 2200 to 4960, of which what lies before 4000 is lost.
+    studio.play(2200..4961);
+    let all = read(&mut reader);
+    assert_eq!(all[..2], ["v4000", "a4000"]);
+    assert_eq!(reader.lost(), 2 * (4000 - 2200) / 40);
+}
+
+#[test]
+fn without_a_keyframe_ahead_a_slow_reader_goes_on_live_with_sound() {
+    let mut studio = Studio::new(LIMITS);
+    studio.send(VIDEO, 0, true, 1000);
+    let mut reader = studio.reader(Start::Keyframe);
+    assert_eq!(read(&mut reader), ["F", "v0"]);
+    for ms in (40..4000).step_by(40) {
+        studio.send(VIDEO, ms, false, 1000);
+    }
+    assert_eq!(read(&mut reader), [""; 0]);
+    assert_eq!(reader.lost(), 99);
+    studio.send(VIDEO, 4000, false, 10);
+    studio.send(AUDIO, 4000, true, 10);
+    studio.send(VIDEO, 4040, true, 10);
+    assert_eq!(read(&mut reader), ["f", "a4000", "v4040"]);
+}
+
+#[test]
+fn who_begins_far_behind_may_take_its_time_to_catch_up() {
+    let mut studio = Studio::new(LIMITS);
+    for ms in (0..8000).step_by(40) {
+        studio.send(VIDEO, ms, ms == 0, 1000);
+    }
+    let mut reader = studio.reader(Start::Keyframe);
+    for _ in 0..50 {
+        assert!(reader.read().is_some());
+    }
+    assert_eq!(read(&mut reader).len(), 200 + 1 - 50);
+    assert_eq!(reader.lost(), 0);
+}
+
+#[test]
+fn what_is_kept_is_bounded_in_bytes_and_time() {
+    let entries = |studio: &Studio| {
+        let log = studio.bus.0.log();
+        log.head() - log.first()
+    };
+    let mut small = Studio::new(Limits { bytes: 10_000, ..LIMITS });
+    small.play(0..10_000);
+    assert!(entries(&small) <= 20, "{}", entries(&small));
+    // No keyframe but the first: all is kept up to the bound.
+    let mut long = Studio::new(LIMITS);
+    for ms in (0..20_000).step_by(40) {
+        long.send(VIDEO, ms, ms == 0, 10);
+    }
+    assert!(entries(&long) <= 301, "{}", entries(&long));
+    let mut reader = long.reader(Start::Keyframe);
+    assert_eq!(read(&mut reader), [""; 0], "its keyframe is gone");
+    // Sound alone: the last two seconds, for those who are a little late.
+    let mut sound = Studio::new(LIMITS);
+    for ms in (0..20_000).step_by(20) {
+        sound.send(AUDIO, ms, true, 10);
+    }
+    assert_eq!(entries(&sound), 101);
+    // What somebody has not read and is gone is counted.
+    let mut late = small.reader(Start::Live);
+    assert_eq!(read(&mut late), [""; 0]);
+    small.play(10_000..12_000);
+    read(&mut late);
+    assert!(late.lost() > 50, "{}", late.lost());
+}
+
+#[test]
+fn a_track_without_a_format_is_nobodys_and_tracks_are_bounded() {
+    let mut studio = Studio::new(LIMITS);
+    studio.send((Kind::Video, 3), 0, true, 10);
+    for index in 1..=255 {
+        studio.writer.format((Kind::Video, index), format(Codec::H264, b"x"));
+    }
+    assert_eq!(studio.bus.0.log().formats.len(), 16);
+    assert_eq!(studio.bus.0.log().head(), 0);
+}
+
+#[tokio::test]
+async fn readers_wait_and_come_to_an_end_with_the_publisher() {
+    let mut studio = Studio::new(LIMITS);
+    let mut reader = studio.reader(Start::Live);
+    let task = tokio::spawn(async move {
+        let mut count = 0;
+        while reader.next().await.is_some() {
+            count += 1;
+        }
+        count
+    });
+    tokio::task::yield_now().await;
+    studio.play(0..400);
+    let bus = studio.bus.clone();
+    drop(studio);
+    assert_eq!(task.await.unwrap(), 22);
+    let mut late = bus.subscribe(Start::Live, &[VIDEO]);
+    assert!(late.next().await.is_none());
+}
