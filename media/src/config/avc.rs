@@ -198,6 +198,18 @@ mod tests {
     }
 
     #[test]
+    fn reordering_where_no_vui_says_it() {
+        // 176x144, pic_order_cnt_type 0; then type 2.
+        let (by_number, in_order) = ([0xf4, 0x16, 0x27, 0x20], [0xda, 0x0b, 0x13, 0x90]);
+        for (profile, rest, reorder) in
+            [(66, by_number, Some(0)), (77, by_number, None), (77, in_order, Some(0))]
+        {
+            let sps = sps(&[&[0x67, profile, 0, 30][..], &rest].concat()).unwrap();
+            assert_eq!((sps.dimensions, sps.reorder), (Some((176, 144)), reorder), "{profile}");
+        }
+    }
+
+    #[test]
     fn a_record_is_built_and_read_back() {
         for (set, extension) in [(BASELINE, &[][..]), (HIGH, &[0xfd, 0xf8, 0xf8, 0])] {
             let record = Record::from_sets(vec![unit(set)], vec![unit(PPS)]).unwrap();
