@@ -135,7 +135,9 @@ proptest! {
 
     #[test]
     fn one_large_unit_becomes_equal_pieces(codec in codec(), size in 1..60_000usize, mtu in 100..1400usize) {
-        prop_assume!(codec != Codec::Opus);
+        if codec == Codec::Opus {
+            return Ok(());
+        }
         let mut ours = Packetizer::new(codec, mtu);
         let unit = unit(codec, false, &[vec![0x55; size]]);
         let payloads = payloads(&mut ours, codec, &unit);
