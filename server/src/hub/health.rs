@@ -297,6 +297,7 @@ fn publisher(case: &Case<'_>, report: &Report, out: &mut Vec<Warning>) {
     out.extend(warnings::all(&Evidence {
         encodings: &report.encodings,
         user_agent: case.user_agent,
+        worker: true,
         ..Evidence::default()
     }));
 }

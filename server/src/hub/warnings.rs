@@ -276,7 +276,7 @@ mod tests {
     fn evidence(encodings: &[EncodingSnapshot]) -> Evidence<'_> {
         let recent = Recent { packets: 3_000, lost: 0, quiet: false };
         let connected = Some(Duration::from_secs(60));
-        Evidence { encodings, connected, recent, ..Evidence::default() }
+        Evidence { encodings, connected, recent, worker: true, ..Evidence::default() }
     }
 
     fn codes(evidence: &Evidence<'_>) -> Vec<String> {
@@ -297,6 +297,54 @@ mod tests {
         let all = all(&evidence(&[EncodingSnapshot { b_frames: true, ..encoding("main") }]));
         assert_eq!(all[0].code, "b_frames");
         assert!(all[0].text.contains("-bf 0") && all[0].text.contains("OBS"), "{}", all[0].text);
+    }
+
+    #[test]
+    fn what_a_missing_worker_costs_is_told_where_it_costs_something() {
+        let aac = EncodingSnapshot { codec: Codec::Aac, ..sound() };
+        let with = |worker, encodings: &[EncodingSnapshot]| {
+            all(&Evidence { worker, ..evidence(encodings) })
+        };
+        assert_eq!(with(true, std::slice::from_ref(&aac)), []);
+        assert_eq!(with(false, &[sound(), encoding("main")]), [], "nobody needs one");
+        let told = with(false, &[aac, encoding("main")]);
+        assert_eq!(told[0].code, "no_worker");
+        assert!(told[0].text.contains("AAC") && told[0].text.contains("transcode.worker"));
+        let b = with(false, &[EncodingSnapshot { b_frames: true, ..encoding("main") }]);
+        let codes: Vec<&str> = b.iter().map(|w| w.code.as_str()).collect();
+        assert_eq!(codes, ["no_worker", "b_frames"]);
+        assert!(b[1].text.contains("fewer pictures"), "{}", b[1].text);
+    }
+
+    #[test]
+    fn a_bridge_that_failed_is_named_with_its_reason() {
+        let bridge = |state| Bridge {
+            from: "aac".into(),
+            to: "opus".into(),
+            why: "whep viewers".into(),
+            state,
+            reason: Some("it crashed".into()),
+        };
+        let good = [encoding("main")];
+        let with = |state| {
+            let bridges = [bridge(state)];
+            all(&Evidence { bridges: &bridges, ..evidence(&good) })
+        };
+        assert_eq!(with("restarting"), []);
+        let told = with("failed");
+        assert_eq!(told[0].code, "bridge_failed");
+        assert!(told[0].text.contains("aac to opus") && told[0].text.contains("it crashed"));
+    }
+
+    #[test]
+    fn what_a_bridge_makes_is_not_the_publishers_fault() {
+        let made = EncodingSnapshot {
+            origin: Origin::Bridge,
+            keyframe_interval: Some(Duration::from_secs(60)),
+            active: false,
+            ..encoding("h264")
+        };
+        assert_eq!(codes(&evidence(&[encoding("main"), made])), [""; 0]);
     }
 
     #[test]

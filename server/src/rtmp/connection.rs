@@ -23,20 +23,10 @@ use crate::net;
 
 /// What one read takes at most.
 const READ: usize = 32 * 1024;
-/// From the first byte until it publishes or plays.
-const START: Duration = Duration::from_secs(10);
-/// A publisher that sends no media, and a player that takes none, for so long is gone.
-const SILENCE: Duration = Duration::from_secs(30);
-/// Nobody can see pictures of which none is a keyframe.
-const BLIND: Duration = Duration::from_secs(20);
-/// For the last words to go out.
-const GOODBYE: Duration = Duration::from_secs(2);
 /// A player gets no more while so much waits to be sent.
 const BACKLOG: usize = 128 * 1024;
 /// Slices that go into one write.
 const SLICES: usize = 16;
-/// How often time limits are looked at.
-const LOOK: Duration = Duration::from_secs(1);
 /// A player is asked for a sign of life so often.
 const PING: Duration = Duration::from_secs(10);
 
@@ -102,7 +92,7 @@ where
         ended: None,
     };
     let mut buffer = vec![0; READ];
-    let mut clock = interval(LOOK);
+    let mut clock = interval(connection.door.patience.look);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let over = connection.is_over();
@@ -296,7 +286,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Looks whether it has taken too long over something.
     fn look(&mut self, now: Instant) {
         let since = |at: Instant| now.saturating_duration_since(at);
-        if self.ended.is_some_and(|at| since(at) > GOODBYE) {
+        let patience = self.door.patience;
+        if self.ended.is_some_and(|at| since(at) > patience.goodbye) {
             self.pending.clear();
             return;
         }
@@ -304,18 +295,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return;
         }
         match &self.role {
-            Role::Nobody if since(self.began) > START => self.end(Closed::SlowStart),
-            Role::Publisher(_) if since(self.moved) > SILENCE => {
-                self.session.end("no media has come for 30 seconds");
+            Role::Nobody if since(self.began) > patience.start => self.end(Closed::SlowStart),
+            Role::Publisher(_) if since(self.moved) > patience.silence => {
+                self.session.end(Closed::Silent.text());
                 self.end(Closed::Silent);
             }
-            Role::Publisher(publisher) if publisher.blind(now) > BLIND => {
-                let why = "no keyframe has come for 20 seconds: set a keyframe interval of 1 to 2 \
-                           seconds in the encoder";
-                self.session.end(why);
+            Role::Publisher(publisher) if publisher.blind(now) > patience.blind => {
+                self.session.end(Closed::Blind.text());
                 self.end(Closed::Blind);
             }
-            Role::Player(_) if since(self.moved) > SILENCE => self.end(Closed::Silent),
+            Role::Player(_) if since(self.moved) > patience.silence => self.end(Closed::Silent),
             Role::Player(_) if since(self.pinged) > PING => {
                 self.pinged = now;
                 self.session.ping(now);
@@ -363,7 +352,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.door.hub.hung_up(session, closed.text().to_owned(), goodbye).await;
         }
         // The peer may be gone.
-        let _ = tokio::time::timeout(GOODBYE, self.writer.shutdown()).await;
+        let _ = tokio::time::timeout(self.door.patience.goodbye, self.writer.shutdown()).await;
         closed
     }
 }

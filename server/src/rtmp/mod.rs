@@ -31,6 +31,33 @@ const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
 /// After an error of `accept`, which is mostly a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a peer may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// From the first byte until it publishes or plays.
+    start: Duration,
+    /// A publisher that sends no media, and a player that takes none, for so long is gone.
+    silence: Duration,
+    /// Nobody can see pictures of which none is a keyframe.
+    blind: Duration,
+    /// For the last words to go out.
+    goodbye: Duration,
+    /// How often these are looked at.
+    look: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            start: Duration::from_secs(10),
+            silence: Duration::from_secs(30),
+            blind: Duration::from_secs(20),
+            goodbye: Duration::from_secs(2),
+            look: Duration::from_secs(1),
+        }
+    }
+}
+
 /// What every connection needs.
 #[derive(Debug)]
 pub(crate) struct Door {
@@ -39,6 +66,7 @@ pub(crate) struct Door {
     session: rtmp::session::Config,
     connections: Arc<Semaphore>,
     counts: Arc<Counts>,
+    patience: Patience,
 }
 
 /// Why a connection ended.
@@ -106,7 +134,10 @@ impl Closed {
             Self::Protocol => "what it sent is no RTMP that this server takes",
             Self::SlowStart => "it neither published nor played within 10 seconds",
             Self::Silent => "no media went over its connection for 30 seconds",
-            Self::Blind => "no keyframe came for 20 seconds",
+            Self::Blind => {
+                "no keyframe came for 20 seconds: set a keyframe interval of 1 to 2 seconds in the \
+                 encoder (OBS: Settings, Output, Output Mode Advanced: Keyframe Interval 2 s)"
+            }
             Self::Tls => "the TLS handshake failed",
             Self::Stopped => "the server is shutting down",
         }
@@ -147,7 +178,7 @@ impl Door {
         let session =
             rtmp::session::Config { apps: names(&config.app), ..rtmp::session::Config::default() };
         let connections = Arc::new(Semaphore::new(config.max_connections.max(1)));
-        Self { hub, access, session, connections, counts }
+        Self { hub, access, session, connections, counts, patience: Patience::default() }
     }
 
     /// Somebody who may do what it wants.
