@@ -31,12 +31,22 @@ export interface Publisher {
   session?: string;
 }
 
+/** What is made of a track for those who cannot take it as it comes. */
+export interface Bridge {
+  from: string;
+  to: string;
+  /** For whom, or what of. */
+  why: string;
+  state?: string;
+}
+
 export interface Stream {
   name: string;
   state: StreamState;
   publisher: Publisher | null;
   tracks: Track[];
   viewers: Record<string, number>;
+  bridges?: Bridge[];
   warnings: { code: string; text: string }[];
 }
 

@@ -47,6 +47,18 @@ export function streamUrls(origin: string, stream: string): StreamUrls {
   };
 }
 
+/**
+ * Where encoders publish by RTMP: what OBS calls the server. `null` if this server takes none; at the
+ * usual port if it is not known.
+ */
+export function rtmpServer(hostname: string, server: { listeners?: { key: string; address: string }[] } | null): string | null {
+  const listener = server?.listeners?.find((one) => one.key === "rtmp.listen");
+  if (server?.listeners && !listener) return null;
+  const port = listener ? /:(\d+)$/.exec(listener.address)?.[1] : "1935";
+  // 1935 is what encoders take when no port is said.
+  return `rtmp://${hostname}${port === undefined || port === "1935" ? "" : `:${port}`}/live`;
+}
+
 /** True for hosts that the browser calls a secure context without TLS, and the server its own machine. */
 export function isLoopback(hostname: string): boolean {
   return (

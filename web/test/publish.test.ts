@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { ffmpegLine } from "../src/ui/how-to";
+import { ffmpegLine, rtmpLine } from "../src/ui/how-to";
 import { encodings, preferred } from "../src/whip";
 
 const HD = 1280 * 720;
@@ -56,6 +56,9 @@ test("a chosen codec is offered alone, with its repair", () => {
 test("the ffmpeg line names the token only where it is needed", () => {
   expect(ffmpegLine("http://localhost:8080/whip/demo", false)).toBe(
     'ffmpeg -re -i input.mp4 -c:v libx264 -profile:v baseline -pix_fmt yuv420p -bf 0 -g 60 -c:a libopus -ac 2 -f whip "http://localhost:8080/whip/demo"',
+  );
+  expect(rtmpLine("rtmp://weir.test/live", "demo?token=TOKEN")).toBe(
+    'ffmpeg -re -i input.mp4 -c copy -f flv "rtmp://weir.test/live/demo?token=TOKEN"',
   );
   expect(ffmpegLine("https://weir.test/whip/demo", true)).toContain('-f whip -authorization "TOKEN" "https://');
 });

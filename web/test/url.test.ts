@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { embedOptions, isLoopback, nameProblem, publishOptions, streamFromPath, streamUrls } from "../src/url";
+import { embedOptions, isLoopback, nameProblem, publishOptions, rtmpServer, streamFromPath, streamUrls } from "../src/url";
 
 const query = (text: string) => new URLSearchParams(text);
 
@@ -53,4 +53,12 @@ test("publish options: defaults, everything set, nonsense", () => {
 test("embed options", () => {
   expect(embedOptions(query(""))).toMatchObject({ muted: true, controls: true, autoplay: true });
   expect(embedOptions(query("muted=0&controls=false&autoplay=off"))).toMatchObject({ muted: false, controls: false, autoplay: false });
+});
+
+test("encoders are told the RTMP listener that there is", () => {
+  const at = (address: string) => ({ listeners: [{ key: "http.listen", address: "[::]:8080" }, { key: "rtmp.listen", address }] });
+  expect(rtmpServer("weir.test", at("[::]:1935"))).toBe("rtmp://weir.test/live");
+  expect(rtmpServer("[::1]", at("0.0.0.0:19350"))).toBe("rtmp://[::1]:19350/live");
+  expect(rtmpServer("weir.test", { listeners: [] })).toBeNull();
+  expect(rtmpServer("weir.test", null)).toBe("rtmp://weir.test/live");
 });

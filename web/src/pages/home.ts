@@ -12,6 +12,7 @@ import { themeButton } from "../ui/theme";
 
 const POLL_MS = 2000;
 
+const publishing = howTo();
 const cards = new Map<string, StreamCard>();
 let drawn = "";
 let timer = 0;
@@ -26,6 +27,7 @@ async function poll(): Promise<void> {
     getReady(),
   ]);
   showServer(server, ready);
+  publishing(server);
   if (Array.isArray(streams)) showStreams(streams);
   else showProblem(streams, token !== null);
   timer = window.setTimeout(() => void poll(), POLL_MS);
@@ -108,7 +110,6 @@ function draw(streams: number, viewers: number): void {
 }
 
 themeButton();
-howTo();
 byId("access-form").addEventListener("submit", (event) => {
   event.preventDefault();
   rememberToken(byId<HTMLInputElement>("access-token").value.trim());

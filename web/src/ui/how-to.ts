@@ -1,6 +1,7 @@
 // How to publish, with lines to copy that follow the stream name as it is typed.
 
-import { isLoopback, nameProblem, streamUrls } from "../url";
+import type { Server } from "../api";
+import { isLoopback, nameProblem, rtmpServer, streamUrls } from "../url";
 import { copyable } from "./copy";
 import { byId, setText } from "./dom";
 
@@ -13,7 +14,13 @@ export function ffmpegLine(whip: string, needsToken: boolean): string {
   );
 }
 
-export function howTo(): void {
+/** A file as it is, to an RTMP server with this key. */
+export function rtmpLine(server: string, key: string): string {
+  return `ffmpeg -re -i input.mp4 -c copy -f flv "${server}/${key}"`;
+}
+
+/** Returns what to tell the server's description to, whenever it is read. */
+export function howTo(): (server: Server | null) => void {
   const name = byId<HTMLInputElement>("name");
   const local = isLoopback(location.hostname);
   setText(byId("name-prefix"), `${location.host}/watch/`);
@@ -27,6 +34,11 @@ export function howTo(): void {
   );
   const server = copyable(byId("obs-server"), "the server address");
   const ffmpeg = copyable(byId("ffmpeg"), "the ffmpeg command");
+  const rtmp = copyable(byId("rtmp-server"), "the RTMP server address");
+  const rtmpKey = copyable(byId("rtmp-key"), "the stream key");
+  const ffmpegCopy = copyable(byId("ffmpeg-copy"), "the ffmpeg command");
+  setText(byId("rtmp-token"), local ? "" : "Put the token that weir printed when it started in place of TOKEN.");
+  let contribution: string | null = rtmpServer(location.hostname, null);
   const watch = copyable(byId("watch-link"), "the link to watch", true);
 
   const show = () => {
@@ -46,6 +58,16 @@ export function howTo(): void {
     server(urls.whip);
     ffmpeg(ffmpegLine(urls.whip, !local));
     watch(urls.watch);
+    showRtmp(stream);
+  };
+  const showRtmp = (stream: string) => {
+    byId("obs-rtmp").hidden = byId("ffmpeg-rtmp").hidden = contribution === null;
+    byId<HTMLDetailsElement>("obs-whip").open ||= contribution === null;
+    if (contribution === null) return;
+    const key = local ? stream : `${stream}?token=TOKEN`;
+    rtmp(contribution);
+    rtmpKey(key);
+    ffmpegCopy(rtmpLine(contribution, key));
   };
   name.addEventListener("input", show);
   byId("name-form").addEventListener("submit", (event) => {
@@ -53,4 +75,12 @@ export function howTo(): void {
     byId("to-publish").click();
   });
   show();
+  return (server) => {
+    // Who may not ask the API sees the usual port.
+    if (server === null) return;
+    const now = rtmpServer(location.hostname, server);
+    if (now === contribution) return;
+    contribution = now;
+    show();
+  };
 }

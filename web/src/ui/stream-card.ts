@@ -1,6 +1,6 @@
 // One stream on the home page.
 
-import { viewerCount, videoEncodings, type Stream, type StreamState } from "../api";
+import { viewerCount, videoEncodings, type Bridge, type Stream, type StreamState } from "../api";
 import * as format from "../format";
 import { el, setText } from "./dom";
 
@@ -32,12 +32,20 @@ export function facts(stream: Stream, now: number): [string, string][] {
   if (audio?.kind === "audio") {
     all.push(["Sound", `${format.codec(audio.codec)} ${audio.channels === 2 ? "stereo" : "mono"}`]);
   }
+  for (const bridge of stream.bridges ?? []) all.push(["Bridge", bridgeWords(bridge)]);
   if (stream.publisher) {
     all.push(["In", format.bitrate(totalBitrate(stream))]);
     const seconds = (now - Date.parse(stream.publisher.since)) / 1000;
     if (Number.isFinite(seconds)) all.push(["Since", format.duration(seconds)]);
   }
   return all;
+}
+
+/** Which codec becomes which, and why: `AAC → Opus for WHEP viewers`. */
+export function bridgeWords(bridge: Bridge): string {
+  const codecs = `${format.codec(bridge.from)} → ${format.codec(bridge.to)}`;
+  const running = bridge.state === undefined || bridge.state === "running" ? "" : `, ${bridge.state}`;
+  return `${codecs} (${bridge.why}${running})`;
 }
 
 export function totalBitrate(stream: Stream): number {
