@@ -38,7 +38,7 @@ export function fps(value: number): string {
 
 /** `H.264`, `VP8`, `Opus`. */
 export function codec(name: string): string {
-  const known: Record<string, string> = { h264: "H.264", h265: "H.265", opus: "Opus" };
+  const known: Record<string, string> = { h264: "H.264", h265: "H.265", opus: "Opus", aac: "AAC" };
   return known[name.toLowerCase()] ?? name.toUpperCase();
 }
 
