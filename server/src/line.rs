@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use media::clock::{Source, StreamClock};
 use media::packetize::{MTU, Packetizer, Payload};
+use media::payload::h264;
 use media::{AccessUnit, Codec, EncodingId, Format, Kind, MediaTime};
 use sfu::{Made, Origin, Packet};
 use signaling::SessionId;
@@ -171,17 +172,124 @@ impl Encoding {
         Self { track, id, format, packetizer, newest: None, blind: true, waiting: false }
     }
 
-    /// Sound always; pictures that a decoder can use, and that are shown after all before them.
+    /// Sound always; pictures that a decoder can use, and that are shown after all before them. Where others
+    /// may need one that is left out, they are left out too, up to the next keyframe: better no picture than
+    /// a smeared one.
     fn admits(&mut self, unit: &AccessUnit) -> bool {
         if self.track.0 == Kind::Audio {
             return true;
         }
         let later = self.newest.is_none_or(|newest| unit.pts > newest);
         if !unit.keyframe && (self.blind || !later) {
+            self.blind |= self.is_needed(unit);
             return false;
         }
         self.blind = false;
         self.newest = Some(unit.pts);
         true
+    }
+
+    /// Whether other pictures may need this one; only H.264 says so plainly.
+    fn is_needed(&self, unit: &AccessUnit) -> bool {
+        let picture = h264::access_unit(&unit.data).filter(|_| self.format.codec == Codec::H264);
+        picture.is_none_or(|picture| picture.reference)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::units::VIDEO;
+
+    fn unit(dts: i64, pts: i64, nal: &[u8]) -> AccessUnit {
+        let (dts, pts) = (MediaTime::from_millis(dts), MediaTime::from_millis(pts));
+        let mut data = Vec::new();
+        media::nal::append(&mut data, nal);
+        AccessUnit { dts, pts, keyframe: nal[0] & 31 == 5, data: data.into() }
+    }
+
+    /// An IDR picture, one that others refer to, one that nobody needs: first slices.
+    const IDR: [u8; 3] = [0x65, 0x88, 0x84];
+    const REFERENCE: [u8; 3] = [0x41, 0x9a, 0x24];
+    const DISPOSABLE: [u8; 3] = [0x01, 0x9e, 0x44];
+
+    fn encoding() -> Encoding {
+        let format = Format {
+            codec: Codec::H264,
+            config: bytes::Bytes::new(),
+            dimensions: None,
+            sound: None,
+        };
+        Encoding::new(VIDEO, EncodingId::MAIN, format)
+    }
+
+    /// Which of them go out, in ms of their showing.
+    fn out(units: &[AccessUnit]) -> Vec<i64> {
+        let mut encoding = encoding();
+        let went = units.iter().filter(|unit| encoding.admits(unit));
+        went.map(|unit| unit.pts.millis()).collect()
+    }
+
+    #[test]
+    fn pictures_that_go_back_are_left_out_and_nobody_needed_them() {
+        let gop = [
+            unit(0, 40, &IDR),
+            unit(40, 160, &REFERENCE),
+            unit(80, 80, &DISPOSABLE),
+            unit(120, 120, &DISPOSABLE),
+            unit(160, 240, &REFERENCE),
+            unit(200, 200, &DISPOSABLE),
+        ];
+        assert_eq!(out(&gop), [40, 160, 240]);
+    }
+
+    #[test]
+    fn after_a_lost_reference_nothing_is_right_until_the_next_keyframe() {
+        let gop = [
+            unit(0, 40, &REFERENCE),
+            unit(40, 80, &IDR),
+            unit(80, 240, &REFERENCE),
+            unit(120, 160, &REFERENCE),
+            unit(160, 120, &DISPOSABLE),
+            unit(200, 400, &REFERENCE),
+            unit(240, 440, &IDR),
+            unit(280, 480, &REFERENCE),
+        ];
+        assert_eq!(out(&gop), [80, 240, 440, 480], "and none before the first keyframe");
+    }
+
+    #[test]
+    fn what_is_shown_together_was_captured_together_whatever_came_when() {
+        let start = crate::clock::now();
+        let mut capture = Capture::new();
+        let mut at = |came: u64, dts: i64, pts: i64| {
+            capture.of(start + Duration::from_millis(came), &unit(dts, pts, &IDR))
+        };
+        let sound = at(0, 80, 80);
+        // Decoded earlier, come a little later.
+        let picture = at(3, 0, 80);
+        assert_eq!(picture, sound);
+        assert_eq!(at(5, 40, 160) - picture, Duration::from_millis(80));
+        // Within its first second a burst shows that the beginning was late; both move together.
+        let (sound, picture) = (at(10, 500, 500), at(11, 420, 500));
+        assert_eq!(picture, sound);
+    }
+
+    #[test]
+    fn a_timeline_that_wraps_in_rtp_goes_on() {
+        let start = crate::clock::now();
+        let mut capture = Capture::new();
+        // 2^32 ticks of 90 kHz are 47,721 s.
+        let mut before = None;
+        for second in 0..100_i64 {
+            let ms = (47_700 + second) * 1000;
+            let came = start + Duration::from_secs(second as u64);
+            let captured = capture.of(came, &unit(ms, ms, &IDR));
+            if let Some(before) = before.replace(captured) {
+                assert_eq!(captured - before, Duration::from_secs(1));
+            }
+        }
     }
 }

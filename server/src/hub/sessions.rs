@@ -208,9 +208,11 @@ impl File {
         let facts = report.map(|r| *r.recorder.facts()).unwrap_or_default();
         let viewer = self.viewer();
         let encodings = self.encodings();
-        let publisher = match (facts.up, report.and_then(|r| r.media)) {
-            (None, _) => "connecting",
-            (_, None) => "connected",
+        let publisher = match (self.intake(), facts.up, report.and_then(|r| r.media)) {
+            (Some(intake), ..) if intake.sums.packets == 0 => "connected",
+            (Some(_), ..) => "live",
+            (_, None, _) => "connecting",
+            (_, _, None) => "connected",
             _ => "live",
         };
         let role = match self.session.role {

@@ -166,8 +166,8 @@ fn b_frames(evidence: &Evidence<'_>) -> Option<Warning> {
         "The video has B-frames, which WebRTC cannot show. This server encodes it again without them \
          for viewers by WebRTC, which takes processor time, a tenth of a second and some quality."
     } else {
-        "The video has B-frames, which WebRTC cannot show: viewers by WebRTC get fewer pictures, and \
-         may see smears."
+        "The video has B-frames, which WebRTC cannot show: viewers by WebRTC get only those pictures that \
+         can do without, with many encoders no more than the keyframes."
     };
     warning(
         "b_frames",
@@ -204,7 +204,7 @@ fn no_worker(evidence: &Evidence<'_>) -> Option<Warning> {
         Some(e) => {
             format!("viewers by WebRTC get nothing of its {}", e.codec.name().to_uppercase())
         }
-        None => "viewers by WebRTC get its video without the B-frames".to_owned(),
+        None => "viewers by WebRTC get few pictures of its video".to_owned(),
     };
     warning(
         "no_worker",
@@ -313,7 +313,7 @@ mod tests {
         let b = with(false, &[EncodingSnapshot { b_frames: true, ..encoding("main") }]);
         let codes: Vec<&str> = b.iter().map(|w| w.code.as_str()).collect();
         assert_eq!(codes, ["no_worker", "b_frames"]);
-        assert!(b[1].text.contains("fewer pictures"), "{}", b[1].text);
+        assert!(b[1].text.contains("keyframes"), "{}", b[1].text);
     }
 
     #[test]

@@ -76,6 +76,7 @@ impl Publisher {
     /// What a track's units are from now on.
     pub(super) fn format(&mut self, track: Track, format: &Format) {
         let id = encoding(track);
+        self.said.push(Said::Note("track", describe(track, format)));
         self.hub.meter.format(track, id, format);
         self.hub.writer.format(track, format.clone());
         if on_the_line(track) {
@@ -190,6 +191,20 @@ impl Publisher {
 fn encoding((kind, index): Track) -> EncodingId {
     let further = (kind == Kind::Video && index > 0).then(|| EncodingId::new(&format!("t{index}")));
     further.flatten().unwrap_or(EncodingId::MAIN)
+}
+
+/// For the log.
+fn describe((kind, index): Track, format: &Format) -> String {
+    let what = match (format.dimensions, format.sound) {
+        (Some((width, height)), _) => format!(", {width}x{height}"),
+        (_, Some((rate, channels))) => format!(", {rate} Hz, {channels} channels"),
+        _ => String::new(),
+    };
+    let kind = match kind {
+        Kind::Video => "pictures",
+        Kind::Audio => "sound",
+    };
+    format!("track {index} of {kind} is {}{what}", format.codec)
 }
 
 /// Viewers of WebRTC have one sound and choose among the pictures.

@@ -33,6 +33,15 @@ async fn what_is_published_is_in_the_api_and_ends_with_its_goodbye() {
     assert_eq!(json["tracks"][1]["codec"], "aac");
     assert_eq!(json["tracks"][1]["sample_rate"], 48_000);
     assert_eq!(json["warnings"][0]["code"], "no_worker", "{json}");
+    let id = json["publisher"]["session"].as_str().unwrap();
+    let file = studio.hub.session(u32::from_str_radix(id, 16).unwrap()).await.unwrap();
+    let status = file.status();
+    assert_eq!((status.state, status.protocol, status.tracks.len()), ("live", "rtmp", 2));
+    let logs: Vec<String> = file.logs().entries.into_iter().map(|e| e.text).collect();
+    assert!(logs.iter().any(|text| text.contains("h264, 640x354")), "{logs:?}");
+    let codes: Vec<String> =
+        file.health(super::studio::now()).problems.into_iter().map(|p| p.code).collect();
+    assert_eq!(codes, [""; 0]);
     peer.client.end();
     peer.flush().await;
     studio.closed("goodbye").await;

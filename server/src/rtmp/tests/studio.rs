@@ -75,7 +75,7 @@ impl Studio {
         let url = Url::parse(&url).unwrap();
         let limits = rtmp::chunk::Limits::default();
         let agent = "test/1".to_owned();
-        let config = Config { url, mode, agent, enhanced, chunk_size: 4096, limits };
+        let config = Config { url, mode, agent, enhanced, limits, chunk_size: 4096 };
         let socket = TcpStream::connect(self.address).await.unwrap();
         Peer { client: Client::new(config, &[7; rtmp::RANDOM]), socket, began: now() }
     }
