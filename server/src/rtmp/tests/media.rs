@@ -127,10 +127,10 @@ impl Seen {
         self.forward = true;
         while self.times.len() < wanted {
             match player.next().await {
-                Event::Media(flv::Item::Track { format, .. }) => {
-                    if !self.codecs.contains(&format.codec) {
-                        self.codecs.push(format.codec);
-                    }
+                Event::Media(flv::Item::Track { format, .. })
+                    if !self.codecs.contains(&format.codec) =>
+                {
+                    self.codecs.push(format.codec);
                 }
                 Event::Media(flv::Item::Unit { track, unit }) if track.kind == Kind::Video => {
                     let time = unit.dts.millis();
