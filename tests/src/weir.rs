@@ -45,7 +45,9 @@ impl Weir {
     pub fn with(flags: &[&str], toml: &str) -> Self {
         let folder = folder();
         let mut command = command(&folder);
-        command.args(["--http-listen", "127.0.0.1:0", "--webrtc-listen", "127.0.0.1:0"]);
+        for listener in ["--http-listen", "--webrtc-listen", "--rtmp-listen"] {
+            command.args([listener, "127.0.0.1:0"]);
+        }
         if !toml.is_empty() {
             let file = folder.join("weir.toml");
             std::fs::write(&file, toml).expect("the test's own folder can be written");
@@ -82,6 +84,28 @@ impl Weir {
     /// The URL of a path that starts with `/`.
     pub fn at(&self, path: &str) -> String {
         format!("{}{path}", self.url)
+    }
+
+    /// `host:port` of a listener of `GET /api/v1/server`.
+    #[track_caller]
+    pub fn listener(&self, key: &str) -> String {
+        let server = self.get("/api/v1/server").json();
+        let all = server["listeners"].as_array().expect("a list");
+        let found = all.iter().find(|l| l["key"] == key);
+        let found = found.unwrap_or_else(|| panic!("no {key}: {server}"));
+        found["address"].as_str().expect("a listener has an address").to_owned()
+    }
+
+    /// `host:port` of RTMP.
+    #[track_caller]
+    pub fn rtmp(&self) -> String {
+        self.listener("rtmp.listen")
+    }
+
+    /// Where a stream is published and played by RTMP.
+    #[track_caller]
+    pub fn rtmp_url(&self, key: &str) -> String {
+        format!("rtmp://{}/live/{key}", self.rtmp())
     }
 
     /// GET.
