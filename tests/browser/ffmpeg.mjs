@@ -29,10 +29,10 @@ export function publish(url, { size = '640x360', fps = 30, left = 440, right = 8
   return start(['-re', ...SOURCE({ size, fps, left, right }), ...H264(fps), ...(sound ? OPUS : ['-an']), '-f', 'whip', url], { verbose });
 }
 
-/// Runs FFmpeg with these arguments until `stop`.
-export function start(args, { verbose = false } = {}) {
+/// Runs FFmpeg with these arguments until `stop`; `by`: another one.
+export function start(args, { verbose = false, by = ffmpeg() } = {}) {
   const level = verbose ? 'verbose' : 'info';
-  const child = spawn(ffmpeg(), ['-hide_banner', '-nostdin', '-loglevel', level, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn(by, ['-hide_banner', '-nostdin', '-loglevel', level, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
   let log = '';
   /// `[when, chunk]` of all that it has said.
   const heard = [];

@@ -5,6 +5,7 @@
 // end it, by any of the ways it knows; `heal` takes a cut back; `drop` frees what is left of one that the server has let go.
 
 import * as ff from './ffmpeg.mjs';
+import { makeFilm, publishFilm } from './film.mjs';
 import { startLink } from './link.mjs';
 import { reel, show } from './reel.mjs';
 import * as rs from './webrtc-rs.mjs';
@@ -68,6 +69,21 @@ export async function ffmpeg({ width, height, fps, sound }) {
     name: `FFmpeg H264 ${height}p${sound ? '' : ', pictures alone'}`,
     size: sized(width, height), mime: 'video/h264', fps, video: true, sound, flash: null,
     start: async (weir, stream) => signalled(ff.publish(weir.whip(stream), { size: sized(width, height), fps, sound, verbose: true })),
+  };
+}
+
+/// FFmpeg by RTMP with a film of this recipe (`film.mjs`). Ends by any signal.
+export async function rtmp(recipe, { width, height, frames = 600 }) {
+  const made = await makeFilm(recipe, { width, height, frames });
+  return {
+    name: `FFmpeg RTMP ${recipe} ${height}p`,
+    size: sized(width, height), mime: 'video/h264', fps: 30, video: true, sound: true, flash: REEL_FLASH,
+    async start(weir, stream) {
+      const child = publishFilm(weir.rtmp(stream), made, { verbose: true });
+      const ends = signalled(child);
+      // It has been told that it may publish; the next that it does is to send.
+      return { ...ends, first: () => child.said(/Output #0/) };
+    },
   };
 }
 

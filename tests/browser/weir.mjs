@@ -16,7 +16,7 @@ process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
 export async function startWeir({ port = 0, env = {}, args = [] } = {}) {
   if (!existsSync(BINARY)) throw new Error(`${BINARY} is not there: \`cargo build --bin weir\`, or say where in WEIR_BIN`);
   const data = await mkdtemp(join(tmpdir(), 'weir-browser-'));
-  const child = spawn(BINARY, ['--http-listen', `127.0.0.1:${port}`, '--webrtc-listen', `127.0.0.1:${port}`, ...args], {
+  const child = spawn(BINARY, ['--http-listen', `127.0.0.1:${port}`, '--webrtc-listen', `127.0.0.1:${port}`, '--rtmp-listen', '127.0.0.1:0', ...args], {
     env: { ...process.env, WEIR_DATA__DIR: data, NO_COLOR: '1', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -46,8 +46,13 @@ export async function startWeir({ port = 0, env = {}, args = [] } = {}) {
   await ready(`http://127.0.0.1:${real}/readyz`);
   const token = output.match(/^ *token +(\S+)$/m)?.[1];
   const origin = `http://127.0.0.1:${real}`;
+  const { listeners } = await (await fetch(`${origin}/api/v1/server`)).json();
+  const rtmpPort = Number(listeners.find((l) => l.key === 'rtmp.listen')?.address.split(':').at(-1));
   return {
     port: real,
+    rtmpPort,
+    /// Where an encoder publishes; through a tap if it has another port.
+    rtmp: (stream, at = rtmpPort) => `rtmp://127.0.0.1:${at}/live/${stream}`,
     origin,
     pid: child.pid,
     output: () => output,
