@@ -81,8 +81,13 @@ impl Rtmp {
 
     /// Connects to `app` and publishes under `key` (name and query); the refusal if there is one.
     pub fn publish(weir: &Weir, app: &str, key: &str) -> Result<Self, Status> {
-        let mut rtmp = Self::connect(&weir.rtmp()).expect("the server shakes hands");
-        rtmp.enter(app, &format!("rtmp://{}/{app}", weir.rtmp()))?;
+        Self::publish_to(&weir.rtmp(), app, key)
+    }
+
+    /// To any server, at `host:port`.
+    pub fn publish_to(server: &str, app: &str, key: &str) -> Result<Self, Status> {
+        let mut rtmp = Self::connect(server).expect("the server shakes hands");
+        rtmp.enter(app, &format!("rtmp://{server}/{app}"))?;
         let stream = rtmp.stream;
         for (number, name) in [(2.0, "releaseStream"), (3.0, "FCPublish")] {
             rtmp.command(0, &[json!(name), json!(number), Value::Null, json!(key)]);
