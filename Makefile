@@ -22,13 +22,14 @@ WEB_SOURCES = $(shell find web -type f -not -path '*/node_modules/*' -not -path 
 SOAK_SECONDS ?= 3600
 SOAK_JOINS ?= 100000
 SOAK_STREAMS ?= 1000
+SOAK_OBS_SECONDS ?= 600
 # quick, or full: more viewers, longer, five repeats.
 BENCH ?= quick
 
 comma := ,
 say = @printf '\n==> %s\n' "$(1)"
 
-.PHONY: help run build web test check soak bench lint fmt clean setup setup-test
+.PHONY: help run build web test check soak bench lint fmt clean setup setup-bench setup-obs setup-test
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -58,17 +59,20 @@ check: web lint ## The quick part of `test`: format, lints, unit tests, the laws
 	cargo test --locked --workspace --exclude tests --lib --bins
 	cargo test --locked -p tests --test architecture
 
-soak: setup-test web ## Joins, streams and replaced publishers by the thousand, then fuzz every parser for SOAK_SECONDS each (an hour if not said)
+soak: setup-test setup-obs web ## Joins, streams and replaced publishers by the thousand, OBS for SOAK_OBS_SECONDS (600), then fuzz every parser for SOAK_SECONDS each (an hour if not said)
 	$(call say,$(SOAK_JOINS) joins and leaves: memory and files stay flat)
 	WEIR_CROWDS=$$(( $(SOAK_JOINS) / 200 )) cargo test --locked -p tests --test many -- --nocapture a_thousand
 	$(call say,$(SOAK_STREAMS) streams with one viewer each in ten minutes: memory and files stay flat)
 	WEIR_STREAMS=$(SOAK_STREAMS) WEIR_STREAMS_SECONDS=600 cargo test --locked -p tests --test streams -- --nocapture
 	$(call say,Three minutes of one viewer and ten changes of publisher; standbys)
 	WEIR_SURVIVE=long cargo test --locked -p tests --test browser -- --nocapture --test-threads=1 survive standby
+	$(call say,OBS for $(SOAK_OBS_SECONDS) seconds$(comma) seen and heard without a freeze)
+	cargo build --locked --workspace --bins
+	cd tests/browser && WEIR_OBS_SECONDS=$(SOAK_OBS_SECONDS) npm run obs
 	$(call say,Fuzzing every parser)
 	scripts/fuzz.sh $(SOAK_SECONDS)
 
-bench: web ## The benchmarks, each beside its floor (BENCH=full: longer ones); target/bench.json
+bench: web setup-bench ## The benchmarks, each beside its floor (BENCH=full: longer ones); target/bench.json
 	$(call say,Building weir and weir-bench for release)
 	cargo build --release --locked --bin weir
 	cargo build --release --locked -p bench
@@ -92,6 +96,12 @@ clean: ## Remove what was built and installed under this folder
 
 setup:
 	@scripts/setup.sh build
+
+setup-bench:
+	@scripts/setup.sh bench
+
+setup-obs:
+	@scripts/setup.sh obs
 
 setup-test:
 	@scripts/setup.sh test

@@ -2,6 +2,8 @@
 # Installs what is missing on Debian or Ubuntu, and says what and why:
 #   scripts/setup.sh build    what building and running needs
 #   scripts/setup.sh test     that, and the browser and the clients of the tests
+#   scripts/setup.sh obs      that, and OBS Studio, which `make soak` publishes with
+#   scripts/setup.sh bench    nginx with its RTMP module, which `make bench` measures beside; unpacked, not installed
 # Quick when nothing is missing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -14,6 +16,8 @@ have() { command -v "$1" >/dev/null; }
 PATH="$HOME/.cargo/bin:$PATH"
 have cargo || die 'no Rust toolchain. Install one and run this again:
     curl --proto "=https" --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal'
+
+what=${1:-build}
 
 missing=()
 need() { # need <command> <package>
@@ -29,10 +33,14 @@ pkg-config --exists openssl 2>/dev/null || missing+=(pkg-config libssl-dev)
 pkg-config --exists libavcodec libavformat libavutil libswresample libswscale 2>/dev/null ||
     missing+=(pkg-config libavcodec-dev libavformat-dev libavutil-dev libswresample-dev libswscale-dev)
 compgen -G '/usr/lib/llvm-*/lib/libclang-[0-9]*.so*' >/dev/null || [ -n "${LIBCLANG_PATH:-}" ] || missing+=(libclang-dev)
-if [ "${1:-build}" = test ]; then
+if [ "$what" = test ] || [ "$what" = obs ]; then
     need chromium chromium
     need ffmpeg ffmpeg
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+fi
+if [ "$what" = obs ]; then
+    need obs obs-studio
+    need Xvfb xvfb
 fi
 
 if [ ${#missing[@]} -gt 0 ]; then
@@ -51,7 +59,7 @@ fi
 node_major=$(node -p 'process.versions.node.split(".")[0]')
 [ "$node_major" -ge 18 ] || die "Node.js $node_major is too old for the pages: 18 or newer, see https://nodejs.org"
 
-if [ "${1:-build}" = test ]; then
+if [ "$what" = test ] || [ "$what" = obs ]; then
     # A browser that is a stub (Ubuntu's package without snap) is a missing browser.
     chromium --version >/dev/null 2>&1 || die 'the browser does not start: `chromium --version` fails. On Debian: apt-get install --reinstall chromium'
 
@@ -62,5 +70,20 @@ if [ "${1:-build}" = test ]; then
         target/venv/bin/pip install --quiet --disable-pip-version-check "imageio-ffmpeg==0.8.1"
         ln -sf "$(target/venv/bin/python -c 'import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())')" target/tools/ffmpeg
         target/tools/ffmpeg -hide_banner -muxers | grep -q whip || die 'the FFmpeg in target/venv has no WHIP muxer'
+    fi
+fi
+
+# Debian's package would start a web server on port 80: its files alone are enough.
+if [ "$what" = bench ] && ! [ -e target/tools/nginx/usr/lib/nginx/modules/ngx_rtmp_module.so ] && have apt-get; then
+    say 'Unpacking nginx and its RTMP module into target/tools/nginx, to measure beside it'
+    unpacked=$PWD/target/tools/nginx
+    debs=$(mktemp -d)
+    trap 'rm -rf "$debs"' EXIT
+    # In Debian 12 the program is in nginx, in older ones and Ubuntu in nginx-light.
+    if (cd "$debs" && apt-get download -q nginx nginx-light libnginx-mod-rtmp); then
+        mkdir -p "$unpacked"
+        for deb in "$debs"/*.deb; do dpkg -x "$deb" "$unpacked"; done
+    else
+        say 'apt-get cannot fetch it: the benchmarks go on without'
     fi
 fi

@@ -59,10 +59,12 @@ fn names_and_applications_are_checked() {
 
 #[test]
 fn any_application_is_taken_if_the_configuration_says_so() {
-    let weir = Weir::configured("[rtmp]\napps = [\"live\", \"elsewhere\"]\n");
-    for app in ["live", "elsewhere"] {
-        let rtmp = Rtmp::publish(&weir, app, app).expect("it may publish");
-        rtmp.leave(app);
+    for apps in ["live,elsewhere", "*"] {
+        let weir = Weir::configured(&format!("[rtmp]\napp = \"{apps}\"\n"));
+        for app in ["live", "elsewhere"] {
+            let rtmp = Rtmp::publish(&weir, app, app).expect("it may publish");
+            rtmp.leave(app);
+        }
     }
 }
 

@@ -12,9 +12,9 @@ use clap::{Args, Parser, Subcommand};
 use crate::source::{Generator, Shape};
 use crate::table::Values;
 use crate::trace::Trace;
-use crate::{blackhole, floor, load, publish, record, runs, suite, sys};
+use crate::{blackhole, floor, load, publish, push, record, runs, suite, sys};
 
-/// Load on any WHIP/WHEP server, and what it did with it.
+/// Load on any WHIP, WHEP or RTMP server, and what it did with it.
 #[derive(Debug, Parser)]
 #[command(name = "weir-bench", version, about)]
 pub struct Cli {
@@ -28,6 +28,8 @@ enum Command {
     Whep(Whep),
     /// Publishes a generated stream, or a recorded trace
     Whip(Whip),
+    /// Publishes by RTMP to any server, and says what that costs it
+    Rtmp(Rtmp),
     /// Records a packet trace by watching a stream
     Record(Record),
     /// Measures the floor: seal and send to loopback, and nothing else
@@ -129,6 +131,43 @@ impl ShapeArgs {
 }
 
 #[derive(Debug, Args)]
+struct Rtmp {
+    /// Where to, such as `rtmp://127.0.0.1/live/demo` or `rtmp://host/live/demo?token=…`
+    #[arg(long)]
+    url: String,
+    /// How many; the second one publishes to the name with `-1` at its end, and so on
+    #[arg(long, default_value_t = 100)]
+    publishers: usize,
+    /// How long is measured, once all publish
+    #[arg(long, default_value_t = 20.0)]
+    seconds: f64,
+    /// New ones per second
+    #[arg(long, default_value_t = 50.0)]
+    ramp: f64,
+    /// Send this FLV file again and again, instead of a generated stream of H.264 and AAC
+    #[arg(long)]
+    file: Option<PathBuf>,
+    /// Bits per second, sound included
+    #[arg(long, default_value_t = 2_000_000)]
+    bitrate: u32,
+    /// Frames per second
+    #[arg(long, default_value_t = 30)]
+    fps: u32,
+    /// Frames from one keyframe to the next
+    #[arg(long, default_value_t = 60)]
+    gop: u32,
+    /// Bytes of a chunk
+    #[arg(long, default_value_t = 4096)]
+    chunk_size: u32,
+    /// Process of the server, to say what it costs
+    #[arg(long)]
+    server_pid: Option<u32>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
 struct Record {
     #[command(flatten)]
     target: Target,
@@ -211,6 +250,7 @@ impl Cli {
         match self.command {
             Command::Whep(args) => args.run(),
             Command::Whip(args) => args.run(),
+            Command::Rtmp(args) => args.run(),
             Command::Record(args) => args.run(),
             Command::Floor(args) => args.run(),
             Command::Suite(args) => {
@@ -277,6 +317,31 @@ impl Whip {
             println!("{counted}");
         } else {
             println!("{counted:#}");
+        }
+        Ok(())
+    }
+}
+
+impl Rtmp {
+    fn run(self) -> Result<()> {
+        let Self { bitrate, fps, gop, .. } = self;
+        let outcome = push::run(&push::Plan {
+            url: self.url,
+            publishers: self.publishers,
+            seconds: self.seconds,
+            ramp: self.ramp,
+            file: self.file,
+            shape: push::Shape { bitrate, fps, gop },
+            chunk_size: self.chunk_size,
+            server_pid: self.server_pid,
+        })?;
+        if let Some(why) = outcome.failures.first() {
+            eprintln!("{} were not let in, or not to the end: {why}", outcome.failures.len());
+        }
+        if self.json {
+            println!("{}", outcome.json());
+        } else {
+            println!("{}", outcome.text());
         }
         Ok(())
     }

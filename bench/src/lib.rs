@@ -1,4 +1,4 @@
-//! The load tool: viewers and publishers for any WHIP/WHEP server, and the floors that a server's
+//! The load tool: viewers and publishers for any WHIP/WHEP server, publishers for any RTMP server ([`push`]), and the floors that a server's
 //! send path is measured against.
 //!
 //! A crowd is one thread: [`load`] waits for all sockets of all [`viewer`]s; each has a [`link`]
@@ -17,6 +17,7 @@ pub mod outcome;
 pub mod pacer;
 pub mod process;
 pub mod publish;
+pub mod push;
 pub mod queue;
 pub mod record;
 pub mod rtcp;

@@ -64,7 +64,8 @@ impl Weir {
         let data = std::env::temp_dir().join(format!("weir-bench-{}", std::process::id()));
         std::fs::create_dir_all(&data)?;
         let listen = format!("{ip}:0");
-        let arguments = ["--http-listen", &listen, "--webrtc-listen", &listen];
+        let listeners = ["--http-listen", "--webrtc-listen", "--rtmp-listen"];
+        let arguments: Vec<&str> = listeners.into_iter().flat_map(|l| [l, &listen]).collect();
         let mut process = Process::pinned(core, program, &arguments, &data)?;
         let output = process.0.stdout.take().context("stdout was piped")?;
         let (said, lines) = sync_channel(64);
@@ -97,6 +98,18 @@ impl Weir {
     /// Port of HTTP.
     pub fn port(&self) -> &str {
         self.url.rsplit(':').next().unwrap_or_default()
+    }
+
+    /// Where to publish by RTMP, without a name.
+    ///
+    /// # Errors
+    /// If the server does not say.
+    pub fn rtmp(&self) -> Result<String> {
+        let server: serde_json::Value = serde_json::from_str(&self.get("/api/v1/server")?)?;
+        let listeners = server["listeners"].as_array().into_iter().flatten();
+        let mut ours = listeners.filter(|l| l["key"] == "rtmp.listen");
+        let address = ours.next().and_then(|l| l["address"].as_str()).context("it has no RTMP")?;
+        Ok(format!("rtmp://{address}/live"))
     }
 
     /// Waits until a stream is live.

@@ -175,6 +175,11 @@ impl Iterator for Generator {
     }
 }
 
+/// SPS and PPS of what is generated.
+pub fn parameters() -> (&'static [u8], &'static [u8]) {
+    (&SPS[..SPS_LENGTH], &PPS)
+}
+
 /// SPS and PPS in one packet: STAP-A, RFC 6184 section 5.7.1.
 fn parameter_sets() -> Vec<u8> {
     let sps = &SPS[..SPS_LENGTH];

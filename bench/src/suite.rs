@@ -14,7 +14,7 @@ use crate::server::{Process, Weir};
 use crate::source::Shape;
 use crate::srtp::Profile;
 use crate::table::{Row, Table, Values};
-use crate::{blackhole, queue, record, sys};
+use crate::{blackhole, push, queue, record, sys};
 
 /// What most people send.
 const FULL: Shape = Shape { bitrate: 2_500_000, fps: 30, gop: 60, audio: true };
@@ -91,6 +91,7 @@ pub fn run(config: &Config) -> Result<Table> {
         config.latency(&mut table, streams)?;
     }
     config.joins(&mut table)?;
+    push::rows(config, &mut table)?;
     blackhole::row(config, &mut table);
     let written = serde_json::to_vec_pretty(&table.json(&config.machine()))?;
     std::fs::write(&config.out, written).with_context(|| format!("{}", config.out.display()))?;
