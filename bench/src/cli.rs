@@ -217,6 +217,9 @@ struct Suite {
     /// Shorter: three seconds each
     #[arg(long)]
     quick: bool,
+    /// Publishers by RTMP alone, beside nginx-rtmp
+    #[arg(long)]
+    rtmp_only: bool,
     /// Numbers of viewers, instead of the form's
     #[arg(long, value_delimiter = ',')]
     viewers: Vec<usize>,
@@ -408,6 +411,7 @@ impl Suite {
         Ok(suite::Config {
             weir,
             quick: self.quick,
+            rtmp_only: self.rtmp_only,
             sizes,
             repeats: self.repeats.unwrap_or(5).max(1),
             seconds: self.seconds.unwrap_or(if self.quick { 3.0 } else { 10.0 }),

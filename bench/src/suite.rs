@@ -53,6 +53,8 @@ pub struct Config {
     pub weir: PathBuf,
     /// Short form.
     pub quick: bool,
+    /// Publishers by RTMP alone.
+    pub rtmp_only: bool,
     /// Numbers of viewers.
     pub sizes: Vec<usize>,
     /// How often each is measured; the median counts.
@@ -76,29 +78,36 @@ pub struct Config {
 pub fn run(config: &Config) -> Result<Table> {
     sys::pin(config.load_core);
     let mut table = Table::default();
-    let sizes = &config.sizes[..];
-    let most = sizes.iter().filter(|size| **size <= MOST_FULL).count().max(1);
-    config.crowds(&mut table, "2.5 Mbit/s + audio", &Source::Made(FULL), &sizes[..most])?;
-    if let Some(size) = sizes.get(most) {
-        let wanted = *size as f64 * 277.0;
-        table.note(format!(
-            "2.5 Mbit/s + audio, {size} viewers: not measured: {wanted:.0} packets/s are more than one core can send over loopback, the floor included"
-        ));
+    if !config.rtmp_only {
+        config.viewers(&mut table)?;
     }
-    config.crowds(&mut table, "0.3 Mbit/s", &Source::Made(THIN), sizes)?;
-    config.recorded(&mut table)?;
-    for streams in STREAMS {
-        config.latency(&mut table, streams)?;
-    }
-    config.joins(&mut table)?;
     push::rows(config, &mut table)?;
-    blackhole::row(config, &mut table);
     let written = serde_json::to_vec_pretty(&table.json(&config.machine()))?;
     std::fs::write(&config.out, written).with_context(|| format!("{}", config.out.display()))?;
     Ok(table)
 }
 
 impl Config {
+    fn viewers(&self, table: &mut Table) -> Result<()> {
+        let sizes = &self.sizes[..];
+        let most = sizes.iter().filter(|size| **size <= MOST_FULL).count().max(1);
+        self.crowds(table, "2.5 Mbit/s + audio", &Source::Made(FULL), &sizes[..most])?;
+        if let Some(size) = sizes.get(most) {
+            let wanted = *size as f64 * 277.0;
+            table.note(format!(
+                "2.5 Mbit/s + audio, {size} viewers: not measured: {wanted:.0} packets/s are more than one core can send over loopback, the floor included"
+            ));
+        }
+        self.crowds(table, "0.3 Mbit/s", &Source::Made(THIN), sizes)?;
+        self.recorded(table)?;
+        for streams in STREAMS {
+            self.latency(table, streams)?;
+        }
+        self.joins(table)?;
+        blackhole::row(self, table);
+        Ok(())
+    }
+
     /// What the figures were measured on.
     pub fn machine(&self) -> Value {
         let read = |path| std::fs::read_to_string(path).unwrap_or_default();
