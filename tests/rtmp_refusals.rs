@@ -153,10 +153,10 @@ async fn rtmps_is_rtmp_in_tls() {
     let film = Film::small(Recipe::PLAIN);
     let url = format!("rtmps://{}/live/show", weir.listener("rtmp.tls_listen"));
     for by in [Ffmpeg::Old, Ffmpeg::New] {
-        let encoder = Encoder::publish(
-            &Film { recipe: Recipe { by, ..film.recipe }, ..(*film).clone() },
-            &url,
-        );
+        let film = Film { recipe: Recipe { by, ..film.recipe }, ..(*film).clone() };
+        // It holds the certificate against the name.
+        let ca = cert.display().to_string();
+        let encoder = Encoder::publish_with(&film, &url, &["-tls_verify", "1", "-ca_file", &ca]);
         weir.until("show", |s| s["state"] == "live");
         let viewer = Viewer::join(&weir, "show").await;
         viewer.more_video(60).await;

@@ -6,6 +6,7 @@ use openssl::asn1::Asn1Time;
 use openssl::hash::MessageDigest;
 use openssl::pkey::PKey;
 use openssl::rsa::Rsa;
+use openssl::x509::extension::SubjectAlternativeName;
 use openssl::x509::{X509, X509NameBuilder};
 
 const MADE: &str = "libssl makes a certificate";
@@ -23,6 +24,10 @@ pub fn certificate(cert: &Path, key: &Path) {
     made.set_pubkey(&pair).expect(MADE);
     made.set_not_before(&Asn1Time::days_from_now(0).expect(MADE)).expect(MADE);
     made.set_not_after(&Asn1Time::days_from_now(2).expect(MADE)).expect(MADE);
+    let mut names = SubjectAlternativeName::new();
+    names.dns("localhost").ip("127.0.0.1");
+    let names = names.build(&made.x509v3_context(None, None)).expect(MADE);
+    made.append_extension(names).expect(MADE);
     made.sign(&pair, MessageDigest::sha256()).expect(MADE);
     std::fs::write(cert, made.build().to_pem().expect(MADE)).expect(MADE);
     std::fs::write(key, pair.private_key_to_pem_pkcs8().expect(MADE)).expect(MADE);

@@ -244,6 +244,9 @@ fn commands(messages: &[(Instant, Message)]) -> impl Iterator<Item = Vec<Value>>
 /// Of `_result` and `_error` of `connect`, and of `onStatus`.
 fn statuses(messages: &[(Instant, Message)]) -> Vec<Status> {
     let about = |values: Vec<Value>| {
+        let name =
+            values[0].as_str().filter(|name| ["onStatus", "_result", "_error"].contains(name));
+        name?;
         let info = values.iter().rfind(|v| v.get("code").is_some())?;
         let text = |name: &str| info[name].as_str().unwrap_or_default().to_owned();
         let level = if values[0] == "_error" { "error".into() } else { text("level") };
