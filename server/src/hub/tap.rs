@@ -156,3 +156,96 @@ fn since(epoch: Instant, time: Instant) -> MediaTime {
         None => -nanos(epoch.saturating_duration_since(time)),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use media::config::avc;
+    use media::{EncodingId, Format};
+
+    use super::*;
+    use crate::line::Line;
+    use crate::net::{self, Socket};
+    use crate::units::{Item, Start};
+
+    const LIMITS: Limits = Limits { bytes: 1 << 20, time: Duration::from_secs(12) };
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    fn h264() -> Format {
+        let sps = [
+            0x67, 0x42, 0xc0, 0x16, 0xda, 2, 0x80, 0xbf, 0xe2, 0x30, 0x11, 0, 0, 3, 0, 1, 0, 0, 3,
+            0, 0x14, 0x0f, 0x16, 0x2e, 0xa0,
+        ];
+        let pps = [0x68, 0xce, 0x0f, 0xc8];
+        let sets = |set: &[u8]| vec![Bytes::copy_from_slice(set)];
+        let record = avc::Record::from_sets(sets(&sps), sets(&pps)).unwrap();
+        media::config::format(Codec::H264, record.build()).unwrap()
+    }
+
+    fn unit(ms: i64, keyframe: bool) -> AccessUnit {
+        let mut nal = vec![if keyframe { 0x65 } else { 0x41 }, 0x88, 0x80];
+        nal.resize(3000, ms as u8 | 1);
+        let mut data = Vec::new();
+        media::nal::append(&mut data, &nal);
+        let time = MediaTime::from_millis(ms);
+        AccessUnit { dts: time, pts: time, keyframe, data: data.into() }
+    }
+
+    /// Whatever becomes packets becomes units again, from the newest keyframe on, with the times in between.
+    #[tokio::test]
+    async fn a_publisher_of_packets_has_units_while_somebody_wants_them() {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let sockets = vec![Socket::new(socket).unwrap()];
+        let (media, mut events) = net::start(sockets, sfu::Config::default()).unwrap();
+        let publisher = SessionId::from_random(1 << 96);
+        media.send(sfu::Command::Add(Box::new(sfu::Add::local(publisher)))).await.unwrap();
+        while events.recv().await.unwrap() != sfu::Event::Connected(publisher) {}
+
+        let mut line = Line::of_source(media.clone(), publisher);
+        line.format(VIDEO, EncodingId::MAIN, h264());
+        let start = net::now();
+        let mut send = |ms: i64| {
+            let captured = start + Duration::from_millis(ms as u64);
+            assert!(line.unit(VIDEO, &unit(ms, [0, 200].contains(&ms)), captured));
+            assert!(line.flush());
+        };
+        (0..320).step_by(40).for_each(&mut send);
+        let bus = start_tap(&media, publisher);
+        let mut reader = bus.subscribe(Start::Keyframe, &[VIDEO, AUDIO]);
+        let mut seen = Vec::new();
+        for more in [320, 360, 400] {
+            send(more);
+        }
+        while seen.last().is_none_or(|(ms, ..)| *ms < 360) {
+            let item = timeout(PATIENCE, reader.next()).await.expect("units come");
+            match item.expect("it goes on") {
+                Item::Format(_, format) => assert_eq!(format.dimensions, Some((640, 354))),
+                Item::Unit(_, got, captured) => {
+                    let ms = captured.saturating_duration_since(start).as_millis() as i64;
+                    assert_eq!(got.data, unit(ms, got.keyframe).data);
+                    seen.push((ms, got.pts.millis(), got.keyframe));
+                }
+            }
+        }
+        let (zero, _, first) = seen[0];
+        // What has not left its thread's last batch comes with the tap.
+        assert!(first && [0, 200].contains(&zero), "{seen:?}");
+        assert!(seen.iter().all(|(ms, pts, _)| *pts == ms - zero), "{seen:?}");
+
+        // Nobody wants them any more; whoever comes later gets a tap of their own.
+        let weak = bus.downgrade();
+        drop((bus, reader));
+        send(440);
+        let gone = async {
+            while weak.upgrade().is_some() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, gone).await.expect("the tap is closed");
+        media.stop().await;
+    }
+
+    fn start_tap(media: &Media, publisher: SessionId) -> Bus {
+        start(media.clone(), publisher, LIMITS)
+    }
+}

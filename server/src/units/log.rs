@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use media::{AccessUnit, Format, Kind};
 
@@ -65,12 +65,13 @@ impl Log {
         self.formats.insert(track, Arc::new(format));
     }
 
-    /// The number behind the last unit, where this one was taken.
+    /// The number behind the last unit, where this one was taken. `read`: there are readers, who may be late.
     pub(super) fn push(
         &mut self,
         track: Track,
         unit: AccessUnit,
         captured: Instant,
+        read: bool,
     ) -> Option<u64> {
         let format = Arc::clone(self.formats.get(&track)?);
         let entry = Entry { track, format, unit, captured };
@@ -80,7 +81,7 @@ impl Log {
         self.bytes += entry.unit.data.len();
         self.newest = Some(self.newest.map_or(captured, |newest| newest.max(captured)));
         self.entries.push_back(entry);
-        self.trim();
+        self.trim(if read { LAG } else { Duration::ZERO });
         Some(self.head())
     }
 
@@ -100,7 +101,7 @@ impl Log {
     }
 
     /// How far behind the newest this unit is.
-    pub(super) fn late(&self, entry: &Entry) -> std::time::Duration {
+    pub(super) fn late(&self, entry: &Entry) -> Duration {
         let newest = self.newest.unwrap_or(entry.captured);
         newest.saturating_duration_since(entry.captured)
     }
@@ -114,12 +115,13 @@ impl Log {
         self.keyframes.iter().filter_map(wanted).min()
     }
 
-    /// Lets go of what nobody can begin with any more, and of whatever is too much.
-    fn trim(&mut self) {
+    /// Lets go of what nobody can begin with any more and nobody who is `late` by so much still reads, and of
+    /// whatever is too much.
+    fn trim(&mut self, late: Duration) {
         let begins = self.keyframes.values().filter(|n| **n >= self.first).min().copied();
         while let Some(oldest) = self.entries.front() {
             let age = self.late(oldest);
-            let spent = begins.is_none_or(|number| self.first < number) && age > LAG;
+            let spent = begins.is_none_or(|number| self.first < number) && age >= late;
             let too_much = self.bytes > self.limits.bytes || age > self.limits.time;
             if !(spent || too_much) {
                 return;

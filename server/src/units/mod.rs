@@ -113,7 +113,8 @@ impl Annex {
     /// The next unit of a track, captured then on the server's clock. Without a format it is nobody's and
     /// dropped.
     pub(crate) fn unit(&mut self, track: Track, unit: AccessUnit, captured: Instant) {
-        let head = self.0.log().push(track, unit, captured);
+        let read = self.0.head.receiver_count() > 0;
+        let head = self.0.log().push(track, unit, captured, read);
         if let Some(head) = head {
             self.0.head.send_replace(head);
         }

@@ -177,12 +177,18 @@ fn what_is_kept_is_bounded_in_bytes_and_time() {
     assert!(entries(&long) <= 301, "{}", entries(&long));
     let mut reader = long.reader(Start::Keyframe);
     assert_eq!(read(&mut reader), [""; 0], "its keyframe is gone");
-    // Sound alone: the last two seconds, for those who are a little late.
+    // Sound alone: the last two seconds, for those who are a little late; nothing for nobody.
     let mut sound = Studio::new(LIMITS);
-    for ms in (0..20_000).step_by(20) {
-        sound.send(AUDIO, ms, true, 10);
-    }
-    assert_eq!(entries(&sound), 101);
+    let play = |ms: std::ops::Range<u64>, sound: &mut Studio| {
+        for ms in ms.step_by(20) {
+            sound.send(AUDIO, ms, true, 10);
+        }
+    };
+    play(0..10_000, &mut sound);
+    assert_eq!(entries(&sound), 0);
+    let _reader = sound.reader(Start::Live);
+    play(10_000..20_000, &mut sound);
+    assert_eq!(entries(&sound), 100);
     // What somebody has not read and is gone is counted.
     let mut late = small.reader(Start::Live);
     assert_eq!(read(&mut late), [""; 0]);
