@@ -30,6 +30,8 @@ pub(super) struct News {
     viewers: usize,
     /// What the publisher was last seen to send, audio and video.
     sends: [Option<Codec>; 2],
+    /// The codecs of which one serves a viewer: what is sent, and what bridges make of it.
+    serves: Vec<Codec>,
 }
 
 /// Everything that may be told, and who listens.
@@ -90,6 +92,7 @@ impl Desk {
                 .map_or_else(Arc::default, Arc::clone),
             viewers: before.viewers,
             sends: [Kind::Audio, Kind::Video].map(|kind| publisher.and_then(|p| p.sends(kind))),
+            serves: serving(stream),
         };
         board.viewers = stream.viewers().len();
         if board.viewers != before.viewers {
@@ -271,12 +274,22 @@ impl Told {
     }
 }
 
-/// What is published and a viewer with these codecs cannot take. A kind of which it has none at all
-/// it does not want.
+/// The codecs that serve a viewer who offers one of them alone.
+fn serving(stream: &Stream) -> Vec<Codec> {
+    let serves = |codec: &Codec| stream.untakeable(std::slice::from_ref(codec)).is_empty();
+    Codec::WEBRTC.into_iter().filter(serves).collect()
+}
+
+/// What is published and a viewer with these codecs gets in no form, though another offer could have it. A
+/// kind of which it has none at all it does not want.
 fn missing(news: &News, codecs: &[Codec]) -> Vec<Codec> {
-    let wants = |kind| codecs.iter().any(|codec| codec.kind() == kind);
-    let sent = news.sends.into_iter().flatten();
-    sent.filter(|sent| wants(sent.kind()) && !codecs.contains(sent)).collect()
+    let of = |kind| codecs.iter().filter(move |codec| codec.kind() == kind);
+    let lacks = |sent: &Codec| {
+        let wants = of(sent.kind()).next().is_some();
+        wants && !of(sent.kind()).any(|codec| news.serves.contains(codec))
+    };
+    let sent = news.sends.into_iter().flatten().filter(|codec| Codec::WEBRTC.contains(codec));
+    sent.filter(lacks).collect()
 }
 
 #[cfg(test)]

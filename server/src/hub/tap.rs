@@ -212,7 +212,7 @@ mod tests {
         (0..320).step_by(40).for_each(&mut send);
         let bus = start_tap(&media, publisher);
         let mut reader = bus.subscribe(Start::Keyframe, &[VIDEO, AUDIO]);
-        let mut seen = Vec::new();
+        let mut seen: Vec<(i64, i64, bool)> = Vec::new();
         for more in [320, 360, 400] {
             send(more);
         }

@@ -242,7 +242,8 @@ fn who_lacks_the_codec_is_told_to_come_again() {
 
 #[test]
 fn a_kind_that_a_viewer_does_not_want_is_none_that_it_lacks() {
-    let news = News { sends: [Some(Codec::Opus), Some(Codec::Vp8)], ..News::default() };
+    let serves = vec![Codec::Opus, Codec::Vp8];
+    let news = News { sends: [Some(Codec::Opus), Some(Codec::Vp8)], serves, ..News::default() };
     assert_eq!(missing(&news, &[Codec::Vp8]), []);
     assert_eq!(missing(&news, &[Codec::H264]), [Codec::Vp8]);
     assert_eq!(missing(&news, &[Codec::Opus]), []);
@@ -302,5 +303,27 @@ fn the_end_of_a_session_is_the_end_of_its_events_and_leaves_nothing() {
         assert!(desk.boards.is_empty() && desk.readers.is_empty() && desk.layers.is_empty());
         desk.count(room.now + COUNT_INTERVAL);
         assert!(desk.late.is_empty());
+    }
+}
+
+#[test]
+fn what_a_bridge_serves_and_no_offer_could_hold_is_no_reason_to_come_anew() {
+    let rules = stream::Config { bridges: true, ..stream::Config::default() };
+    for (bridges, sound, video, told) in [
+        (true, Codec::Aac, Codec::H265, false),
+        (false, Codec::Aac, Codec::H264, false),
+        (false, Codec::Opus, Codec::Vp9, true),
+        (true, Codec::Opus, Codec::Vp9, false),
+    ] {
+        let mut room = Room::new();
+        room.stream = Stream::new(stream::Config { bridges, ..rules });
+        room.viewer(VIEWER);
+        room.publisher(PUBLISHER);
+        let mut listener = room.listen();
+        heard(&mut listener);
+        room.sends(PUBLISHER, sound);
+        room.sends(PUBLISHER, video);
+        let said = heard(&mut listener).unwrap_or_default().join(" ");
+        assert_eq!(said.contains("reconnect"), told, "{bridges} {sound} {video}: {said}");
     }
 }
