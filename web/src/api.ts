@@ -8,6 +8,8 @@ export type StreamState = "idle" | "starting" | "live" | "interrupted" | "ended"
 
 export interface Encoding {
   id: string;
+  /** `bridge`: made by this server of another one, for those who cannot take that. */
+  origin?: string;
   width: number | null;
   height: number | null;
   fps: number;
@@ -201,7 +203,12 @@ export async function getReady(): Promise<boolean | null> {
   );
 }
 
-/** The encodings of the video track, best first. */
+/** What the publisher itself sends of the video track, best first. */
+export function sourceEncodings(stream: Pick<Stream, "tracks">): Encoding[] {
+  return videoEncodings(stream).filter(({ origin }) => origin !== "bridge");
+}
+
+/** All encodings of the video track, best first. */
 export function videoEncodings(stream: Pick<Stream, "tracks">): Encoding[] {
   const video = stream.tracks.find((track) => track.kind === "video");
   return video?.kind === "video" ? video.encodings : [];

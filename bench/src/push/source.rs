@@ -126,7 +126,7 @@ fn items(file: &Bytes) -> Option<Vec<Item>> {
             _ => None,
         };
         if let Some(kind) = kind {
-            reader.message(now, kind, time, &file.slice(at + 11..end), &mut items);
+            reader.message(now, kind, time, file.slice(at + 11..end), &mut items);
         }
         at = end + 4;
     }

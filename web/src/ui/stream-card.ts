@@ -1,6 +1,6 @@
 // One stream on the home page.
 
-import { viewerCount, videoEncodings, type Bridge, type Stream, type StreamState } from "../api";
+import { sourceEncodings, viewerCount, type Bridge, type Stream, type StreamState } from "../api";
 import * as format from "../format";
 import { el, setText } from "./dom";
 
@@ -18,7 +18,7 @@ export const STATE: Record<StreamState, string> = {
 export function facts(stream: Stream, now: number): [string, string][] {
   const video = stream.tracks.find((track) => track.kind === "video");
   const audio = stream.tracks.find((track) => track.kind === "audio");
-  const encodings = videoEncodings(stream);
+  const encodings = sourceEncodings(stream);
   const best = encodings.find((encoding) => encoding.active) ?? encodings[0];
   const all: [string, string][] = [];
   if (video && best) {
@@ -48,15 +48,10 @@ export function bridgeWords(bridge: Bridge): string {
   return `${codecs} (${bridge.why}${running})`;
 }
 
+/** What comes in, pictures and sound. */
 export function totalBitrate(stream: Stream): number {
-  return stream.tracks.reduce(
-    (sum, track) =>
-      sum +
-      (track.kind === "video"
-        ? track.encodings.reduce((layers, encoding) => layers + encoding.bitrate_bps, 0)
-        : (track.bitrate_bps ?? 0)),
-    0,
-  );
+  const sound = stream.tracks.reduce((sum, track) => sum + (track.kind === "audio" ? (track.bitrate_bps ?? 0) : 0), 0);
+  return sourceEncodings(stream).reduce((sum, encoding) => sum + encoding.bitrate_bps, sound);
 }
 
 /** A card that is updated in place, so that focus and selection survive the polling. */

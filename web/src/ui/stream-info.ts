@@ -2,7 +2,7 @@
 // does not come. Asked only where the session has no events or nothing is seen, and only on the
 // server's own pages. Viewers may have no access to the API; then nothing is known and nothing said.
 
-import { getStream, videoEncodings, type Stream } from "../api";
+import { getStream, sourceEncodings, type Stream } from "../api";
 import type { Layer } from "../events";
 import * as format from "../format";
 import type { Player } from "../player";
@@ -42,7 +42,7 @@ export class StreamInfo {
 
   /** Best first. */
   get layers(): Layer[] {
-    return this.stream ? videoEncodings(this.stream).map(({ id, width, height, active }) => ({ id, width, height, active })) : [];
+    return this.stream ? sourceEncodings(this.stream).map(({ id, width, height, active }) => ({ id, width, height, active })) : [];
   }
 
   /** Why there is no picture although the connection works, in plain words; empty if it is not known. */

@@ -115,14 +115,14 @@ function publisherFacts(stream: string, publisher: Publisher | null): Fact[] {
 }
 
 function encodingRow(encoding: Encoding): HTMLElement {
-  const { id, width, height, fps, bitrate_bps, keyframe_interval_ms, lost, active, b_frames } = encoding;
+  const { id, origin, width, height, fps, bitrate_bps, keyframe_interval_ms, lost, active, b_frames } = encoding;
   const cells = [
     format.size(width, height) || "–",
     format.fps(fps),
     format.bitrate(bitrate_bps),
     keyframe_interval_ms ? `${(keyframe_interval_ms / 1000).toFixed(1)} s` : "–",
     String(lost),
-    active ? (b_frames ? "B-frames" : "arrives") : "silent",
+    origin === "bridge" ? "made here" : active ? (b_frames ? "B-frames" : "arrives") : "silent",
   ];
   return el("tr", {}, el("th", { scope: "row" }, id), ...cells.map((text) => el("td", {}, text)));
 }

@@ -1,6 +1,6 @@
 // The overview: a tile per stream, updated in place.
 
-import { videoEncodings, viewerCount, type Stream } from "../../api";
+import { sourceEncodings, viewerCount, type Stream } from "../../api";
 import * as format from "../../format";
 import { hashOf } from "../../viewer-rows";
 import { el, setText } from "../dom";
@@ -39,7 +39,7 @@ class Tile {
   update(stream: Stream): void {
     const video = stream.tracks.find((track) => track.kind === "video");
     const audio = stream.tracks.find((track) => track.kind === "audio");
-    const encodings = videoEncodings(stream);
+    const encodings = sourceEncodings(stream);
     const best = encodings.find((encoding) => encoding.active) ?? encodings[0];
     const words = [
       video ? format.codec(video.codec) : audio ? "sound only" : "",
