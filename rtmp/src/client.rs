@@ -247,20 +247,19 @@ impl Client {
     fn status(&mut self, call: &Call) {
         let information = call.values.get(1).unwrap_or(&Value::Null);
         let is = |key, wanted| information.get(key).and_then(Value::text) == Some(wanted);
-        if is("level", "error") {
-            self.refused(call);
-        } else if is("code", code::PUBLISH_START) || is("code", code::PLAY_START) {
-            if self.phase == Phase::Start {
-                self.phase = Phase::Ready;
-                self.link.limit_queue(MAX_MEDIA);
-                self.outlet = Some(Outlet::new(self.server, self.stream));
-                self.events.push_back(Event::Ready);
-            }
-        } else if [code::PLAY_STOP, code::PLAY_UNPUBLISHED, code::UNPUBLISHED]
-            .iter()
-            .any(|code| is("code", code))
-        {
+        let over = [code::PLAY_STOP, code::PLAY_UNPUBLISHED, code::UNPUBLISHED];
+        // The end is said at whatever level people are to see it.
+        if over.iter().any(|code| is("code", code)) {
             self.over(Event::Ended);
+        } else if is("level", "error") {
+            self.refused(call);
+        } else if self.phase == Phase::Start
+            && (is("code", code::PUBLISH_START) || is("code", code::PLAY_START))
+        {
+            self.phase = Phase::Ready;
+            self.link.limit_queue(MAX_MEDIA);
+            self.outlet = Some(Outlet::new(self.server, self.stream));
+            self.events.push_back(Event::Ready);
         }
     }
 

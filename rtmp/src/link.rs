@@ -19,8 +19,9 @@ pub(crate) const CHUNK_SIZE: u32 = 64 * 1024;
 pub(crate) const WINDOW: u32 = 2_500_000;
 /// Nobody is to make us acknowledge more often than this.
 const SMALLEST_WINDOW: u32 = 4096;
-/// Answers that wait for a peer that does not read them.
-const MAX_ANSWERS: usize = 1 << 20;
+/// Answers that wait to be taken by the owner, who stops bringing more while the peer does not read them: so
+/// many come of one batch of bytes only by malice.
+const MAX_ANSWERS: usize = 256 * 1024;
 /// Chunk streams of ours.
 pub(crate) mod stream {
     pub(crate) const CONTROL: u8 = 2;
@@ -93,9 +94,9 @@ impl Link {
         self.handshake.is_done()
     }
 
-    /// See [`chunk::Reader::limit_message`].
-    pub(crate) fn limit_message(&mut self, bytes: u32) {
-        self.reader.limit_message(bytes);
+    /// See [`chunk::Reader::limit`].
+    pub(crate) fn limit(&mut self, limits: chunk::Limits) {
+        self.reader.limit(limits);
     }
 
     /// From now on so much may wait to be sent, as media does.

@@ -22,6 +22,17 @@ pub struct Limits {
     pub unfinished: usize,
 }
 
+impl Limits {
+    /// The smaller one of each.
+    pub(crate) fn within(self, other: Self) -> Self {
+        Self {
+            message: self.message.min(other.message),
+            streams: self.streams.min(other.streams),
+            unfinished: self.unfinished.min(other.unfinished),
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { message: 8 << 20, streams: 64, unfinished: 12 << 20 }
@@ -91,9 +102,9 @@ impl Reader {
         }
     }
 
-    /// From the next message on, one may be so long.
-    pub fn limit_message(&mut self, bytes: u32) {
-        self.limits.message = bytes;
+    /// From the next message on these hold.
+    pub fn limit(&mut self, limits: Limits) {
+        self.limits = limits;
     }
 
     /// Takes bytes from the front of `input` until a message is whole; `None` when all are taken.

@@ -2,6 +2,7 @@
 //! `publish` or `play` with the owner's answer, and the ways to say goodbye.
 
 use super::play::{self, Play};
+use super::publish::EARLY;
 use super::{Event, MAX_MEDIA, Phase, Reason, Refusal, Session};
 use crate::address::Address;
 use crate::amf::Value;
@@ -112,7 +113,6 @@ impl Session {
         self.link.tell_chunk_size(CHUNK_SIZE);
         let [properties, information] = connected(self.peer.enhanced);
         self.link.command("_result", call.transaction, &[properties, information]);
-        self.link.limit_message(self.config.limits.message);
         self.phase = Phase::Idle;
         Ok(())
     }
@@ -144,6 +144,9 @@ impl Session {
         let Address { app, name, query } = Address::new(&self.app, name.unwrap_or_default())?;
         self.request = Some(Request { publish, stream });
         self.phase = Phase::Waiting;
+        if publish {
+            self.link.limit(EARLY.within(self.config.limits));
+        }
         self.events.push_back(match publish {
             true => Event::Publish { app, name, query },
             false => Event::Play { app, name, query },
@@ -158,6 +161,7 @@ impl Session {
         self.link.begin(stream);
         if request.publish {
             self.phase = Phase::Publishing;
+            self.link.limit(self.config.limits);
             self.tell(stream, code::PUBLISH_START, "publishing");
             self.release();
         } else {
@@ -185,15 +189,16 @@ impl Session {
     /// The stream ends from our side, and the session with it. The peer is told.
     pub fn end(&mut self, description: &str) {
         if self.phase != Phase::Ended {
-            self.farewell(description);
+            self.farewell(Level::Error, description);
             self.phase = Phase::Ended;
         }
     }
 
-    fn farewell(&mut self, description: &str) {
+    /// FFmpeg shows a publisher nothing but errors.
+    fn farewell(&mut self, level: Level, description: &str) {
         let Some(request) = self.request else { return };
         if request.publish {
-            self.tell(request.stream, code::UNPUBLISHED, description);
+            self.link.status(request.stream, information(level, code::UNPUBLISHED, description));
         } else {
             self.link.eof(request.stream);
             for said in play::stopped(description) {
@@ -205,7 +210,7 @@ impl Session {
     /// A stream is closed: ours, or one that nothing happened on.
     fn close(&mut self, stream: u32) {
         if self.request.is_some_and(|request| request.stream == stream || stream == 0) {
-            self.farewell("done");
+            self.farewell(Level::Status, "done");
             self.over(Reason::Finished);
         }
     }

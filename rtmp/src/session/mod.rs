@@ -25,7 +25,8 @@ use crate::metadata::Metadata;
 use crate::{Error, flv};
 
 /// Before anybody is known, nothing long is to be said.
-const STRANGER: u32 = 64 * 1024;
+const STRANGER: chunk::Limits =
+    chunk::Limits { message: 64 * 1024, streams: 16, unfinished: 128 * 1024 };
 /// Media that waits for a player; its owner has a smaller bound, and this is for when it has none.
 const MAX_MEDIA: usize = 64 << 20;
 /// Events for which room is kept once there have been more.
@@ -181,8 +182,9 @@ pub struct Drops {
 ///   there is, read on for a second or until the peer closes, then close. Programs close by themselves; who
 ///   closes before them resets the connection, and they show that instead of what they were told. Who ends a
 ///   session gets no event of it.
-/// - Time limits are the owner's, by [`phase`](Self::phase); so is how much it lets
-///   [`queued`](Self::queued) grow before it stops sending units.
+/// - Time limits are the owner's, by [`phase`](Self::phase); so is how much it lets wait to be sent, of what it
+///   has taken and of what is still [`queued`](Self::queued), before it stops sending units, and stops reading: a
+///   peer may ask for answers faster than it reads them.
 #[derive(Debug)]
 pub struct Session {
     config: Config,
@@ -204,8 +206,7 @@ pub struct Session {
 impl Session {
     /// A connection has come. The random bytes go into the handshake; they guard nothing.
     pub fn new(config: Config, random: &[u8; RANDOM]) -> Self {
-        let mut link = Link::server(random, config.limits);
-        link.limit_message(STRANGER.min(config.limits.message));
+        let link = Link::server(random, STRANGER.within(config.limits));
         Self {
             config,
             link,

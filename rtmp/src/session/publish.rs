@@ -3,12 +3,15 @@
 use std::time::Instant;
 
 use super::{Event, Phase, Session};
-use crate::chunk::Message;
+use crate::chunk::{Limits, Message};
 use crate::intake::{Intake, Taken};
 use crate::{Error, flv};
 
 /// What is kept until the owner has answered: some encoders do not wait for it.
 const MAX_HELD: usize = 2 << 20;
+/// And what is taken of it meanwhile.
+pub(super) const EARLY: Limits =
+    Limits { message: MAX_HELD as u32, streams: 16, unfinished: MAX_HELD };
 /// What an entry of that costs beside its bytes.
 const ENTRY: usize = 128;
 

@@ -256,6 +256,7 @@ fn a_publisher_that_is_thrown_out_is_told() {
     let (_, status) = script.calls().remove(0);
     assert_eq!(text(&status, "code"), "NetStream.Unpublish.Success");
     assert_eq!(text(&status, "description"), "replaced by a new publisher");
+    assert_eq!(text(&status, "level"), "error", "FFmpeg shows nothing else");
 }
 
 #[test]

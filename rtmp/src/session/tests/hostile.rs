@@ -44,6 +44,34 @@ fn long_messages_are_for_those_who_were_let_in() {
 }
 
 #[test]
+fn a_connect_alone_lets_nobody_hold_much() {
+    let limit = |script: &mut Script, length: usize| {
+        script.send(kind::VIDEO, 0, &vec![0; length]).err().map(|error| error.to_string())
+    };
+    let mut idle = Script::connected();
+    assert_eq!(limit(&mut idle, 60_000), None);
+    let said = limit(&mut idle, 100_000).unwrap();
+    assert!(said.ends_with("at most 65536 are taken"), "{said}");
+    // Many that are not finished: one byte of each is missing.
+    let mut many = Script::connected();
+    let error = (4..20u8).find_map(|id| {
+        let head = [&[id, 0, 0, 0, 0, 0xff, 0xff, 9, 1, 0, 0, 0][..], &[0; 128]].concat();
+        let rest = [&[0xC0 | id][..], &[0; 128]].concat().repeat(510);
+        many.session.receive(many.now, &[head, rest].concat()).err()
+    });
+    assert_eq!(error, Some(Error::Unfinished(128 * 1024)));
+    // A picture that does not wait for the answer is not lost.
+    let mut hasty = Script::connected();
+    hasty.call(1, "publish", 0.0, &[Value::Null, "cam".into()]).unwrap();
+    assert_eq!(limit(&mut hasty, 1_900_000), None);
+    let said = limit(&mut hasty, 3 << 20).unwrap();
+    assert!(said.ends_with("at most 2097152 are taken"), "{said}");
+    // Players need not say anything long at all.
+    assert!(limit(&mut Script::playing(), 100_000).is_some());
+    assert_eq!(limit(&mut Script::publishing(), 3 << 20), None);
+}
+
+#[test]
 fn impatience_has_a_bound() {
     let mut hasty = Script::connected();
     hasty.call(1, "publish", 0.0, &[Value::Null, "cam".into()]).unwrap();
