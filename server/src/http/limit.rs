@@ -72,7 +72,7 @@ impl Limiter {
 }
 
 /// An IPv6 client has a whole /64 to choose addresses from.
-fn group(client: IpAddr) -> IpAddr {
+pub(crate) fn group(client: IpAddr) -> IpAddr {
     match client {
         IpAddr::V4(_) => client,
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),

@@ -27,6 +27,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 pub use api::{Info, Limits, Listener};
 pub(crate) use caller::{Peer, token_in};
 pub(crate) use endpoint::{random_session, stream_name};
+pub(crate) use limit::group;
 
 use crate::access::Access;
 use crate::config;

@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 use bytes::{Buf as _, Bytes};
 use rtmp::session::{Event, Phase, Refusal, Session};
 use signaling::Problem;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, WriteHalf};
-use tokio::sync::watch;
+use tokio::io::{
+    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf,
+};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::play::Player;
@@ -23,8 +25,10 @@ use crate::net;
 
 /// What one read takes at most.
 const READ: usize = 32 * 1024;
-/// A player gets no more while so much waits to be sent.
+/// A player gets no more, and nothing more is read of it, while so much waits to be sent.
 const BACKLOG: usize = 128 * 1024;
+/// The same of everybody else, who gets nothing but answers.
+const ANSWERS: usize = 16 * 1024;
 /// Slices that go into one write.
 const SLICES: usize = 16;
 /// A player is asked for a sign of life so often.
@@ -44,12 +48,20 @@ pub(super) struct Connection<S> {
     writer: WriteHalf<S>,
     session: Session,
     role: Role,
+    /// Of a player: taken from what players may have.
+    place: Option<OwnedSemaphorePermit>,
     pending: VecDeque<Bytes>,
+    /// Bytes in there.
+    waiting: usize,
+    /// Nothing comes any more.
+    hung_up: bool,
     /// What it ends with, once that is known.
     closed: Option<Closed>,
     began: Instant,
-    /// When a unit came of a publisher, or bytes went to a player.
+    /// When a unit came of a publisher.
     moved: Instant,
+    /// When bytes went out, or there were none to go.
+    wrote: Instant,
     pinged: Instant,
     /// Since when nothing but the last words is to go out.
     ended: Option<Instant>,
@@ -76,6 +88,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let (mut reader, writer) = tokio::io::split(stream);
+    let mut buffer = vec![0; READ];
     let now = net::now();
     let session = Session::new(door.session.clone(), &super::random());
     let mut connection = Connection {
@@ -84,33 +97,44 @@ where
         writer,
         session,
         role: Role::Nobody,
+        place: None,
         pending: VecDeque::new(),
+        waiting: 0,
+        hung_up: false,
         closed: None,
         began: now,
         moved: now,
+        wrote: now,
         pinged: now,
         ended: None,
     };
-    let mut buffer = vec![0; READ];
     let mut clock = interval(connection.door.patience.look);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let over = connection.is_over();
-        if over && connection.pending.is_empty() {
-            break;
+        if over {
+            connection.leave().await;
+            if connection.pending.is_empty() {
+                break;
+            }
         }
-        let Connection { role, writer, pending, .. } = &mut connection;
-        let room = pending.iter().map(Bytes::len).sum::<usize>() < BACKLOG;
+        // While our answers wait, TCP keeps back who asks for them.
+        let room = connection.has_room();
+        let Connection { role, writer, pending, hung_up, .. } = &mut connection;
+        let listens = !*hung_up && (over || room);
         let woken = tokio::select! {
-            read = reader.read(&mut buffer), if !over => Woken::Read(read),
+            read = reader.read(&mut buffer), if listens => Woken::Read(read),
             written = write(writer, pending), if !pending.is_empty() => Woken::Written(written),
             woken = role.next(room), if !over => woken,
             _ = clock.tick() => Woken::Tick,
             _ = stop.wait_for(|stop| *stop), if !over => Woken::Stop,
         };
-        connection.handle(woken, &buffer).await;
+        match woken {
+            Woken::Read(Ok(1..)) if over => {}
+            woken => connection.handle(woken, &buffer).await,
+        }
     }
-    connection.leave().await
+    connection.close(reader, &mut buffer).await
 }
 
 impl Role {
@@ -144,10 +168,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn handle(&mut self, woken: Woken, buffer: &[u8]) {
         let now = net::now();
         match woken {
-            Woken::Read(Ok(0)) => self.hung_up(),
+            Woken::Read(Ok(0)) => self.fell_silent(),
             Woken::Read(Ok(count)) => self.received(now, &buffer[..count]).await,
             Woken::Written(Ok(count)) if count > 0 => self.written(now, count),
-            Woken::Read(Err(_)) | Woken::Written(_) => self.hung_up(),
+            Woken::Read(Err(_)) | Woken::Written(_) => self.broke_off(Closed::HungUp),
             Woken::Play => self.play(now),
             Woken::Told(why) => {
                 self.session.end(&why);
@@ -159,7 +183,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.end(Closed::Stopped);
             }
         }
+        if self.pending.is_empty() {
+            self.wrote = now;
+        }
         while let Some(bytes) = self.session.poll_output() {
+            self.waiting += bytes.len();
             self.pending.push_back(bytes);
         }
     }
@@ -183,7 +211,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Err(error) = result {
             tracing::debug!(peer = %self.peer, "an RTMP connection is closed: {error}");
             self.note("protocol", error.to_string()).await;
-            self.end(Closed::Protocol);
+            match error {
+                rtmp::Error::Deaf(_) => self.broke_off(Closed::Deaf),
+                _ => self.end(Closed::Protocol),
+            }
         }
     }
 
@@ -191,12 +222,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match event {
             Event::Publish { name, query, .. } => {
                 if let Err(problem) = self.publish(now, &name, &query).await {
-                    self.refuse(&problem);
+                    self.refuse(&problem, Closed::Refused);
                 }
             }
             Event::Play { name, query, .. } => {
-                if let Err(problem) = self.start_play(now, &name, &query).await {
-                    self.refuse(&problem);
+                let Some(place) = self.door.crowd.player() else {
+                    return self.refuse(&full(), Closed::Full);
+                };
+                if let Err(problem) = self.start_play(now, &name, &query, place).await {
+                    self.refuse(&problem, Closed::Refused);
                 }
             }
             Event::Ended { reason } => self.end(match reason {
@@ -240,18 +274,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
-    async fn start_play(&mut self, now: Instant, name: &str, query: &str) -> Result<(), Problem> {
+    async fn start_play(
+        &mut self,
+        now: Instant,
+        name: &str,
+        query: &str,
+        place: OwnedSemaphorePermit,
+    ) -> Result<(), Problem> {
         let guest = self.door.guest(Action::Watch, name, query, self.session.peer(), self.peer)?;
         let session = guest.session;
         let codecs = super::play::codecs(&self.session);
         let playing = self.door.hub.play_local(guest, codecs.clone()).await?;
         self.role = Role::Player(Box::new(Player::new(session, playing, codecs)));
-        (self.moved, self.pinged) = (now, now);
+        self.place = Some(place);
+        self.pinged = now;
         self.session.accept();
         Ok(())
     }
 
-    fn refuse(&mut self, problem: &Problem) {
+    fn refuse(&mut self, problem: &Problem, closed: Closed) {
         let refusal = match (problem.status, problem.code) {
             (401 | 403, _) => Refusal::Denied,
             (_, "bad-stream-name" | "no-publisher") => Refusal::NotFound,
@@ -259,7 +300,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         tracing::info!(peer = %self.peer, "refused by RTMP: {}", problem.detail);
         self.session.refuse(refusal, &problem.detail);
-        self.end(Closed::Refused);
+        self.end(closed);
     }
 
     /// A player has something to be sent.
@@ -270,9 +311,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn written(&mut self, now: Instant, mut count: usize) {
-        if matches!(self.role, Role::Player(_)) {
-            self.moved = now;
-        }
+        self.wrote = now;
+        self.waiting = self.waiting.saturating_sub(count);
         while let Some(first) = self.pending.front_mut() {
             if count < first.len() {
                 first.advance(count);
@@ -288,23 +328,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let since = |at: Instant| now.saturating_duration_since(at);
         let patience = self.door.patience;
         if self.ended.is_some_and(|at| since(at) > patience.goodbye) {
-            self.pending.clear();
-            return;
+            return self.forget();
         }
         if self.ended.is_some() {
             return;
         }
+        // Who does not read our answers is not read either, and so cannot show that it lives.
+        let deaf = match &self.role {
+            Role::Player(_) => patience.deaf,
+            _ => patience.answers,
+        };
         match &self.role {
+            _ if self.waiting > 0 && since(self.wrote) > deaf => self.broke_off(Closed::Deaf),
             Role::Nobody if since(self.began) > patience.start => self.end(Closed::SlowStart),
             Role::Publisher(_) if since(self.moved) > patience.silence => {
-                self.session.end(Closed::Silent.text());
-                self.end(Closed::Silent);
+                self.dismiss(Closed::Silent);
             }
             Role::Publisher(publisher) if publisher.blind(now) > patience.blind => {
-                self.session.end(Closed::Blind.text());
-                self.end(Closed::Blind);
+                self.dismiss(Closed::Blind);
             }
-            Role::Player(_) if since(self.moved) > patience.silence => self.end(Closed::Silent),
             Role::Player(_) if since(self.pinged) > PING => {
                 self.pinged = now;
                 self.session.ping(now);
@@ -313,9 +355,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn hung_up(&mut self) {
-        self.end(Closed::HungUp);
+    /// Ends a publisher, and tells it why.
+    fn dismiss(&mut self, closed: Closed) {
+        self.session.end(closed.text());
+        self.end(closed);
+    }
+
+    /// The peer sends no more. Who was told to go may still read why.
+    fn fell_silent(&mut self) {
+        self.hung_up = true;
+        if !self.is_over() {
+            self.end(Closed::HungUp);
+            self.forget();
+        }
+    }
+
+    /// There is nobody to say anything to.
+    fn broke_off(&mut self, closed: Closed) {
+        self.hung_up = true;
+        self.end(closed);
+        self.forget();
+    }
+
+    /// What waits will not be sent.
+    fn forget(&mut self) {
         self.pending.clear();
+        self.waiting = 0;
+    }
+
+    /// Whether there may be more that waits to be sent.
+    fn has_room(&self) -> bool {
+        let player = matches!(self.role, Role::Player(_));
+        self.waiting < if player { BACKLOG } else { ANSWERS }
     }
 
     /// Nothing but the last words goes out from here on. The first reason counts.
@@ -338,23 +409,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.door.hub.said(session, Said::Note(code, text)).await;
     }
 
-    /// The connection ends.
-    async fn leave(mut self) -> Closed {
-        let closed = self.closed.unwrap_or(Closed::HungUp);
-        let session = match &self.role {
-            Role::Nobody => None,
-            Role::Publisher(publisher) => Some(publisher.session()),
-            Role::Player(player) => Some(player.session()),
+    /// Its stream goes on without it, while the last words are still on their way.
+    async fn leave(&mut self) {
+        let role = std::mem::replace(&mut self.role, Role::Nobody);
+        drop(self.place.take());
+        let session = match &role {
+            Role::Nobody => return,
+            Role::Publisher(publisher) => publisher.session(),
+            Role::Player(player) => player.session(),
         };
-        if let Some(session) = session {
-            // Who was told something by the hub is forgotten there already.
-            let goodbye = !matches!(closed, Closed::HungUp | Closed::Silent);
-            self.door.hub.hung_up(session, closed.text().to_owned(), goodbye).await;
-        }
-        // The peer may be gone.
-        let _ = tokio::time::timeout(self.door.patience.goodbye, self.writer.shutdown()).await;
-        closed
+        // Who was told something by the hub is forgotten there already.
+        let closed = self.closed.unwrap_or(Closed::HungUp);
+        self.door.hub.hung_up(session, closed.text().to_owned(), closed.is_goodbye()).await;
     }
+
+    /// The connection ends. A socket that is closed with something unread in it is reset, and the peer then loses
+    /// what it was told: so it is read until the peer has closed.
+    async fn close(mut self, mut reader: ReadHalf<S>, buffer: &mut [u8]) -> Closed {
+        let end = async {
+            // The peer may be gone.
+            let mut open = self.writer.shutdown().await.is_ok() && !self.hung_up;
+            while open {
+                open = matches!(reader.read(buffer).await, Ok(1..));
+            }
+        };
+        let _ = tokio::time::timeout(self.door.patience.goodbye, end).await;
+        self.closed.unwrap_or(Closed::HungUp)
+    }
+}
+
+fn full() -> Problem {
+    let detail = "As many players are connected as this server takes by RTMP. Try again later, or raise \
+                  rtmp.max_connections on the server.";
+    Problem::new(503, "server-full", "The server is full", detail)
 }
 
 /// What its protocol is called.

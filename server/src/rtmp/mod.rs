@@ -2,6 +2,7 @@
 //! media is the hub's and the lines'.
 
 mod connection;
+mod crowd;
 mod play;
 mod publish;
 #[cfg(test)]
@@ -16,13 +17,14 @@ use std::time::Duration;
 use aws_lc_rs::rand;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::access::{Access, Action, Caller};
 use crate::config::Apps;
 use crate::http::token_in;
 use crate::hub::{Guest, Hub};
+use crowd::Crowd;
 
 /// A peer that acknowledges nothing for so long is gone.
 const DEAD_AFTER: Duration = Duration::from_secs(30);
@@ -36,11 +38,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Patience {
     /// From the first byte until it publishes or plays.
     start: Duration,
-    /// A publisher that sends no media, and a player that takes none, for so long is gone.
+    /// A publisher that sends no media for so long is gone. The media threads wait a second longer, so that it
+    /// is we who end it, and say why.
     silence: Duration,
+    /// A player that takes nothing of its media for so long is gone.
+    deaf: Duration,
+    /// And everybody else that takes no answer: below the two others, for it is not read meanwhile.
+    answers: Duration,
     /// Nobody can see pictures of which none is a keyframe.
     blind: Duration,
-    /// For the last words to go out.
+    /// For the last words to go out, and then for the peer to close.
     goodbye: Duration,
     /// How often these are looked at.
     look: Duration,
@@ -50,7 +57,9 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             start: Duration::from_secs(10),
-            silence: Duration::from_secs(30),
+            silence: Duration::from_secs(9),
+            deaf: Duration::from_secs(30),
+            answers: Duration::from_secs(5),
             blind: Duration::from_secs(20),
             goodbye: Duration::from_secs(2),
             look: Duration::from_secs(1),
@@ -64,7 +73,7 @@ pub(crate) struct Door {
     hub: Hub,
     access: Arc<Access>,
     session: rtmp::session::Config,
-    connections: Arc<Semaphore>,
+    crowd: Arc<Crowd>,
     counts: Arc<Counts>,
     patience: Patience,
 }
@@ -84,18 +93,24 @@ pub(crate) enum Closed {
     Protocol,
     /// It neither published nor played in time.
     SlowStart,
-    /// No media came from a publisher, or a player took none.
+    /// No media came from a publisher.
     Silent,
+    /// It does not read what it is sent.
+    Deaf,
     /// No keyframe came.
     Blind,
     /// There was no TLS.
     Tls,
+    /// As many players are here as may be.
+    Full,
+    /// As many connections of its address are here as may be.
+    Crowded,
     /// The server stops.
     Stopped,
 }
 
 impl Closed {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 13] = [
         Self::Goodbye,
         Self::HungUp,
         Self::Refused,
@@ -103,8 +118,11 @@ impl Closed {
         Self::Protocol,
         Self::SlowStart,
         Self::Silent,
+        Self::Deaf,
         Self::Blind,
         Self::Tls,
+        Self::Full,
+        Self::Crowded,
         Self::Stopped,
     ];
 
@@ -118,8 +136,11 @@ impl Closed {
             Self::Protocol => "protocol",
             Self::SlowStart => "slow_start",
             Self::Silent => "silent",
+            Self::Deaf => "deaf",
             Self::Blind => "no_keyframe",
             Self::Tls => "tls",
+            Self::Full => "full",
+            Self::Crowded => "crowded",
             Self::Stopped => "stopped",
         }
     }
@@ -133,14 +154,23 @@ impl Closed {
             Self::Ended => "the server ended it",
             Self::Protocol => "what it sent is no RTMP that this server takes",
             Self::SlowStart => "it neither published nor played within 10 seconds",
-            Self::Silent => "no media went over its connection for 30 seconds",
+            Self::Silent => "no media came over its connection for 9 seconds",
+            Self::Deaf => "it did not read what it was sent",
             Self::Blind => {
                 "no keyframe came for 20 seconds: set a keyframe interval of 1 to 2 seconds in the \
                  encoder (OBS: Settings, Output, Output Mode Advanced: Keyframe Interval 2 s)"
             }
             Self::Tls => "the TLS handshake failed",
+            Self::Full => "as many players are here as may be",
+            Self::Crowded => "too many connections come from its address",
             Self::Stopped => "the server is shutting down",
         }
+    }
+
+    /// Nobody waits for whom this happened to. Encoders come back at once from everything else, a message that
+    /// broke on the way included.
+    const fn is_goodbye(self) -> bool {
+        matches!(self, Self::Goodbye | Self::Refused | Self::Ended | Self::Full | Self::Stopped)
     }
 }
 
@@ -177,8 +207,8 @@ impl Door {
     ) -> Self {
         let session =
             rtmp::session::Config { apps: names(&config.app), ..rtmp::session::Config::default() };
-        let connections = Arc::new(Semaphore::new(config.max_connections.max(1)));
-        Self { hub, access, session, connections, counts, patience: Patience::default() }
+        let crowd = Arc::new(Crowd::new(config.max_connections));
+        Self { hub, access, session, crowd, counts, patience: Patience::default() }
     }
 
     /// Somebody who may do what it wants.
@@ -215,14 +245,14 @@ fn local(address: SocketAddr, tc_url: &str) -> Result<(), &'static str> {
     if !address.ip().is_loopback() {
         return Err("the connection does not come from the server's own machine");
     }
-    let host = rtmp::Url::parse(&format!("{}/x", tc_url.trim_end_matches('/'))).map(|url| url.host);
-    let own = |host: &str| {
-        host.eq_ignore_ascii_case("localhost") || host.parse::<std::net::IpAddr>().is_ok()
+    let Some(url) = rtmp::Url::parse(&format!("{}/x", tc_url.trim_end_matches('/'))) else {
+        return Err("the connection does not say for which host it is");
     };
-    match host {
-        Some(host) if !own(&host) => Err("the connection is for another host than localhost"),
-        _ => Ok(()),
+    let loopback = |ip: std::net::IpAddr| ip.to_canonical().is_loopback();
+    if url.host.eq_ignore_ascii_case("localhost") || url.host.parse().is_ok_and(loopback) {
+        return Ok(());
     }
+    Err("the connection is for another host than localhost")
 }
 
 /// Serves a listener until `stop` becomes true; open connections are told by the hub, or stop by themselves.
@@ -237,10 +267,10 @@ pub(crate) async fn serve(
         while tasks.try_join_next().is_some() {}
         // Taken before accepting: beyond the cap, newcomers wait in the kernel's queue.
         let permit = tokio::select! {
-            permit = door.connections.clone().acquire_owned() => permit,
+            permit = door.crowd.place() => permit,
             _ = stop.wait_for(|stop| *stop) => break,
         };
-        let Ok(permit) = permit else { break };
+        let Some(permit) = permit else { break };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
@@ -253,15 +283,20 @@ pub(crate) async fn serve(
                 continue;
             }
         };
+        door.counts.accepted.fetch_add(1, Ordering::Relaxed);
+        let Some(seat) = door.crowd.enter(peer.ip()) else {
+            tracing::debug!(%peer, "an RTMP connection is closed: {}", Closed::Crowded.text());
+            door.counts.close(Closed::Crowded);
+            continue;
+        };
         tune(&stream);
         let (door, tls, stop) = (Arc::clone(&door), tls.clone(), stop.clone());
-        door.counts.accepted.fetch_add(1, Ordering::Relaxed);
         tasks.spawn(async move {
             let counts = Arc::clone(&door.counts);
             let closed = connection(door, stream, peer, tls, stop).await;
             tracing::debug!(%peer, "an RTMP connection has ended: {}", closed.text());
             counts.close(closed);
-            drop(permit);
+            drop((seat, permit));
         });
     }
     drop(listener);

@@ -1,6 +1,7 @@
 //! Publishers and players against the listener, over loopback, with our own client: who is let in, what becomes of the
 //! media, and how it ends.
 
+mod harm;
 mod media;
 mod refusals;
 mod studio;
