@@ -37,6 +37,26 @@ pub struct Caller {
     pub local: Result<(), &'static str>,
     /// The token that came along.
     pub token: Option<String>,
+    /// How it could have sent one.
+    pub by: By,
+}
+
+/// What a caller speaks: that decides how it sends a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// In a header, or in the URL's query.
+    Http,
+    /// In a query behind the stream key.
+    Rtmp,
+}
+
+impl By {
+    const fn how(self) -> &'static str {
+        match self {
+            Self::Http => "send it as `Authorization: Bearer <token>` or as `?token=<token>`",
+            Self::Rtmp => "write `?token=<token>` behind the stream key",
+        }
+    }
 }
 
 /// A text that must not be seen: it prints and serializes as `***`.
@@ -188,11 +208,11 @@ impl Access {
             return match (action, caller.local, token) {
                 (Action::Watch, _, _) | (_, Ok(()), _) => Ok(()),
                 (_, _, Some(token)) if self.made.is(token) => Ok(()),
-                (_, Err(why), token) => Err(denied(token.is_some(), Some(why))),
+                (_, Err(why), _) => Err(denied(caller, Some(why))),
             };
         }
         let granted = about.any(|rule| rule.matches(stream) && rule.grants(token));
-        if granted { Ok(()) } else { Err(denied(token.is_some(), None)) }
+        if granted { Ok(()) } else { Err(denied(caller, None)) }
     }
 
     fn rules(&self) -> Arc<[Rule]> {
@@ -200,18 +220,18 @@ impl Access {
     }
 }
 
-fn denied(token_given: bool, not_local: Option<&str>) -> Problem {
-    let how = "send it as `Authorization: Bearer <token>` or as `?token=<token>`";
+fn denied(caller: &Caller, not_local: Option<&str>) -> Problem {
+    let how = caller.by.how();
     let which = match not_local {
         Some(why) => format!("{why}, so this needs the token that weir printed at its start"),
         None => "this needs a token".to_owned(),
     };
-    if token_given {
+    if caller.token.is_some() {
         Problem::new(
             403,
             "wrong-token",
             "Not allowed",
-            format!("{which}; the one given is another"),
+            format!("{which}; the one given is another: {how}"),
         )
     } else {
         Problem::new(401, "token-needed", "Not allowed without a token", format!("{which}; {how}"))
@@ -252,6 +272,7 @@ mod tests {
             address: "192.0.2.1".parse().unwrap(),
             local: if local { Ok(()) } else { Err("you are elsewhere") },
             token: token.map(str::to_owned),
+            by: By::Http,
         }
     }
 
@@ -282,6 +303,21 @@ mod tests {
             assert_eq!(ask(&none, action, "demo", local, token), expected, "{action:?} {token:?}");
         }
         assert_eq!(none.made_token(), Some("made"));
+    }
+
+    #[test]
+    fn a_refusal_says_how_this_caller_sends_a_token() {
+        let none = access("");
+        for token in [None, Some("bad")] {
+            for (by, says, says_not) in [
+                (By::Http, "Authorization: Bearer", "stream key"),
+                (By::Rtmp, "`?token=<token>` behind the stream key", "Bearer"),
+            ] {
+                let caller = Caller { by, ..caller(false, token) };
+                let detail = none.authorize(Action::Publish, None, &caller).unwrap_err().detail;
+                assert!(detail.contains(says) && !detail.contains(says_not), "{detail}");
+            }
+        }
     }
 
     #[test]

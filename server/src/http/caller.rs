@@ -13,7 +13,7 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, Uri, Version, header, request::Parts};
 use signaling::Problem;
 
-use crate::access::Caller;
+use crate::access::{By, Caller};
 use crate::config::Network;
 
 /// The connection's other end; the accept loop puts it into every request.
@@ -48,6 +48,7 @@ impl Client {
             address: address.ip(),
             local: local(peer.ip(), parts),
             token: token(headers, &parts.uri),
+            by: By::Http,
         };
         let user_agent = headers.get(header::USER_AGENT).map(|agent| {
             let text = String::from_utf8_lossy(agent.as_bytes());

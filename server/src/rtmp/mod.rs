@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use crate::access::{Access, Action, Caller};
+use crate::access::{Access, Action, By, Caller};
 use crate::config::Apps;
 use crate::http::token_in;
 use crate::hub::{Guest, Hub};
@@ -226,6 +226,7 @@ impl Door {
             address: address.ip(),
             local: local(address, &peer.tc_url),
             token: token_in(query),
+            by: By::Rtmp,
         };
         self.access.authorize(action, Some(&stream), &caller)?;
         let user_agent = Some(peer.agent.clone()).filter(|agent| !agent.is_empty());

@@ -17,7 +17,7 @@ async fn names_applications_and_tokens_are_as_everywhere_else() {
     .await;
     for (path, mode, code, words) in [
         ("live/a%20b?token=secret", Mode::Publish, "NetStream.Publish.BadName", "A-Z a-z 0-9"),
-        ("live/demo", Mode::Publish, "NetStream.Publish.Denied", "needs a token"),
+        ("live/demo", Mode::Publish, "NetStream.Publish.Denied", "behind the stream key"),
         ("live/demo?token=see", Mode::Publish, "NetStream.Publish.Denied", "is another"),
         ("live/a%20b?token=see", Mode::Play, "NetStream.Play.StreamNotFound", "A-Z a-z 0-9"),
         ("live/demo?token=secret", Mode::Play, "NetStream.Play.Failed", "is another"),
