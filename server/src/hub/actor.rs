@@ -97,6 +97,8 @@ pub(super) struct Facts {
     pub(super) bridges: Vec<status::Bridge>,
     /// There is a worker program.
     pub(super) worker: bool,
+    /// Why some of the publisher's tracks are not carried.
+    pub(super) refused: Vec<String>,
 }
 
 /// How many there are.
@@ -297,6 +299,7 @@ impl Actor {
         viewers.sort_by_key(|(id, session, _)| (session.since, *id));
         let (state, standbys) = (stream.state(), stream.standbys());
         let connected = stream.publisher().is_some();
+        let refused = publisher.as_ref().map(|(id, _)| self.book.reasons(*id)).unwrap_or_default();
         Facts {
             name: name.clone(),
             state,
@@ -306,8 +309,9 @@ impl Actor {
             connected,
             viewers,
             players: self.players_of(name, stream),
-            bridges: self.bridges_of(stream),
+            bridges: self.bridges_of(stream, None),
             worker: self.config.worker.is_some(),
+            refused,
         }
     }
 

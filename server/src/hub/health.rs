@@ -8,15 +8,15 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use media::Codec;
-use sfu::recorder::{Facts, Report};
-use sfu::stats::ViewerSnapshot;
+use sfu::recorder::{Decision, Facts, Report, Sum};
+use sfu::stats::{EncodingSnapshot, ViewerSnapshot};
 use sfu::transport::Failure;
 
 use super::Role;
 use super::local::{Intake, Totals};
 use super::sessions::{Numbers, list};
 use super::warnings::{self, Evidence};
-use crate::status::Warning;
+use crate::status::{Bridge, Warning};
 
 /// Connecting takes some hundred milliseconds; after so long it is worth a word.
 const CONNECTING: Duration = Duration::from_secs(3);
@@ -29,6 +29,11 @@ const KEYFRAME: Duration = Duration::from_secs(2);
 /// Losses that retransmissions did not repair hurt soon; those of a viewer are repaired first.
 const LOSS_IN: f32 = 0.02;
 const LOSS_OUT: f32 = 0.05;
+/// A viewer asks for keyframes again and again: so many within a line of its log or two, more often than
+/// every other second, and not long ago.
+const BEGS: u32 = 5;
+const BEGS_WITHIN: Duration = Duration::from_secs(60);
+const BEGS_NOW: Duration = Duration::from_secs(10);
 /// A link that was too thin so long ago may be another one by now.
 const THIN: Duration = Duration::from_secs(60);
 
@@ -58,6 +63,18 @@ pub(super) struct Case<'a> {
     pub(super) report: Option<&'a Report>,
     /// What a connection of ours has counted, where it came by one.
     pub(super) local: Option<&'a Numbers>,
+    pub(super) setting: &'a Setting,
+    /// Why tracks of it are not carried.
+    pub(super) refused: &'a [String],
+}
+
+/// What this server can do for a publisher, and does.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Setting {
+    /// There is a worker program.
+    pub(super) worker: bool,
+    /// What is made of its media.
+    pub(super) bridges: Vec<Bridge>,
 }
 
 /// Everything that is wrong, the most basic first.
@@ -97,14 +114,20 @@ fn sending(case: &Case<'_>, intake: &Intake) -> Vec<Warning> {
         let advice = "Look whether its encoder runs and whether its network carries the bitrate.";
         out.push(problem(code, format!("{what} {advice}")));
     }
-    out.extend(warnings::all(&Evidence {
-        encodings: &intake.encodings,
-        user_agent: case.user_agent,
-        // What becomes of it here is the stream's to say.
-        worker: true,
-        ..Evidence::default()
-    }));
+    out.extend(published(case, &intake.encodings));
     out
+}
+
+/// What its encoder makes, and what becomes of that here, is the stream's, and told in the same words.
+fn published(case: &Case<'_>, encodings: &[EncodingSnapshot]) -> Vec<Warning> {
+    warnings::all(&Evidence {
+        encodings,
+        user_agent: case.user_agent,
+        bridges: &case.setting.bridges,
+        worker: case.setting.worker,
+        refused: case.refused,
+        ..Evidence::default()
+    })
 }
 
 /// A player over a connection of ours.
@@ -293,13 +316,7 @@ fn publisher(case: &Case<'_>, report: &Report, out: &mut Vec<Warning>) {
             ),
         ));
     }
-    // What its encoder makes is the stream's, and told in the same words.
-    out.extend(warnings::all(&Evidence {
-        encodings: &report.encodings,
-        user_agent: case.user_agent,
-        worker: true,
-        ..Evidence::default()
-    }));
+    out.extend(published(case, &report.encodings));
 }
 
 fn watching(case: &Case<'_>, report: &Report, viewer: &ViewerSnapshot, out: &mut Vec<Warning>) {
@@ -334,6 +351,7 @@ fn watching(case: &Case<'_>, report: &Report, viewer: &ViewerSnapshot, out: &mut
             ),
         ));
     }
+    cannot_decode(case, report, viewer, out);
     let facts = report.recorder.facts();
     let loss = viewer.loss.into_iter().chain(facts.lost.get()).fold(0.0, f32::max);
     if loss > LOSS_OUT {
@@ -348,6 +366,44 @@ fn watching(case: &Case<'_>, report: &Report, viewer: &ViewerSnapshot, out: &mut
         ));
     }
     thin(case, facts, out);
+}
+
+/// Keyframes come, all of them arrive, and it asks for the next.
+fn cannot_decode(
+    case: &Case<'_>,
+    report: &Report,
+    viewer: &ViewerSnapshot,
+    out: &mut Vec<Warning>,
+) {
+    let starved = viewer.awaiting.is_some_and(|(_, waited)| waited > KEYFRAME);
+    let lossy = viewer.loss.is_some_and(|loss| loss > LOSS_IN);
+    if starved || lossy || report.recorder.facts().lost.get().is_some_and(|loss| loss > LOSS_IN) {
+        return;
+    }
+    let wished = |(at, decision): (Instant, Decision)| match decision {
+        Decision::Sum { what: Sum::Keyframes, count, seconds, .. } => {
+            Some((at, at + Duration::from_secs(seconds.into()), count))
+        }
+        _ => None,
+    };
+    let age = |at: Instant| case.now.saturating_duration_since(at);
+    let mut lines = report.recorder.entries();
+    lines.retain(|(at, _)| age(*at) <= BEGS_WITHIN);
+    let lines: Vec<_> = lines.into_iter().filter_map(wished).collect();
+    let (Some((first, ..)), Some((_, last, _))) = (lines.first(), lines.last()) else { return };
+    let times: u32 = lines.iter().map(|(.., count)| *count).sum();
+    let seconds = last.saturating_duration_since(*first).as_secs();
+    if times < BEGS || u64::from(times) * 2 < seconds || age(*last) > BEGS_NOW {
+        return;
+    }
+    out.push(problem(
+        "cannot_decode",
+        format!(
+            "The browser asks for keyframes again and again, {times} times in {seconds} s, though they \
+             are sent and next to nothing is lost: it cannot decode this stream. Try another browser, \
+             or publish plain H.264 (profile baseline or main, 8 bit, 4:2:0, no B-frames) or VP8."
+        ),
+    ));
 }
 
 /// The picture could not be caught up with.

@@ -14,7 +14,7 @@ use tokio::sync::{oneshot, watch};
 use super::Protocol;
 use super::rate::Rate;
 use crate::line::Line;
-use crate::units::{Bus, Meter, Writer};
+use crate::units::{Bus, Meter, Track, Writer};
 
 /// Who comes.
 #[derive(Clone, Debug)]
@@ -68,6 +68,8 @@ pub(crate) enum Said {
     Agent(String),
     /// For its log: a stable name, and what happened.
     Note(&'static str, String),
+    /// A track is not carried, and why; `None`: it is now, or is gone.
+    Refused(Track, Option<String>),
 }
 
 /// What has been sent to a player; its connection counts, the API reads.

@@ -1,7 +1,7 @@
 //! The file on each session: what the hub itself did with it, what its media thread recorded, and the
 //! last sessions that have ended. Every list here is bounded.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 
@@ -11,10 +11,11 @@ use sfu::stats::EncodingSnapshot;
 use signaling::SessionId;
 
 use super::actor::Session;
-use super::health::{self, Case, End};
+use super::health::{self, Case, End, Setting};
 use super::local::{Intake, Totals};
 use super::{Join, Protocol, Role, view};
 use crate::status;
+use crate::units::Track;
 
 /// Sessions that have ended and can still be asked about.
 pub(super) const ENDED: usize = 256;
@@ -36,6 +37,8 @@ struct Story {
     /// The addresses that the answer named.
     announced: Vec<SocketAddr>,
     lines: Vec<Line>,
+    /// Why tracks of it are not carried.
+    refused: BTreeMap<Track, String>,
     /// What its media thread has left of it.
     report: Option<Box<Report>>,
 }
@@ -58,6 +61,7 @@ pub(crate) struct File {
     missing: Vec<Codec>,
     /// What a connection of ours has counted of it.
     local: Option<Numbers>,
+    setting: Setting,
 }
 
 /// Of a session over a connection of ours.
@@ -105,7 +109,7 @@ impl Book {
         text: String,
     ) {
         let lines = vec![Line { at: now, code, text }];
-        self.live.insert(id, Story { joined: now, announced, lines, report: None });
+        self.live.insert(id, Story { announced, lines, ..Story::new(now) });
     }
 
     /// The hub decided something about a session.
@@ -113,6 +117,29 @@ impl Book {
         if let Some(story) = self.live.get_mut(&id) {
             story.say(Line { at: now, code, text });
         }
+    }
+
+    /// A track is not carried, or is again.
+    pub(super) fn refused(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        track: Track,
+        why: Option<String>,
+    ) {
+        let Some(story) = self.live.get_mut(&id) else { return };
+        match why {
+            Some(why) => {
+                story.say(Line { at: now, code: "codec_refused", text: why.clone() });
+                story.refused.insert(track, why);
+            }
+            None => drop(story.refused.remove(&track)),
+        }
+    }
+
+    /// Why tracks of a live session are not carried.
+    pub(super) fn reasons(&self, id: SessionId) -> Vec<String> {
+        self.live.get(&id).map(Story::reasons).unwrap_or_default()
     }
 
     /// A session is over, by whosever wish.
@@ -129,8 +156,8 @@ impl Book {
         if self.ended.len() == ENDED {
             self.ended.pop_front();
         }
-        let missing = Vec::new();
-        self.ended.push_back(File { id, session, story, end: Some(end), missing, local });
+        let (missing, setting) = (Vec::new(), Setting::default());
+        self.ended.push_back(File { id, session, story, end: Some(end), missing, local, setting });
     }
 
     /// What a media thread has left of a session; its end has been told, or will be.
@@ -153,8 +180,8 @@ impl Book {
         missing: Vec<Codec>,
         local: Option<Numbers>,
     ) -> Option<File> {
-        let story = self.live.get(&id)?.clone();
-        Some(File { id, session: session.clone(), story, end: None, missing, local })
+        let (story, setting) = (self.live.get(&id)?.clone(), Setting::default());
+        Some(File { id, session: session.clone(), story, end: None, missing, local, setting })
     }
 
     /// The last session with this short id that has ended.
@@ -164,6 +191,18 @@ impl Book {
 }
 
 impl Story {
+    fn new(joined: Instant) -> Self {
+        let (announced, lines, refused) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Self { joined, announced, lines, refused, report: None }
+    }
+
+    /// Each once: two tracks may be of the same codec.
+    fn reasons(&self) -> Vec<String> {
+        let mut reasons: Vec<String> = self.refused.values().cloned().collect();
+        reasons.dedup();
+        reasons
+    }
+
     fn say(&mut self, line: Line) {
         if self.lines.len() == LINES {
             // The offer stays.
@@ -191,6 +230,11 @@ impl File {
     /// What its media thread says of a live session.
     pub(super) fn learn(&mut self, report: Report) {
         self.story.report = Some(Box::new(report));
+    }
+
+    /// What this server can do for it, and does.
+    pub(super) fn stands(&mut self, setting: Setting) {
+        self.setting = setting;
     }
 
     fn report(&self) -> Option<&Report> {
@@ -279,6 +323,8 @@ impl File {
             user_agent: self.session.user_agent.as_deref(),
             report: self.report(),
             local: self.local.as_ref(),
+            setting: &self.setting,
+            refused: &self.story.reasons(),
         });
         status::Health { ok: problems.is_empty(), problems }
     }
@@ -363,9 +409,7 @@ mod tests {
     fn book(now: Instant, count: u128) -> Book {
         let mut book = Book::default();
         for number in 0..count {
-            let story =
-                Story { joined: now, announced: Vec::new(), lines: Vec::new(), report: None };
-            book.live.insert(id(number), story);
+            book.live.insert(id(number), Story::new(now));
         }
         book
     }

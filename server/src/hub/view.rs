@@ -147,6 +147,7 @@ fn warnings(
         viewers: facts.viewers.iter().map(|(_, _, missing)| missing.as_slice()).collect(),
         bridges: &facts.bridges,
         worker: facts.worker,
+        refused: &facts.refused,
     })
 }
 

@@ -37,6 +37,8 @@ pub(super) struct Evidence<'a> {
     pub(super) bridges: &'a [Bridge],
     /// There is a worker program, so bridges can be.
     pub(super) worker: bool,
+    /// Why tracks are not carried.
+    pub(super) refused: &'a [String],
 }
 
 /// Everything that an operator should know, what hides most first.
@@ -44,6 +46,7 @@ pub(super) fn all(evidence: &Evidence<'_>) -> Vec<Warning> {
     let rules = [
         no_media,
         no_keyframe,
+        codec_refused,
         bridge_failed,
         no_worker,
         no_common_codec,
@@ -90,6 +93,17 @@ fn no_keyframe(evidence: &Evidence<'_>) -> Option<Warning> {
         "no_keyframe",
         "No keyframe has come yet, so nobody can see the picture. Set a keyframe interval of 1 to 2 \
          seconds in the encoder (OBS: Keyframe Interval 2 s; ffmpeg at 30 fps: -g 60).",
+    )
+}
+
+fn codec_refused(evidence: &Evidence<'_>) -> Option<Warning> {
+    if evidence.refused.is_empty() {
+        return None;
+    }
+    let reasons = evidence.refused.join(". ");
+    warning(
+        "codec_refused",
+        format!("Nobody gets all that the publisher sends: {reasons}. What else it sends goes on."),
     )
 }
 
@@ -158,24 +172,53 @@ fn keyframe_interval(evidence: &Evidence<'_>) -> Option<Warning> {
 }
 
 fn b_frames(evidence: &Evidence<'_>) -> Option<Warning> {
-    if !source(evidence).any(|e| e.b_frames) {
-        return None;
+    let codec = source(evidence).find(|e| e.b_frames)?.codec;
+    let mut made = Vec::new();
+    let mut failed = false;
+    let of_it = |b: &&Bridge| b.from == codec.name() && matches!(&*b.to, "h264" | "vp8");
+    for bridge in evidence.bridges.iter().filter(of_it) {
+        match bridge.state {
+            "failed" => failed = true,
+            _ => made.push(spelled(&bridge.to)),
+        }
     }
-    let failed = evidence.bridges.iter().any(|b| b.state == "failed" && b.to == "h264");
-    let what = if evidence.worker && !failed {
-        "The video has B-frames, which WebRTC cannot show. This server encodes it again without them \
-         for viewers by WebRTC, which takes processor time, a tenth of a second and some quality."
+    let name = spelled(codec.name());
+    let made = made.join(" and as ");
+    let does = match (evidence.worker && !(failed && made.is_empty()), made.is_empty()) {
+        (false, _) => {
+            "viewers by WebRTC get only those pictures that can do without, with many encoders no more \
+             than the keyframes."
+                .to_owned()
+        }
+        (true, false) => format!(
+            "this server encodes it again as {made} without them for viewers by WebRTC, which takes \
+             processor time, a tenth of a second and some quality."
+        ),
+        // Nobody watches who needs it.
+        (true, true) => "this server has to encode it again without them as soon as somebody watches by \
+                         WebRTC, which then takes processor time, a tenth of a second and some quality."
+            .to_owned(),
+    };
+    let advice = if codec == Codec::H264 {
+        "Set B-frames to 0 in the encoder (OBS: Settings, Output, Output Mode Advanced: Max B-frames 0, \
+         or with x264 write bframes=0 under x264 Options; ffmpeg: -bf 0)."
     } else {
-        "The video has B-frames, which WebRTC cannot show: viewers by WebRTC get only those pictures that \
-         can do without, with many encoders no more than the keyframes."
+        "Publish H.264 without B-frames instead (OBS: Settings, Output, Output Mode Advanced: an \
+         H.264 encoder with Max B-frames 0; ffmpeg: -c:v libx264 -bf 0)."
     };
     warning(
         "b_frames",
-        format!(
-            "{what} Set B-frames to 0 in the encoder (OBS: Settings, Output, Output Mode Advanced: Max \
-             B-frames 0, or with x264 write bframes=0 under x264 Options; ffmpeg: -bf 0)."
-        ),
+        format!("The video is {name} with B-frames, which WebRTC cannot show: {does} {advice}"),
     )
+}
+
+/// A codec's name as people know it.
+fn spelled(codec: &str) -> String {
+    match codec {
+        "h264" => "H.264".to_owned(),
+        "h265" => "H.265".to_owned(),
+        other => other.to_uppercase(),
+    }
 }
 
 fn bridge_failed(evidence: &Evidence<'_>) -> Option<Warning> {
@@ -297,6 +340,35 @@ mod tests {
         let all = all(&evidence(&[EncodingSnapshot { b_frames: true, ..encoding("main") }]));
         assert_eq!(all[0].code, "b_frames");
         assert!(all[0].text.contains("-bf 0") && all[0].text.contains("OBS"), "{}", all[0].text);
+    }
+
+    #[test]
+    fn what_becomes_of_b_frames_is_told_as_it_is() {
+        let h265 = [EncodingSnapshot { codec: Codec::H265, b_frames: true, ..encoding("main") }];
+        let to = |to: &str, state| {
+            let (from, why) = ("h265".into(), "whep viewers".into());
+            Bridge { from, to: to.into(), why, state, reason: None }
+        };
+        let told = |bridges: &[Bridge]| {
+            let all = all(&Evidence { bridges, ..evidence(&h265) });
+            all.into_iter().find(|w| w.code == "b_frames").unwrap().text
+        };
+        let nobody = told(&[]);
+        assert!(nobody.contains("as soon as somebody watches"), "{nobody}");
+        assert!(nobody.contains("Publish H.264 without B-frames"), "{nobody}");
+        assert!(!nobody.contains("this server encodes it again"), "nothing runs: {nobody}");
+        let both = told(&[to("h264", "running"), to("vp8", "starting")]);
+        assert!(both.contains("H.265") && both.contains("as H.264 and as VP8"), "{both}");
+        assert!(told(&[to("h264", "failed"), to("vp8", "running")]).contains("again as VP8"));
+        assert!(told(&[to("h264", "failed")]).contains("get only those pictures"));
+    }
+
+    #[test]
+    fn what_is_not_carried_is_named_with_what_to_set() {
+        let refused = ["MP3 audio is not carried: set the audio encoder to AAC".to_owned()];
+        let told = all(&Evidence { refused: &refused, ..evidence(&[encoding("main")]) });
+        assert_eq!(told[0].code, "codec_refused");
+        assert!(told[0].text.contains(&refused[0]) && told[0].text.ends_with("goes on."));
     }
 
     #[test]

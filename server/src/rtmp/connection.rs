@@ -237,7 +237,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 rtmp::session::Reason::NoSuchApp => Closed::Refused,
                 _ => Closed::Goodbye,
             }),
-            Event::Refused { refusal, .. } => self.note("refused", refusal.to_string()).await,
             Event::Notice { notice, .. } => self.note("notice", notice.to_string()).await,
             Event::Metadata(metadata) => {
                 if let (Role::Publisher(publisher), Some(encoder)) = (&self.role, metadata.encoder)
@@ -256,6 +255,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                         publisher.unit(now, (track.kind, track.id), unit);
                     }
                     Event::TrackEnd { track } => publisher.end((track.kind, track.id)),
+                    Event::Refused { track, refusal } => {
+                        publisher.refused((track.kind, track.id), &refusal);
+                    }
                     _ => {}
                 }
             }

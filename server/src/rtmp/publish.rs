@@ -1,11 +1,13 @@
 //! One publisher's media: from what its session says to the bus, the line and the meter, and what the hub has to
 //! know of it. Which pictures WebRTC viewers can have as they are is decided here.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use media::payload::h264;
 use media::{AccessUnit, Codec, EncodingId, Format, Kind, config};
+use rtmp::flv;
 use signaling::SessionId;
 
 use crate::hub::{Publishing, Said};
@@ -25,6 +27,8 @@ pub(super) struct Publisher {
     /// What the hub has been told of the main tracks.
     codecs: [Option<Codec>; 2],
     reorders: bool,
+    /// Tracks that are not carried.
+    refused: BTreeSet<Track>,
     /// What it is still to be told.
     said: Vec<Said>,
     /// When packets or a sign of life last went out.
@@ -62,6 +66,7 @@ impl Publisher {
             pictures: Vec::new(),
             codecs: [None; 2],
             reorders: false,
+            refused: BTreeSet::new(),
             said: Vec::new(),
             heard: None,
             silent: false,
@@ -76,6 +81,7 @@ impl Publisher {
     /// What a track's units are from now on.
     pub(super) fn format(&mut self, track: Track, format: &Format) {
         let id = encoding(track);
+        self.admit(track);
         self.said.push(Said::Note("track", describe(track, format)));
         self.hub.meter.format(track, id, format);
         self.hub.writer.format(track, format.clone());
@@ -105,8 +111,22 @@ impl Publisher {
         self.hub.writer.unit(track, unit, captured);
     }
 
+    /// The track is not carried.
+    pub(super) fn refused(&mut self, track: Track, refusal: &flv::Refusal) {
+        self.refused.insert(track);
+        self.said.push(Said::Refused(track, Some(refusal.to_string())));
+    }
+
+    /// What was refused is it no more.
+    fn admit(&mut self, track: Track) {
+        if self.refused.remove(&track) {
+            self.said.push(Said::Refused(track, None));
+        }
+    }
+
     /// The track is over.
     pub(super) fn end(&mut self, track: Track) {
+        self.admit(track);
         self.hub.meter.end(track);
         self.pictures.retain(|p| p.track != track);
     }

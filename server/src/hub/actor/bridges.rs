@@ -80,9 +80,10 @@ impl Actor {
             }
         };
         work.state = name;
-        // Why it had to start again stays known while it runs.
-        work.reason = reason.or(work.reason.take());
-        let text = format!("the bridge from {from} to {to} is {name}");
+        let because = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let text = format!("the bridge from {from} to {to} is {name}{because}");
+        // Why it had to start again is of interest until it runs; from then on its log knows.
+        work.reason = reason.or(work.reason.take().filter(|_| name != "running"));
         self.book.note(net::now(), publisher, "bridge", text);
         if told == stream::bridges::State::Failed {
             work.running = None;
@@ -105,8 +106,13 @@ impl Actor {
         made.filter_map(|(_, work)| work.running.as_ref()).for_each(Running::keyframe);
     }
 
-    /// Those of one stream, for the API.
-    pub(super) fn bridges_of(&self, stream: &Stream) -> Vec<status::Bridge> {
+    /// Those of one stream, or of one of its publishers, for the API.
+    pub(super) fn bridges_of(
+        &self,
+        stream: &Stream,
+        publisher: Option<SessionId>,
+    ) -> Vec<status::Bridge> {
+        let chosen = |b: &&stream::bridges::Bridge| publisher.is_none_or(|id| b.publisher == id);
         let one = |bridge: &stream::bridges::Bridge| {
             let work = self.bridges.get(&(bridge.publisher, bridge.from, bridge.to));
             status::Bridge {
@@ -117,6 +123,6 @@ impl Actor {
                 reason: work.and_then(|work| work.reason.clone()),
             }
         };
-        stream.bridges().iter().map(one).collect()
+        stream.bridges().iter().filter(chosen).map(one).collect()
     }
 }

@@ -3,6 +3,7 @@
 use signaling::SessionId;
 
 use super::Actor;
+use crate::hub::health::Setting;
 use crate::hub::sessions::File;
 use crate::net;
 
@@ -47,12 +48,18 @@ impl Actor {
 
     /// The file on a session, live or lately ended, by the short form of its id.
     pub(in crate::hub) fn file(&mut self, short: u32) -> Option<File> {
+        let worker = self.config.worker.is_some();
         let named = self.sessions.iter().filter(|(id, _)| id.short() == short);
         let Some((id, session)) = named.max_by_key(|(_, session)| session.since) else {
-            return self.book.ended(short).cloned();
+            let mut file = self.book.ended(short).cloned()?;
+            file.stands(Setting { worker, bridges: Vec::new() });
+            return Some(file);
         };
         let stream = self.streams.get(&session.stream).map(|entry| &entry.stream);
         let missing = stream.map(|s| s.missing_codec(*id)).unwrap_or_default();
-        self.book.live(*id, session, missing, self.numbers(*id))
+        let bridges = stream.map(|s| self.bridges_of(s, Some(*id))).unwrap_or_default();
+        let mut file = self.book.live(*id, session, missing, self.numbers(*id))?;
+        file.stands(Setting { worker, bridges });
+        Some(file)
     }
 }

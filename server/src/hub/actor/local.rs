@@ -68,6 +68,12 @@ impl Actor {
                 return session.into_iter().for_each(|s| s.user_agent = Some(agent.clone()));
             }
             Said::Note(code, text) => return self.book.note(net::now(), session, code, text),
+            Said::Refused(track, why) => {
+                if let Some(why) = &why {
+                    tracing::warn!(%stream, %session, "a track is not carried: {why}");
+                }
+                return self.book.refused(net::now(), session, track, why);
+            }
             Said::Codec(codec) => {
                 tracing::info!(%stream, %session, %codec, "media flows");
                 Event::MediaStarted { session, codec }

@@ -22,6 +22,8 @@ struct Session {
     end: Option<End>,
     missing: Option<Codec>,
     report: Report,
+    setting: Setting,
+    refused: Vec<String>,
 }
 
 impl Session {
@@ -36,7 +38,9 @@ impl Session {
             encodings: Vec::new(),
             viewer,
         };
-        Self { role, began, end: None, missing: None, report }
+        let setting = Setting { worker: true, bridges: Vec::new() };
+        let refused = Vec::new();
+        Self { role, began, end: None, missing: None, report, setting, refused }
     }
 
     /// Checks arrive.
@@ -81,6 +85,8 @@ impl Session {
             user_agent: None,
             report: Some(&self.report),
             local: None,
+            setting: &self.setting,
+            refused: &self.refused,
         })
     }
 
@@ -170,6 +176,8 @@ fn a_session_of_which_no_thread_knows_anything_is_told_too() {
         user_agent: None,
         report: None,
         local: None,
+        setting: &Setting::default(),
+        refused: &[],
     };
     let all = problems(&case);
     assert_eq!(all[0].code, "no_candidate_pair");
@@ -262,6 +270,57 @@ fn b_frames() {
     let mut session = Session::well(Role::Publisher);
     session.report.encodings[0].b_frames = true;
     assert!(session.only("b_frames").contains("-bf 0"));
+}
+
+#[test]
+fn what_becomes_of_it_is_told_as_the_stream_tells_it() {
+    let mut session = Session::well(Role::Publisher);
+    session.report.encodings[0].codec = Codec::H265;
+    session.report.encodings[0].b_frames = true;
+    session.setting.worker = false;
+    let all = session.problems_after(SECOND * 10);
+    let codes: Vec<&str> = all.iter().map(|p| p.code.as_str()).collect();
+    assert_eq!(codes, ["no_worker", "b_frames"]);
+    assert!(!all[1].text.contains("encodes it again"), "nobody does: {}", all[1].text);
+
+    let reason = Some("it crashed".to_owned());
+    let (from, to, why) = ("h265".into(), "h264".into(), "whep viewers".into());
+    let bridge = Bridge { from, to, why, state: "failed", reason };
+    session.setting = Setting { worker: true, bridges: vec![bridge] };
+    let all = session.problems_after(SECOND * 10);
+    assert_eq!(all[0].code, "bridge_failed");
+    assert!(all[0].text.contains("it crashed") && !all[1].text.contains("encodes it again"));
+}
+
+#[test]
+fn a_codec_that_is_not_carried() {
+    let mut session = Session::well(Role::Publisher);
+    session.refused = vec!["MP3 audio is not carried: set the audio encoder to AAC".to_owned()];
+    assert!(session.only("codec_refused").contains("MP3 audio is not carried"));
+}
+
+#[test]
+fn a_viewer_that_cannot_decode() {
+    let after = |seconds: u32, each: u32| {
+        let mut session = Session::well(Role::Viewer);
+        for second in 1..=seconds {
+            (0..each).for_each(|_| session.report.recorder.keyframe_wanted());
+            session.report.recorder.roll(session.began + SECOND * second, Who::Viewer, 0, 500);
+        }
+        session
+    };
+    assert!(after(9, 1).only("cannot_decode").contains("9 times in 9 s"));
+    assert!(after(1, 5).only("cannot_decode").contains("5 times in 1 s"));
+    assert_eq!(after(3, 1).problems_after(SECOND * 10), [], "it has only begun");
+    let mut past = after(9, 1);
+    past.report.heard = Some(past.began + SECOND * 25);
+    assert_eq!(past.problems_after(SECOND * 25), [], "it has what it wanted");
+    let mut lossy = after(9, 1);
+    lossy.viewer().loss = Some(0.03);
+    assert_eq!(lossy.problems_after(SECOND * 10), [], "it has a reason to ask");
+    let mut starved = after(9, 1);
+    starved.viewer().awaiting = Some((EncodingId::MAIN, SECOND * 5));
+    starved.only("awaiting_keyframe");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use ::media::{Codec, Kind};
 use rtmp::client::Event;
 use rtmp::flv;
+use tokio::io::AsyncWriteExt as _;
 
 use super::studio::{Peer, Studio, aac, h264, picture, sound};
 
@@ -41,7 +42,7 @@ async fn what_is_published_is_in_the_api_and_ends_with_its_goodbye() {
     assert!(logs.iter().any(|text| text.contains("h264, 640x354")), "{logs:?}");
     let codes: Vec<String> =
         file.health(super::studio::now()).problems.into_iter().map(|p| p.code).collect();
-    assert_eq!(codes, [""; 0]);
+    assert_eq!(codes, ["no_worker"], "as the stream's warnings say");
     peer.client.end();
     peer.flush().await;
     studio.closed("goodbye").await;
@@ -49,6 +50,33 @@ async fn what_is_published_is_in_the_api_and_ends_with_its_goodbye() {
     while studio.hub.stream(&gone).await.is_some() {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn a_codec_that_is_not_carried_is_told_to_everybody() {
+    let studio = Studio::new("").await;
+    let mut peer = studio.publish("live/demo").await.ready().await;
+    peer.formats(&[h264()]).await;
+    peer.send(picture(0, 0, true)).await;
+    // A message of sound, in MP3, on the stream that was made first.
+    let head = [8, 0, 0, 0, 0, 0, 5, 8, 1, 0, 0, 0];
+    let body = [0x2f, 0xff, 0xfb, 0x90, 0];
+    peer.socket.write_all(&[&head[..], &body].concat()).await.unwrap();
+    let stream = studio.stream("demo", |s| !s.warnings.is_empty()).await;
+    let told = |all: &[crate::status::Warning]| {
+        assert_eq!(all[0].code, "codec_refused", "{all:?}");
+        assert!(all[0].text.contains("MP3 audio is not carried: set the audio encoder to AAC"));
+    };
+    told(&stream.warnings);
+    let id = u32::from_str_radix(&stream.publisher.unwrap().session, 16).unwrap();
+    let file = studio.hub.session(id).await.unwrap();
+    told(&file.health(super::studio::now()).problems);
+    assert!(file.logs().entries.iter().any(|e| e.code == "codec_refused"));
+    // What is carried mends it.
+    peer.formats(&[aac()]).await;
+    peer.send(sound(40)).await;
+    let mended = |s: &crate::status::Stream| s.warnings.iter().all(|w| w.code != "codec_refused");
+    studio.stream("demo", mended).await;
 }
 
 #[tokio::test]
