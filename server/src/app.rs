@@ -259,6 +259,7 @@ fn info(
             body_bytes: config.http.body_limit,
             requests_per_second: config.http.rate,
             connections: config.http.max_connections,
+            rtmp_connections: config.rtmp.max_connections,
         },
     }
 }

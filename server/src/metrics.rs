@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use axum::http::Method;
 
 use crate::rtmp;
-use crate::status::{State, Totals};
+use crate::status::{Bridge, State, Totals};
 
 /// What the format calls itself.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -64,7 +64,9 @@ pub(crate) fn render(totals: &Totals, rest: &Rest<'_>) -> String {
     for (reason, count) in &totals.drops {
         text.sample("weir_dropped_total", &[("reason", reason)], *count);
     }
+    text.one("weir_rtmp_players", "gauge", "Viewers by RTMP.", totals.rtmp_players);
     render_rtmp(&mut text, rest.rtmp);
+    render_bridges(&mut text, totals);
     text.head("weir_http_requests_total", "counter", "HTTP answers.");
     for ((method, route, status), count) in
         requests.0.lock().expect("nobody panics while holding this lock").iter()
@@ -85,6 +87,22 @@ fn render_rtmp(text: &mut Text, counts: &rtmp::Counts) {
     text.head("weir_rtmp_closed_total", "counter", "RTMP connections that ended, by reason.");
     for (reason, count) in counts.closed() {
         text.sample("weir_rtmp_closed_total", &[("reason", reason)], count);
+    }
+}
+
+fn render_bridges(text: &mut Text, totals: &Totals) {
+    text.head("weir_bridges", "gauge", "Codec bridges by state.");
+    for state in Bridge::STATES {
+        let count = totals.bridges.iter().filter(|is| **is == state).count();
+        text.sample("weir_bridges", &[("state", state)], count);
+    }
+    let help = "Times that a bridge's worker was started again.";
+    text.one("weir_bridge_restarts_total", "counter", help, totals.bridge_restarts);
+    let help = "Bridges that were given up.";
+    text.one("weir_bridge_failures_total", "counter", help, totals.bridge_failures);
+    text.head("weir_units_dropped_total", "counter", "Pictures and packets of sound left out.");
+    for (reason, count) in &totals.units_dropped {
+        text.sample("weir_units_dropped_total", &[("reason", reason)], *count);
     }
 }
 
@@ -125,8 +143,17 @@ mod tests {
         let mut streams = StateCounts::default();
         State::ALL.into_iter().for_each(|state| streams.count(state));
         streams.count(State::Live);
-        let totals =
-            Totals { streams, packets_in: 7, drops: vec![("garbage", 3)], ..Totals::default() };
+        let totals = Totals {
+            streams,
+            packets_in: 7,
+            drops: vec![("garbage", 3)],
+            rtmp_players: 2,
+            bridges: vec!["running", "failed", "running"],
+            bridge_restarts: 5,
+            bridge_failures: 1,
+            units_dropped: vec![("slow_player", 9)],
+            ..Totals::default()
+        };
         let counts = rtmp::Counts::default();
         let rest =
             Rest { event_streams: 2, requests: &requests, rtmp: &counts, uptime_seconds: 1.5 };
@@ -143,6 +170,13 @@ mod tests {
             "# TYPE weir_viewers gauge",
             "weir_event_streams 2",
             "weir_rtmp_connections 0",
+            "weir_rtmp_players 2",
+            "weir_bridges{state=\"running\"} 2",
+            "weir_bridges{state=\"starting\"} 0",
+            "weir_bridges{state=\"failed\"} 1",
+            "weir_bridge_restarts_total 5",
+            "weir_bridge_failures_total 1",
+            "weir_units_dropped_total{reason=\"slow_player\"} 9",
             "weir_rtmp_closed_total{reason=\"goodbye\"} 0",
         ] {
             assert!(text.lines().any(|line| line == expected), "{expected}\n{text}");

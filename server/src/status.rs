@@ -163,8 +163,13 @@ pub struct Bridge {
     pub why: String,
     /// `starting`, `running`, `restarting`, `failed`
     pub state: &'static str,
-    /// Why it had to start again, or has failed.
+    /// Why it has to start again, or has failed; `null` while it runs.
     pub reason: Option<String>,
+}
+
+impl Bridge {
+    /// What its state may be.
+    pub const STATES: [&str; 4] = ["starting", "running", "restarting", "failed"];
 }
 
 /// How many watch.
@@ -369,4 +374,14 @@ pub struct Totals {
     pub drops: Vec<(&'static str, u64)>,
     /// Keyframe requests sent to publishers.
     pub keyframe_requests: u64,
+    /// Viewers by RTMP.
+    pub rtmp_players: usize,
+    /// The state of each bridge, one of [`Bridge::STATES`].
+    pub bridges: Vec<&'static str>,
+    /// Times that a bridge's worker was started again.
+    pub bridge_restarts: u64,
+    /// Bridges that were given up.
+    pub bridge_failures: u64,
+    /// Units left out, by reason.
+    pub units_dropped: Vec<(&'static str, u64)>,
 }

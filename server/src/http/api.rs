@@ -51,6 +51,8 @@ pub struct Limits {
     pub requests_per_second: u32,
     /// TCP connections at once.
     pub connections: usize,
+    /// RTMP and RTMPS connections at once, where they may come.
+    pub rtmp_connections: usize,
 }
 
 /// The server itself.

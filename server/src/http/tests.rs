@@ -47,6 +47,7 @@ impl Server {
             body_bytes: config.http.body_limit,
             requests_per_second: config.http.rate,
             connections: 1,
+            rtmp_connections: config.rtmp.max_connections,
         };
         let info = Info { listeners: Vec::new(), shards: 1, limits };
         let access = Access::new(config.access.clone(), Secret::new("made".into()));

@@ -53,6 +53,7 @@ pub(super) struct Actor {
     news: Desk,
     /// What happened to each session.
     book: Book,
+    tally: Tally,
     /// For the media threads, in order; sent after each request or event.
     outbox: Vec<sfu::Command>,
     draining: bool,
@@ -102,11 +103,27 @@ pub(super) struct Facts {
 }
 
 /// How many there are.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Counts {
     pub(super) streams: StateCounts,
     pub(super) publishers: usize,
     pub(super) viewers: usize,
+    /// Of the viewers, those by RTMP.
+    pub(super) players: usize,
+    /// The state of each.
+    pub(super) bridges: Vec<&'static str>,
+    pub(super) tally: Tally,
+}
+
+/// What was counted since the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    /// Times that a bridge's worker was started again.
+    pub(super) restarts: u64,
+    /// Bridges that were given up.
+    pub(super) failures: u64,
+    /// Units left out for players that were too slow.
+    pub(super) lost: u64,
 }
 
 impl Actor {
@@ -124,6 +141,7 @@ impl Actor {
             requests,
             news: Desk::default(),
             book: Book::default(),
+            tally: Tally::default(),
             outbox: Vec::new(),
             draining: false,
         }
@@ -256,10 +274,15 @@ impl Actor {
     pub(super) fn counts(&mut self) -> Counts {
         let mut streams = StateCounts::default();
         self.streams.values().for_each(|e| streams.count(view::state(e.stream.state())));
+        let bridges = self.streams.values().flat_map(|e| self.bridges_of(&e.stream, None));
+        let (players, lost) = self.players();
         Counts {
             streams,
             publishers: self.count(Role::Publisher),
             viewers: self.count(Role::Viewer),
+            players,
+            bridges: bridges.map(|bridge| bridge.state).collect(),
+            tally: Tally { lost: self.tally.lost + lost, ..self.tally },
         }
     }
 

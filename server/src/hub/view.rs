@@ -74,6 +74,11 @@ pub(super) async fn totals(media: &Media, counts: Counts) -> status::Totals {
         bytes_out: sum(|s| s.sent.bytes),
         drops,
         keyframe_requests: sum(|s| s.keyframe_requests),
+        rtmp_players: counts.players,
+        bridges: counts.bridges,
+        bridge_restarts: counts.tally.restarts,
+        bridge_failures: counts.tally.failures,
+        units_dropped: vec![("slow_player", counts.tally.lost)],
     }
 }
 

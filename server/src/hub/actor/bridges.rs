@@ -71,10 +71,12 @@ impl Actor {
             State::Starting => ("starting", None, stream::bridges::State::Starting),
             State::Running | State::Idle => ("running", None, stream::bridges::State::Running),
             State::Restarting { reason } => {
+                self.tally.restarts += 1;
                 tracing::warn!(%publisher, %from, %to, reason, "a bridge starts again");
                 ("restarting", Some(reason), stream::bridges::State::Running)
             }
             State::Failed { reason } => {
+                self.tally.failures += 1;
                 tracing::error!(%publisher, %from, %to, reason, "a bridge has failed");
                 ("failed", Some(reason), stream::bridges::State::Failed)
             }

@@ -124,7 +124,20 @@ impl Actor {
         let local = self.locals.remove(&session)?;
         // Its connection may have gone first.
         let _ = local.end.send(why.to_owned());
-        Some(numbers(&local.role))
+        let numbers = numbers(&local.role);
+        if let Numbers::Player(sent) = &numbers {
+            self.tally.lost += sent.lost;
+        }
+        Some(numbers)
+    }
+
+    /// How many players there are, and the units left out for those who were too slow.
+    pub(super) fn players(&self) -> (usize, u64) {
+        let lost = |local: &Local| match &local.role {
+            Kind::Player { played, .. } => Some(played.totals(net::now()).lost),
+            Kind::Publisher { .. } => None,
+        };
+        self.locals.values().filter_map(lost).fold((0, 0), |(n, sum), lost| (n + 1, sum + lost))
     }
 
     /// What its connection has counted of a session.

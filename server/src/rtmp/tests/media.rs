@@ -133,6 +133,7 @@ async fn a_player_waits_and_goes_on_with_whoever_publishes() {
     assert_eq!((stream.viewers.rtmp, stream.viewers.whep), (1, 0));
     let viewers = studio.hub.viewers(&stream::Name::new("demo").unwrap()).await.unwrap();
     assert_eq!((viewers[0].protocol, viewers[0].state), ("rtmp", "playing"));
+    assert_eq!(studio.hub.totals().await.rtmp_players, 1);
 
     player.client.end();
     player.flush().await;
