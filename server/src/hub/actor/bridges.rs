@@ -84,8 +84,7 @@ impl Actor {
         work.state = name;
         let because = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         let text = format!("the bridge from {from} to {to} is {name}{because}");
-        // Why it had to start again is of interest until it runs; from then on its log knows.
-        work.reason = reason.or(work.reason.take().filter(|_| name != "running"));
+        work.reason = because_of(name, reason, work.reason.take());
         self.book.note(net::now(), publisher, "bridge", text);
         if told == stream::bridges::State::Failed {
             work.running = None;
@@ -126,5 +125,30 @@ impl Actor {
             }
         };
         stream.bridges().iter().filter(chosen).map(one).collect()
+    }
+}
+
+/// Why a bridge had to start again is of interest until it runs; from then on its log knows.
+fn because_of(state: &str, now: Option<String>, before: Option<String>) -> Option<String> {
+    now.or(before.filter(|_| state != "running"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::because_of;
+
+    #[test]
+    fn a_reason_stands_until_the_bridge_runs() {
+        let mut reason = None;
+        for (state, now, expected) in [
+            ("starting", None, None),
+            ("restarting", Some("it crashed"), Some("it crashed")),
+            ("starting", None, Some("it crashed")),
+            ("running", None, None),
+            ("failed", Some("it crashed again"), Some("it crashed again")),
+        ] {
+            reason = because_of(state, now.map(str::to_owned), reason);
+            assert_eq!(reason.as_deref(), expected, "{state}");
+        }
     }
 }
