@@ -96,21 +96,32 @@ async fn x264_as_it_is_with_b_frames_and_aac_is_seen_without_a_jump() {
     seen::beeps_in_step(&viewer);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn without_a_worker_b_frames_are_left_out_and_no_picture_jumps() {
+/// What is shown where no worker can take the B-frames out: fewer pictures, each of them whole, in order.
+async fn left_out(recipe: Recipe, pictures: usize) {
     let weir = Weir::configured("[transcode]\nworker = \"/nonexistent\"\n");
-    let film = Film::small(Recipe::DEFAULTS);
+    let film = Film::small(recipe);
+    assert!(film.tags().iter().any(|t| t.is_picture() && t.composition() > 0), "it has B-frames");
     let _encoder = publish(&weir, &film);
     let viewer = Viewer::join(&weir, "show").await;
-    watch(&viewer, ENOUGH / 3).await;
+    watch(&viewer, pictures).await;
     let stream = weir.stream("show").expect("it is live");
     assert!(warns(&stream, "b_frames"), "{stream:#}");
-    let shown = seen::shown(&seen::h264(&viewer.video()));
-    for pair in shown.windows(2) {
+    for pair in seen::shown(&seen::h264(&viewer.video())).windows(2) {
         assert!(pair[1].number > pair[0].number || pair[1].number < 30, "{pair:?}");
         let step = pair[1].timestamp.wrapping_sub(pair[0].timestamp) as i32;
         assert!(step > 0, "time goes back by {step}: {pair:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_worker_b_frames_are_left_out() {
+    left_out(Recipe::FLAT, ENOUGH / 6).await;
+}
+
+/// Others need the B-frames of a pyramid: little more than keyframes are left.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_worker_and_with_a_pyramid_no_picture_is_spoiled_or_jumps() {
+    left_out(Recipe { video: "-c:v libx264 -g 60", ..Recipe::DEFAULTS }, 6).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -68,6 +68,9 @@ impl Recipe {
     /// What WebRTC takes as it is; a keyframe every second.
     pub const PLAIN: Self =
         Self { video: "-c:v libx264 -bf 0 -g 30 -preset veryfast", ..Self::DEFAULTS };
+    /// B-frames that nothing refers to.
+    pub const FLAT: Self =
+        Self { video: "-c:v libx264 -bf 2 -x264-params b-pyramid=0 -g 60", ..Self::DEFAULTS };
     /// HEVC and Opus.
     pub const HEVC: Self = Self {
         by: Ffmpeg::New,
