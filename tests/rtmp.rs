@@ -237,6 +237,25 @@ async fn another_picture_size_in_mid_stream_is_shown() {
     assert!(air.goes_on());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_of_sequence_in_mid_stream_ends_nothing() {
+    let weir = Weir::start();
+    let film = Film::new(Recipe::PLAIN, "320x180", 90);
+    let mut tags = film.tags();
+    tags.push(Tag::end_of_pictures(film.length() - 1));
+    let rtmp = Rtmp::publish(&weir, "live", "show").expect("it may publish");
+    let air = Air::start(rtmp, tags, film.length(), 0);
+    weir.until("show", |s| track(s, "video")["codec"] == "h264");
+    let viewer = Viewer::join(&weir, "show").await;
+    // Two ends lie in between.
+    watch(&viewer, 240).await;
+    let stream = weir.stream("show").expect("it is live");
+    assert_eq!(track(&stream, "video")["codec"], "h264", "{stream:#}");
+    let got = seen::h264(&viewer.video());
+    seen::identical(&got[seen::settled(&viewer.video(), &got)..], &film.tags());
+    assert!(air.goes_on());
+}
+
 /// What a player's file holds.
 fn played(weir: &Weir, by: Ffmpeg, seconds: u32) -> (Vec<Tag>, bytes::Bytes) {
     let name = format!("weir-test-{}-{by:?}-{seconds}.flv", std::process::id());

@@ -154,11 +154,12 @@ impl Film {
         lines.filter_map(|l| Some(l.rsplit_once(',')?.1.trim().to_owned())).collect()
     }
 
-    /// The messages that publish it, without script data, and with no more sound than pictures, so that it can begin anew after
+    /// The messages that publish it, without script data, without its end, and with no more sound than pictures, so that it can begin anew after
     /// [`Film::length`].
     pub fn tags(&self) -> Vec<Tag> {
         let mut tags = flv::tags(&self.flv());
-        tags.retain(|tag| tag.kind != 18 && tag.body.len() > 1);
+        let ends = |tag: &Tag| tag.is_video() && tag.body[..2] == [0x17, 2];
+        tags.retain(|tag| tag.kind != 18 && tag.body.len() > 1 && !ends(tag));
         let sound = tags.iter().find(|t| t.kind == 8 && !t.is_config()).map_or(0, |t| t.time);
         // 1024 samples of 48 kHz.
         tags.retain(|tag| tag.is_video() || tag.time + 22 <= self.length() + sound);

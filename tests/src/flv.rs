@@ -38,6 +38,11 @@ impl Tag {
         }
     }
 
+    /// That no pictures in H.264 come any more.
+    pub fn end_of_pictures(time: u32) -> Self {
+        Self { kind: 9, time, body: Bytes::from_static(&[0x17, 2, 0, 0, 0]) }
+    }
+
     /// How much later than it is decoded an H.264 picture is shown, in ms.
     pub fn composition(&self) -> i32 {
         i32::from_be_bytes([self.body[2], self.body[3], self.body[4], 0]) >> 8
