@@ -113,7 +113,7 @@ test('WHIP leaves, RTMP takes over, and back: one peer connection of the watch p
   const stream = 'rtmp-chain';
   const watch = await rig.open(`${weir.origin}/watch/${stream}`, { name: stream, init: SPY });
   const whip = await reel({ width: 640, height: 360 });
-  const sources = [whip, await byRtmp('defaults', { width: 854, height: 480 }), await byRtmp('plain', SMALL), whip];
+  const sources = [whip, await byRtmp('defaults', { width: 854, height: 480 }), await byRtmp('plain', { width: 320, height: 180 }), whip];
   for (const source of sources) {
     const began = Date.now();
     const running = await source.start(weir, stream);
