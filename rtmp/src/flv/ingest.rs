@@ -78,14 +78,18 @@ impl Ingest {
         let Some(line) = line(&mut self.tracks, track) else {
             return self.counters.count(Dropped::Tracks);
         };
+        if tag.packet == Packet::End {
+            // Should it come back, it is told whole, also where nothing of it has changed.
+            line.state = None;
+            return out.push(Item::End { track });
+        }
         let state = line.of(codec);
         let (found, composition) = match tag.packet {
             Packet::Config => (state.config(&tag.payload, &mut self.counters), 0),
             Packet::Frame { composition, key } => {
                 (state.frame(&tag.payload, key, &mut self.counters), composition)
             }
-            Packet::End => return out.push(Item::End { track }),
-            Packet::TransportStream | Packet::Nothing(_) => return,
+            Packet::End | Packet::TransportStream | Packet::Nothing(_) => return,
         };
         let mark = Mark { timestamp, nanos: tag.nanos, composition, span: None };
         self.found(now, track, mark, found, out);

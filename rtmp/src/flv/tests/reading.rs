@@ -294,3 +294,15 @@ fn a_codec_may_change_on_the_way() {
     let times: Vec<_> = feed.units(AUDIO).iter().map(|unit| unit.dts.millis()).collect();
     assert_eq!(times, [0, 21, 41]);
 }
+
+#[test]
+fn a_track_that_has_ended_comes_back_whole() {
+    let mut feed = Feed::new();
+    let header = sequence_header(&record(LARGE));
+    feed.say(Kind::Video, 0, &header);
+    assert_eq!(feed.say(Kind::Video, 40, b"\x17\x02\0\0\0"), [Item::End { track: VIDEO }]);
+    feed.say(Kind::Video, 80, &header);
+    assert_eq!(feed.formats(VIDEO).len(), 2, "the same header, told again");
+    feed.say(Kind::Video, 80, &classic(0x17, 0, &[IDR], 4));
+    assert_eq!(feed.units(VIDEO).len(), 1);
+}
