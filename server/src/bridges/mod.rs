@@ -150,7 +150,7 @@ impl Out {
                 let Some(captured) = self.captured(&unit) else { return };
                 self.line.unit(self.track, &unit, captured);
                 self.line.flush();
-                self.annex.unit(self.track, unit, captured);
+                self.annex.unit(crate::net::now(), self.track, unit, captured);
             }
             _ => {}
         }

@@ -108,7 +108,7 @@ impl Publisher {
         if !(on_the_line(track) && self.forward(track, &unit, captured)) {
             self.silent = true;
         }
-        self.hub.writer.unit(track, unit, captured);
+        self.hub.writer.unit(now, track, unit, captured);
     }
 
     /// The track is not carried.

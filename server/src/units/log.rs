@@ -11,6 +11,8 @@ use super::{LAG, Limits, Track};
 
 /// More tracks than any publisher has reason to send: what comes beyond is dropped.
 const MAX_TRACKS: usize = 16;
+/// What one entry costs beside its coded bytes, with what holds those: thousands of tiny units are no small thing.
+const COST: usize = size_of::<Entry>() + 48;
 
 /// One unit with what is needed to decode it.
 #[derive(Clone, Debug)]
@@ -19,12 +21,18 @@ pub(super) struct Entry {
     pub(super) format: Arc<Format>,
     pub(super) unit: AccessUnit,
     pub(super) captured: Instant,
+    /// When it came. Late is told by this: what is shown later was captured later, and comes no later for it.
+    pub(super) arrived: Instant,
 }
 
 impl Entry {
     /// A decoder of pictures can begin with it.
     pub(super) fn opens(&self) -> bool {
         self.track.0 == Kind::Video && self.unit.keyframe
+    }
+
+    fn bytes(&self) -> usize {
+        COST + self.unit.data.len()
     }
 }
 
@@ -38,7 +46,7 @@ pub(super) struct Log {
     pub(super) formats: BTreeMap<Track, Arc<Format>>,
     /// By track of pictures: the number of its newest keyframe.
     keyframes: BTreeMap<Track, u64>,
-    /// The newest of all times, which the lag is measured from.
+    /// When the last one came, which the lag is measured from.
     newest: Option<Instant>,
     pub(super) ended: bool,
 }
@@ -68,18 +76,17 @@ impl Log {
     /// The number behind the last unit, where this one was taken. `read`: there are readers, who may be late.
     pub(super) fn push(
         &mut self,
-        track: Track,
-        unit: AccessUnit,
-        captured: Instant,
+        arrived: Instant,
+        (track, unit, captured): (Track, AccessUnit, Instant),
         read: bool,
     ) -> Option<u64> {
         let format = Arc::clone(self.formats.get(&track)?);
-        let entry = Entry { track, format, unit, captured };
+        let entry = Entry { track, format, unit, captured, arrived };
         if entry.opens() {
             self.keyframes.insert(track, self.head());
         }
-        self.bytes += entry.unit.data.len();
-        self.newest = Some(self.newest.map_or(captured, |newest| newest.max(captured)));
+        self.bytes += entry.bytes();
+        self.newest = Some(self.newest.map_or(arrived, |newest| newest.max(arrived)));
         self.entries.push_back(entry);
         self.trim(if read { LAG } else { Duration::ZERO });
         Some(self.head())
@@ -100,10 +107,10 @@ impl Log {
         self.entries.get(index)
     }
 
-    /// How far behind the newest this unit is.
+    /// How long before the newest this unit came.
     pub(super) fn late(&self, entry: &Entry) -> Duration {
-        let newest = self.newest.unwrap_or(entry.captured);
-        newest.saturating_duration_since(entry.captured)
+        let newest = self.newest.unwrap_or(entry.arrived);
+        newest.saturating_duration_since(entry.arrived)
     }
 
     /// Where somebody who wants these tracks can begin: at the first of their newest keyframes that are
@@ -126,7 +133,7 @@ impl Log {
             if !(spent || too_much) {
                 return;
             }
-            self.bytes -= oldest.unit.data.len();
+            self.bytes -= oldest.bytes();
             self.entries.pop_front();
             self.first += 1;
         }

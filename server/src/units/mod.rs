@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use media::{AccessUnit, Codec, Format, Kind};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use self::log::Log;
 pub(crate) use self::meter::Meter;
@@ -34,20 +34,25 @@ pub(crate) const fn bridged(to: Codec) -> Track {
     (to.kind(), index)
 }
 
+/// Whether the publisher itself sends it, and is to be asked for its keyframes.
+const fn is_own((kind, index): Track) -> bool {
+    matches!(kind, Kind::Video) && index < bridged(Codec::H264).1
+}
+
 /// The main tracks.
 pub(crate) const VIDEO: Track = (Kind::Video, 0);
 /// See [`VIDEO`].
 pub(crate) const AUDIO: Track = (Kind::Audio, 0);
 
-/// A reader that has once caught up may be so far behind, in media time, before it jumps.
+/// A reader that has once caught up may be so far behind, as units come, before it jumps.
 pub(crate) const LAG: Duration = Duration::from_secs(2);
 
 /// What is kept for readers who come between two keyframes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Coded bytes.
+    /// Coded bytes, and what each unit costs beside them.
     pub(crate) bytes: usize,
-    /// From the oldest unit to the newest.
+    /// From when the oldest unit came to when the newest did.
     pub(crate) time: Duration,
 }
 
@@ -77,6 +82,8 @@ struct Shared {
     log: Mutex<Log>,
     /// How many units have come in all; readers wait on it.
     head: watch::Sender<u64>,
+    /// A reader cannot go on without a keyframe of what the publisher itself sends.
+    keyframe: Notify,
 }
 
 /// See [`Bus::downgrade`].
@@ -84,16 +91,23 @@ struct Shared {
 pub(crate) struct WeakBus(Weak<Shared>);
 
 impl WeakBus {
-    /// The bus, if anybody still holds it.
+    /// The bus, unless it has ended.
     pub(crate) fn upgrade(&self) -> Option<Bus> {
         self.0.upgrade().map(Bus).filter(|bus| !bus.0.log().ended)
+    }
+
+    /// Its writer and all who held it are gone.
+    #[cfg(test)]
+    pub(crate) fn is_gone(&self) -> bool {
+        self.0.strong_count() == 0
     }
 }
 
 /// A bus, and the one who writes on it.
 pub(crate) fn bus(limits: Limits) -> (Writer, Bus) {
     let (head, _) = watch::channel(0);
-    let shared = Arc::new(Shared { log: Mutex::new(Log::new(limits)), head });
+    let shared =
+        Arc::new(Shared { log: Mutex::new(Log::new(limits)), head, keyframe: Notify::new() });
     (Writer(Annex(Arc::clone(&shared))), Bus(shared))
 }
 
@@ -110,11 +124,11 @@ impl Annex {
         self.0.log().format(track, format);
     }
 
-    /// The next unit of a track, captured then on the server's clock. Without a format it is nobody's and
-    /// dropped.
-    pub(crate) fn unit(&mut self, track: Track, unit: AccessUnit, captured: Instant) {
+    /// The next unit of a track, which has come `now`, captured then on the server's clock. Without a format
+    /// it is nobody's and dropped.
+    pub(crate) fn unit(&mut self, now: Instant, track: Track, unit: AccessUnit, captured: Instant) {
         let read = self.0.head.receiver_count() > 0;
-        let head = self.0.log().push(track, unit, captured, read);
+        let head = self.0.log().push(now, (track, unit, captured), read);
         if let Some(head) = head {
             self.0.head.send_replace(head);
         }
@@ -128,13 +142,27 @@ impl Writer {
     }
 
     /// See [`Annex::unit`].
-    pub(crate) fn unit(&mut self, track: Track, unit: AccessUnit, captured: Instant) {
-        self.0.unit(track, unit, captured);
+    pub(crate) fn unit(&mut self, now: Instant, track: Track, unit: AccessUnit, captured: Instant) {
+        self.0.unit(now, track, unit, captured);
     }
 
     /// True while somebody reads, or may: a bus is held.
     pub(crate) fn is_wanted(&self) -> bool {
         Arc::strong_count(&self.0.0) > 1
+    }
+
+    /// Ends the bus if nobody holds it; from then on [`WeakBus::upgrade`] gives it to nobody. True if it has
+    /// ended.
+    pub(crate) fn end_if_unwanted(&self) -> bool {
+        // Who takes it counts first, and then looks under this lock whether it has ended.
+        let mut log = self.0.0.log();
+        log.ended |= !self.is_wanted();
+        log.ended
+    }
+
+    /// Waits until a reader needs a keyframe of what the publisher itself sends. Safe to cancel.
+    pub(crate) async fn keyframe_wanted(&self) {
+        self.0.0.keyframe.notified().await;
     }
 }
 

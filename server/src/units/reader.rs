@@ -7,7 +7,7 @@ use media::{AccessUnit, Format, Kind};
 use tokio::sync::watch;
 
 use super::log::{Entry, Log};
-use super::{LAG, Shared, Start, Track};
+use super::{LAG, Shared, Start, Track, is_own};
 
 /// What a reader gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +51,9 @@ impl Reader {
         let next = {
             let log = shared.log();
             let keyframe = log.beginning(tracks).filter(|_| start == Start::Keyframe);
+            if keyframe.is_none() && tracks.iter().any(|track| is_own(*track)) {
+                shared.keyframe.notify_one();
+            }
             keyframe.unwrap_or_else(|| log.head())
         };
         let seat = |track: &Track| Seat { track: *track, format: None, blind: true };
@@ -110,6 +113,10 @@ impl Reader {
     fn take(&mut self, entry: &Entry) -> Option<Item> {
         let seat = self.tracks.iter_mut().find(|seat| seat.track == entry.track)?;
         if seat.blind && entry.track.0 == Kind::Video && !entry.unit.keyframe {
+            // With each again: who was asked may not have heard.
+            if is_own(entry.track) {
+                self.shared.keyframe.notify_one();
+            }
             return None;
         }
         if !seat.format.as_ref().is_some_and(|known| Arc::ptr_eq(known, &entry.format)) {

@@ -32,7 +32,8 @@ impl Studio {
     fn send(&mut self, track: Track, ms: u64, keyframe: bool, size: usize) {
         let time = MediaTime::from_millis(ms as i64);
         let unit = AccessUnit { dts: time, pts: time, keyframe, data: vec![0; size].into() };
-        self.writer.unit(track, unit, self.start + Duration::from_millis(ms));
+        let now = self.start + Duration::from_millis(ms);
+        self.writer.unit(now, track, unit, now);
     }
 
     /// A picture and a packet of sound every 40 ms, a keyframe every second.
@@ -226,4 +227,89 @@ async fn readers_wait_and_come_to_an_end_with_the_publisher() {
     assert_eq!(task.await.unwrap(), 22);
     let mut late = bus.subscribe(Start::Live, &[VIDEO]);
     assert!(late.next().await.is_none());
+}
+
+#[test]
+fn late_is_what_came_long_ago_and_not_what_is_shown_early() {
+    // One picture a second, shown three seconds after it comes, as with B-frames.
+    let mut studio = Studio::new(LIMITS);
+    let mut reader = studio.reader(Start::Live);
+    read(&mut reader);
+    let mut sound = 0;
+    for ms in (0..10_000).step_by(20) {
+        let (now, time) =
+            (studio.start + Duration::from_millis(ms), MediaTime::from_millis(ms as i64));
+        if ms % 1000 == 0 {
+            let pts = time.plus(MediaTime::from_millis(3000));
+            let unit = AccessUnit { dts: time, pts, keyframe: true, data: vec![0; 10].into() };
+            studio.writer.unit(now, VIDEO, unit, now + Duration::from_secs(3));
+        }
+        studio.send(AUDIO, ms, true, 10);
+        sound += read(&mut reader).iter().filter(|item| item.starts_with('a')).count();
+    }
+    assert_eq!((sound, reader.lost()), (500, 0));
+}
+
+#[test]
+fn tiny_units_cost_more_than_their_bytes() {
+    let mut studio = Studio::new(Limits { bytes: 100_000, time: Duration::from_secs(600) });
+    for ms in 0..20_000 {
+        studio.send(VIDEO, ms, ms == 0, 1);
+    }
+    let log = studio.bus.0.log();
+    let kept = log.head() - log.first();
+    assert!(kept <= 100_000 / 160, "{kept}");
+}
+
+#[test]
+fn a_bus_that_nobody_holds_ends_for_good_and_one_that_is_taken_does_not() {
+    let studio = Studio::new(LIMITS);
+    let weak = studio.bus.downgrade();
+    assert!(!studio.writer.end_if_unwanted());
+    let Studio { writer, bus, .. } = studio;
+    drop(bus);
+    let taken = weak.upgrade().expect("it goes on");
+    assert!(!writer.end_if_unwanted());
+    drop(taken);
+    assert!(writer.end_if_unwanted());
+    assert!(weak.upgrade().is_none(), "also while its writer is still there");
+}
+
+#[tokio::test]
+async fn who_cannot_go_on_without_a_keyframe_has_one_asked_for() {
+    let mut studio = Studio::new(LIMITS);
+    let asked = |studio: &Studio| futures_now(studio.writer.keyframe_wanted());
+    let mut reader = studio.reader(Start::Keyframe);
+    assert!(asked(&studio), "there is none yet");
+    studio.send(VIDEO, 0, false, 10);
+    studio.send(VIDEO, 40, true, 10);
+    studio.send(VIDEO, 80, false, 10);
+    read(&mut reader);
+    assert!(asked(&studio), "the first was no keyframe");
+    let mut late = studio.reader(Start::Keyframe);
+    read(&mut late);
+    assert!(!asked(&studio), "both have one");
+    reader.await_keyframe();
+    studio.send(VIDEO, 120, false, 10);
+    read(&mut reader);
+    assert!(asked(&studio));
+    let made = units_of_a_bridge(&mut studio);
+    assert_eq!(made, ["F"; 0]);
+    assert!(!asked(&studio), "the publisher cannot help there");
+}
+
+/// Whether it is there already.
+fn futures_now(future: impl Future<Output = ()>) -> bool {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    future.as_mut().poll(&mut context).is_ready()
+}
+
+/// What a reader of a bridged track without a keyframe gets.
+fn units_of_a_bridge(studio: &mut Studio) -> Vec<String> {
+    let track = bridged(Codec::H264);
+    studio.writer.format(track, format(Codec::H264, b"made"));
+    let mut reader = studio.bus.subscribe(Start::Keyframe, &[track]);
+    studio.send(track, 160, false, 10);
+    read(&mut reader)
 }
