@@ -119,3 +119,19 @@ async fn nobody_watches_and_no_worker_runs() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_after_a_bridge_has_ended_sees_and_hears_all_the_same() {
+    let weir = Weir::start();
+    let film = Film::small(Recipe::DEFAULTS);
+    let _encoder = Encoder::publish(&film, &weir.rtmp_url("demo"));
+    weir.until("demo", |s| s["state"] == "live");
+    for _ in 0..2 {
+        let viewer = Viewer::join(&weir, "demo").await;
+        viewer.until_video("pictures", |t| t.len() > 60).await;
+        viewer.until_audio("sound", |t| t.len() > 60).await;
+        viewer.leave().await;
+        // Nobody needs them any more, and after a while they end.
+        weir.until("demo", |s| s["bridges"].as_array().is_some_and(Vec::is_empty));
+    }
+}

@@ -166,6 +166,7 @@ fn start_hub(
             bridges: worker.is_some(),
         },
         worker,
+        bridges: config.transcode.bridges(),
         advertise,
         sfu: sfu::Config {
             history: sfu::history::Limits {

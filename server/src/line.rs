@@ -16,6 +16,8 @@ use crate::units::Track;
 
 /// Ticks per second of the clock that times are told by: exact for every frame rate in use.
 const RATE: u32 = 90_000;
+/// Between the numbers of two bridges: each may begin anew so often without taking the next one's.
+const RESTARTS: u32 = 1 << 8;
 
 /// When units were captured, on the server's clock: one clock for all tracks of a publisher, so that lips
 /// and voice agree exactly.
@@ -70,16 +72,16 @@ struct Encoding {
 impl Line {
     /// What a publisher sends itself.
     pub(crate) fn of_source(media: Media, publisher: SessionId) -> Self {
-        Self::new(media, publisher, Origin::Source)
+        Self::new(media, publisher, (Origin::Source, 0))
     }
 
-    /// What a bridge makes of it.
-    pub(crate) fn of_bridge(media: Media, publisher: SessionId) -> Self {
-        Self::new(media, publisher, Origin::Bridge)
+    /// What a bridge makes of it. `start`: another number than any bridge of this publisher has had.
+    pub(crate) fn of_bridge(media: Media, publisher: SessionId, start: u32) -> Self {
+        Self::new(media, publisher, (Origin::Bridge, start.wrapping_mul(RESTARTS)))
     }
 
-    fn new(media: Media, publisher: SessionId, origin: Origin) -> Self {
-        let made = Made { publisher, origin, source: 0, packets: Vec::new() };
+    fn new(media: Media, publisher: SessionId, (origin, source): (Origin, u32)) -> Self {
+        let made = Made { publisher, origin, source, packets: Vec::new() };
         Self { media, made, encodings: Vec::new(), payloads: Vec::new() }
     }
 
@@ -291,5 +293,46 @@ mod tests {
                 assert_eq!(captured - before, Duration::from_secs(1));
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_bridge_that_comes_back_is_heard_again() {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let sockets = vec![crate::net::Socket::new(socket).unwrap()];
+        let (media, mut events) = crate::net::start(sockets, sfu::Config::default()).unwrap();
+        let publisher = SessionId::from_random(1 << 96);
+        let add = sfu::Command::Add(Box::new(sfu::Add::local(publisher)));
+        media.send(add).await.unwrap();
+        while events.recv().await.unwrap() != sfu::Event::Connected(publisher) {}
+        let (track, encoding) = ((Kind::Audio, 0x82), EncodingId::new("opus").unwrap());
+        let opus = Format {
+            codec: Codec::Opus,
+            config: bytes::Bytes::new(),
+            dimensions: None,
+            sound: Some((48_000, 2)),
+        };
+        for start in [1, 2, 3] {
+            let mut line = Line::of_bridge(media.clone(), publisher, start);
+            line.format(track, encoding, opus.clone());
+            line.begins_anew();
+            assert!(line.unit(track, &unit(0, 0, &[0xfc, 0xff, 0xfe]), crate::net::now()));
+            line.flush();
+            let there = |is: bool| {
+                move |event: &sfu::Event| match event {
+                    sfu::Event::Encodings { encodings, .. } => {
+                        encodings.iter().any(|e| e.origin == Origin::Bridge && e.active) == is
+                    }
+                    _ => false,
+                }
+            };
+            let within = Duration::from_secs(10);
+            let come = async { while !there(true)(&events.recv().await.unwrap()) {} };
+            tokio::time::timeout(within, come).await.expect("it is there");
+            let kind = Kind::Audio;
+            media.send(sfu::Command::Unbridge { publisher, encoding, kind }).await.unwrap();
+            let gone = async { while !there(false)(&events.recv().await.unwrap()) {} };
+            tokio::time::timeout(within, gone).await.expect("it is gone");
+        }
+        media.stop().await;
     }
 }

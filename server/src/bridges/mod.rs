@@ -23,6 +23,51 @@ pub(crate) struct Job {
     pub(crate) line: Line,
     pub(crate) worker: Worker,
     pub(crate) bounds: Bounds,
+    /// Not before then.
+    pub(crate) due: Instant,
+}
+
+/// How many bridges may run at once; each is a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// So many, whatever they make.
+    All(usize),
+    /// So many of sound, and so many of pictures, which cost far more.
+    Each {
+        /// Of sound.
+        sound: usize,
+        /// Of pictures.
+        pictures: usize,
+    },
+}
+
+impl Limit {
+    /// For a machine of so many cores: few enough that media that needs no bridge goes on.
+    pub fn of_cores(cores: usize) -> Self {
+        Self::Each { sound: cores.saturating_mul(16), pictures: cores.saturating_mul(4) }
+    }
+
+    /// Whether one more to `kind` may run beside those that do. If not: why, in plain words.
+    pub(crate) fn admits(
+        self,
+        kind: Kind,
+        running: impl Iterator<Item = Kind>,
+    ) -> Result<(), String> {
+        let (what, limit, count) = match self {
+            Self::All(limit) => ("bridges", limit, running.count()),
+            Self::Each { sound, pictures } => {
+                let (what, limit) = match kind {
+                    Kind::Audio => ("bridges of sound", sound),
+                    Kind::Video => ("bridges of pictures", pictures),
+                };
+                (what, limit, running.filter(|one| *one == kind).count())
+            }
+        };
+        if count < limit {
+            return Ok(());
+        }
+        Err(format!("{count} {what} run, and no more may at once (transcode.max_bridges)"))
+    }
 }
 
 /// A bridge that runs. Dropped, it ends at once.
@@ -72,6 +117,7 @@ where
     F: Fn(State) -> R + Sync,
     R: Future<Output = ()> + Send,
 {
+    tokio::time::sleep_until(job.due.into()).await;
     // Pictures need what came since the keyframe, of sound only what comes is of interest.
     let (start, source) = match job.to.codec().kind() {
         Kind::Video => (Start::Keyframe, VIDEO),
@@ -161,5 +207,29 @@ impl Out {
         let later = unit.pts.since(pts).nanos();
         let distance = Duration::from_nanos(later.unsigned_abs());
         if later < 0 { captured.checked_sub(distance) } else { captured.checked_add(distance) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use Kind::{Audio, Video};
+
+    use super::*;
+
+    #[test]
+    fn pictures_and_sound_are_bounded_each_or_together_and_the_reason_says_how() {
+        let admits = |limit: Limit, kind, running: &[Kind]| {
+            limit.admits(kind, running.iter().copied()).is_ok()
+        };
+        let each = Limit::of_cores(1);
+        assert!(admits(each, Video, &[Video, Video, Video, Audio, Audio]));
+        assert!(!admits(each, Video, &[Video; 4]));
+        assert!(admits(each, Audio, &[Video; 4]));
+        assert!(!admits(each, Audio, &[Audio; 16]));
+        let all = Limit::All(2);
+        assert!(admits(all, Video, &[Audio]));
+        assert!(!admits(all, Video, &[Audio, Video]));
+        let why = all.admits(Video, [Audio, Video].into_iter()).unwrap_err();
+        assert_eq!(why, "2 bridges run, and no more may at once (transcode.max_bridges)");
     }
 }

@@ -33,6 +33,7 @@ pub const KEYS: &[(&str, &str)] = &[
     ("transcode.nice", "how much a worker stands back for other programs, 0 to 19"),
     ("transcode.memory_mb", "MiB that one worker may take; 0: no limit"),
     ("transcode.threads", "threads of one codec in a worker; 0: as it thinks best"),
+    ("transcode.max_bridges", "bridges at once; 0: 16 of sound and 4 of pictures for each core"),
     ("stream.grace", "how long a lost publisher is waited for until the stream has ended"),
     ("stream.on_conflict", "of two publishers of a stream: takeover, reject or standby"),
     ("server.drain_timeout", "time to close everything when stopped"),

@@ -1,11 +1,13 @@
 //! The parts of the configuration and their defaults.
 
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::value::{Advertise, Apps, Listen, Network, OnConflict, Origin, PublicUrl, duration};
+use crate::bridges::Limit;
 
 /// `[http]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -129,12 +131,14 @@ pub struct Transcode {
     memory_mb: u32,
     /// Threads of one codec; 0: as the worker thinks best.
     threads: u16,
+    /// Bridges at once; 0: as many as the cores can do with.
+    max_bridges: u32,
 }
 
 impl Default for Transcode {
     fn default() -> Self {
         let transcode::Config { nice, memory_mb, threads, .. } = transcode::Config::default();
-        Self { worker: PathBuf::new(), nice, memory_mb, threads }
+        Self { worker: PathBuf::new(), nice, memory_mb, threads, max_bridges: 0 }
     }
 }
 
@@ -142,6 +146,14 @@ impl Transcode {
     /// The worker program, if one is named.
     pub fn program(&self) -> Option<&Path> {
         Some(self.worker.as_path()).filter(|path| !path.as_os_str().is_empty())
+    }
+
+    /// How many may run at once.
+    pub fn bridges(&self) -> Limit {
+        match usize::try_from(self.max_bridges).unwrap_or(usize::MAX) {
+            0 => Limit::of_cores(std::thread::available_parallelism().map_or(1, NonZero::get)),
+            all => Limit::All(all),
+        }
     }
 
     /// What a worker is started with.

@@ -38,6 +38,7 @@ impl Server {
             wait_for_publisher: config.webrtc.wait_for_publisher,
             advertise: Vec::new(),
             worker: None,
+            bridges: crate::bridges::Limit::of_cores(1),
             sfu: sfu::Config::default(),
         };
         let hub = hub::start(settings, vec![net::Socket::new(socket).unwrap()]).unwrap();

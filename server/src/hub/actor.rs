@@ -137,7 +137,7 @@ impl Actor {
             departed: VecDeque::new(),
             locals: HashMap::new(),
             taps: HashMap::new(),
-            bridges: Bridges::new(),
+            bridges: Bridges::default(),
             requests,
             news: Desk::default(),
             book: Book::default(),
@@ -353,6 +353,10 @@ impl Actor {
             }
             sfu::Event::MediaStarted { session, codec } => {
                 let Some((stream, _)) = self.find(session) else { return };
+                // One of ours says itself what its main tracks are; this may be of a further one.
+                if self.locals.contains_key(&session) {
+                    return;
+                }
                 tracing::info!(%stream, %session, %codec, "media flows");
                 self.apply(&stream, Event::MediaStarted { session, codec });
             }

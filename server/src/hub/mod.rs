@@ -47,6 +47,8 @@ pub struct Config {
     pub stream: stream::Config,
     /// The program that bridges codecs, if there is one.
     pub worker: Option<transcode::Worker>,
+    /// How many of them may run.
+    pub bridges: crate::bridges::Limit,
     /// More candidates than the machine's own addresses.
     pub advertise: Vec<SocketAddr>,
     /// Time limits of sessions.

@@ -1,8 +1,9 @@
 //! The bridges that streams want: started, told when somebody needs a keyframe, given up, and what has become of them.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
-use media::{Codec, EncodingId};
+use media::{Codec, EncodingId, Kind};
 use signaling::SessionId;
 use stream::Event;
 use transcode::{Bounds, State};
@@ -16,16 +17,56 @@ use crate::{net, status};
 /// Whose media, what comes in, what goes out.
 pub(super) type Key = (SessionId, Codec, Codec);
 
+/// Between two starts for one publisher and kind: who changes its codec with every unit gets no process
+/// for each.
+const START_INTERVAL: Duration = Duration::from_secs(1);
+
 /// All bridges of this server.
-pub(super) type Bridges = HashMap<Key, Work>;
+#[derive(Debug, Default)]
+pub(super) struct Bridges {
+    all: HashMap<Key, Work>,
+    /// How many were ever asked for.
+    starts: u32,
+    /// By publisher and kind: when the newest start was, or is to be.
+    newest: HashMap<(SessionId, Kind), Instant>,
+}
 
 /// One bridge.
 #[derive(Debug)]
 pub(super) struct Work {
+    /// The so-many-th of all.
+    start: u32,
     /// `None` once it has failed.
     running: Option<Running>,
     state: &'static str,
     reason: Option<String>,
+}
+
+impl Bridges {
+    fn next(&mut self) -> u32 {
+        self.starts = self.starts.wrapping_add(1);
+        self.starts
+    }
+
+    /// What those make that run, or are about to.
+    fn running(&self) -> impl Iterator<Item = Kind> {
+        let running = self.all.iter().filter(|(_, work)| work.running.is_some());
+        running.map(|((_, _, to), _)| to.kind())
+    }
+
+    /// When one more may start. One that was to start and was given up leaves its time to the next.
+    fn due(&mut self, now: Instant, whose: (SessionId, Kind)) -> Instant {
+        self.newest.retain(|_, newest| now.saturating_duration_since(*newest) < START_INTERVAL);
+        let newest = self.newest.get(&whose).copied();
+        let due = newest.map_or(
+            now,
+            |newest| {
+                if newest > now { newest } else { newest + START_INTERVAL }
+            },
+        );
+        self.newest.insert(whose, due);
+        due
+    }
 }
 
 impl Actor {
@@ -35,7 +76,8 @@ impl Actor {
         let worker = self.config.worker.clone();
         let (Some(worker), Some(target)) = (worker, bridges::target(to)) else { return };
         let bus = self.bus_of(publisher);
-        let line = Line::of_bridge(self.media.clone(), publisher);
+        let start = self.bridges.next();
+        let line = Line::of_bridge(self.media.clone(), publisher, start);
         let history = self.config.sfu.history;
         let bounds =
             Bounds { ring_bytes: history.bytes, ring_time: history.age, ..Bounds::default() };
@@ -45,28 +87,42 @@ impl Actor {
             async move {
                 if let Some(hub) = hub.upgrade() {
                     // The hub may be about to end.
-                    let _ = ask(&hub, move |actor| actor.bridge_is(key, state)).await;
+                    let _ = ask(&hub, move |actor| actor.bridge_is(key, start, state)).await;
                 }
             }
         };
-        let job = Job { publisher, from, to: target, bus, line, worker, bounds };
-        let running = Some(bridges::start(job, report));
-        self.bridges.insert(key, Work { running, state: "starting", reason: None });
+        let running = match self.config.bridges.admits(to.kind(), self.bridges.running()) {
+            Ok(()) => {
+                let due = self.bridges.due(net::now(), (publisher, to.kind()));
+                let job = Job { publisher, from, to: target, bus, line, worker, bounds, due };
+                Some(bridges::start(job, report))
+            }
+            Err(reason) => {
+                // Said later: its stream is about to do other things first.
+                tokio::spawn(report(State::Failed { reason }));
+                None
+            }
+        };
+        let work = Work { start, running, state: "starting", reason: None };
+        self.bridges.all.insert(key, work);
     }
 
     /// A stream needs it no more, or has lost its publisher.
     pub(super) fn unbridge(&mut self, key: Key) {
         let (publisher, from, to) = key;
         tracing::info!(%publisher, %from, %to, "a bridge ends");
-        self.bridges.remove(&key);
+        self.bridges.all.remove(&key);
         let encoding = bridges::encoding(to);
         self.outbox.push(sfu::Command::Unbridge { publisher, encoding, kind: to.kind() });
     }
 
     /// A bridge says how it is.
-    fn bridge_is(&mut self, key: Key, state: State) {
+    fn bridge_is(&mut self, key: Key, start: u32, state: State) {
         let (publisher, from, to) = key;
-        let Some(work) = self.bridges.get_mut(&key) else { return };
+        // One that was given up may have said something before it ended.
+        let Some(work) = self.bridges.all.get_mut(&key).filter(|w| w.start == start) else {
+            return;
+        };
         let (name, reason, told) = match state {
             State::Starting => ("starting", None, stream::bridges::State::Starting),
             State::Running | State::Idle => ("running", None, stream::bridges::State::Running),
@@ -86,13 +142,15 @@ impl Actor {
         let text = format!("the bridge from {from} to {to} is {name}{because}");
         work.reason = because_of(name, reason, work.reason.take());
         self.book.note(net::now(), publisher, "bridge", text);
+        // Only a bridge to their own codec stands in for pictures that reorder.
+        let stands_in = from == to && to.kind() == Kind::Video;
         if told == stream::bridges::State::Failed {
             work.running = None;
             let encoding = bridges::encoding(to);
             self.outbox.push(sfu::Command::Unbridge { publisher, encoding, kind: to.kind() });
-            if to.kind() == media::Kind::Video {
-                self.may_withhold(publisher, false);
-            }
+        }
+        if stands_in && told != stream::bridges::State::Starting {
+            self.may_withhold(publisher, told == stream::bridges::State::Running);
         }
         let Some((stream, _)) = self.find(publisher) else { return };
         self.apply(&stream, Event::BridgeIs { publisher, from, to, state: told });
@@ -102,6 +160,7 @@ impl Actor {
     pub(super) fn bridged_keyframe(&mut self, publisher: SessionId, encoding: EncodingId) {
         let made = self
             .bridges
+            .all
             .iter()
             .filter(|((of, _, to), _)| *of == publisher && bridges::encoding(*to) == encoding);
         made.filter_map(|(_, work)| work.running.as_ref()).for_each(Running::keyframe);
@@ -115,7 +174,7 @@ impl Actor {
     ) -> Vec<status::Bridge> {
         let chosen = |b: &&stream::bridges::Bridge| publisher.is_none_or(|id| b.publisher == id);
         let one = |bridge: &stream::bridges::Bridge| {
-            let work = self.bridges.get(&(bridge.publisher, bridge.from, bridge.to));
+            let work = self.bridges.all.get(&(bridge.publisher, bridge.from, bridge.to));
             status::Bridge {
                 from: bridge.from.name().to_owned(),
                 to: bridge.to.name().to_owned(),
@@ -150,5 +209,115 @@ mod tests {
             reason = because_of(state, now.map(str::to_owned), reason);
             assert_eq!(reason.as_deref(), expected, "{state}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::bridges::Limit;
+    use crate::hub::local::{Guest, Said};
+    use crate::hub::{Config, Protocol, Request};
+
+    /// A hub with one publisher of ours, whom it has told whether to withhold.
+    async fn hub(limit: Limit) -> (Actor, mpsc::Receiver<Request>, SessionId, Arc<AtomicBool>) {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let sockets = vec![net::Socket::new(socket).unwrap()];
+        let (media, _) = net::start(sockets, sfu::Config::default()).unwrap();
+        let nowhere = PathBuf::from("/nowhere/weir-transcoder");
+        let config = Config {
+            stream: stream::Config { bridges: true, ..stream::Config::default() },
+            max_publishers: 1,
+            max_viewers: 1,
+            wait_for_publisher: true,
+            advertise: Vec::new(),
+            worker: Some(transcode::Worker::new(nowhere, &transcode::Config::default())),
+            bridges: limit,
+            sfu: sfu::Config::default(),
+        };
+        let (to, requests) = mpsc::channel(8);
+        let mut actor = Actor::new(config, media, to.downgrade());
+        // As long as the test: reports go nowhere without it.
+        std::mem::forget(to);
+        let session = SessionId::from_random(1 << 96);
+        let publishing = actor.publish_local(Guest {
+            stream: stream::Name::new("demo").unwrap(),
+            session,
+            protocol: Protocol::Rtmp,
+            address: ([127, 0, 0, 1], 1).into(),
+            user_agent: None,
+        });
+        actor.event(sfu::Event::Connected(session));
+        actor.said(session, Said::Codec(Codec::H264));
+        (actor, requests, session, publishing.unwrap().bridged)
+    }
+
+    #[tokio::test]
+    async fn further_tracks_do_not_say_what_the_publisher_sends() {
+        let (mut actor, _requests, session, _) = hub(Limit::All(1)).await;
+        actor.event(sfu::Event::MediaStarted { session, codec: Codec::Vp9 });
+        let name = stream::Name::new("demo").unwrap();
+        let lacks = actor.streams[&name].stream.untakeable(&[Codec::Vp9]);
+        assert_eq!(lacks, [Codec::H264], "that is what is sent, and no bridge makes VP9");
+    }
+
+    #[tokio::test]
+    async fn only_the_bridge_to_their_own_codec_stands_in_and_it_does_again_when_it_is_back() {
+        let (mut actor, _requests, session, bridged) = hub(Limit::All(9)).await;
+        let keys = [(session, Codec::H264, Codec::Vp8), (session, Codec::H264, Codec::H264)];
+        let mut is = |key, state| {
+            actor.bridge(key);
+            let start = actor.bridges.all[&key].start;
+            actor.bridge_is(key, start, state);
+            actor.unbridge(key);
+            bridged.load(Ordering::Relaxed)
+        };
+        let failed = || State::Failed { reason: "no reason".to_owned() };
+        assert!(is(keys[0], failed()), "VP8 is for others");
+        assert!(!is(keys[1], failed()));
+        assert!(!is(keys[1], State::Starting));
+        assert!(is(keys[1], State::Running));
+    }
+
+    #[tokio::test]
+    async fn one_too_many_fails_with_its_reason_and_what_is_old_says_nothing_any_more() {
+        let (mut actor, mut requests, session, _) = hub(Limit::All(1)).await;
+        let (one, two) = ((session, Codec::H264, Codec::H264), (session, Codec::H264, Codec::Vp8));
+        actor.bridge(one);
+        actor.bridge(two);
+        requests.recv().await.unwrap()(&mut actor);
+        let work = &actor.bridges.all[&two];
+        assert_eq!((work.state, work.running.is_some()), ("failed", false));
+        let why = "1 bridges run, and no more may at once (transcode.max_bridges)";
+        assert_eq!(work.reason.as_deref(), Some(why));
+        let first = actor.bridges.all[&one].start;
+        actor.unbridge(one);
+        actor.bridge(one);
+        assert_ne!(actor.bridges.all[&one].start, first, "another number each time");
+        actor.bridge_is(one, first, State::Failed { reason: String::new() });
+        assert_eq!(actor.bridges.all[&one].state, "starting");
+    }
+
+    #[test]
+    fn starts_for_one_publisher_and_kind_are_a_second_apart() {
+        let mut bridges = Bridges::default();
+        let start = net::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        let one = (SessionId::from_random(1 << 96), Kind::Video);
+        assert_eq!(bridges.due(start, one), start);
+        assert_eq!(bridges.due(start, (one.0, Kind::Audio)), start);
+        // A codec that changes with each picture: each takes the place of the one before.
+        for ms in (40..1000).step_by(40) {
+            assert_eq!(bridges.due(at(ms), one), at(1000));
+        }
+        assert_eq!(bridges.due(at(1040), one), at(2000));
+        assert_eq!(bridges.due(at(5000), one), at(5000));
+        assert_eq!(bridges.newest.len(), 1, "what is over is forgotten");
     }
 }

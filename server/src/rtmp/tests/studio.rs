@@ -48,6 +48,7 @@ impl Studio {
             wait_for_publisher: config.webrtc.wait_for_publisher,
             advertise: Vec::new(),
             worker: None,
+            bridges: crate::bridges::Limit::of_cores(1),
             sfu: sfu::Config::default(),
         };
         let hub = hub::start(settings, vec![Socket::new(socket).unwrap()]).unwrap();
