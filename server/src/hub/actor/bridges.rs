@@ -194,26 +194,6 @@ fn because_of(state: &str, now: Option<String>, before: Option<String>) -> Optio
 
 #[cfg(test)]
 mod tests {
-    use super::because_of;
-
-    #[test]
-    fn a_reason_stands_until_the_bridge_runs() {
-        let mut reason = None;
-        for (state, now, expected) in [
-            ("starting", None, None),
-            ("restarting", Some("it crashed"), Some("it crashed")),
-            ("starting", None, Some("it crashed")),
-            ("running", None, None),
-            ("failed", Some("it crashed again"), Some("it crashed again")),
-        ] {
-            reason = because_of(state, now.map(str::to_owned), reason);
-            assert_eq!(reason.as_deref(), expected, "{state}");
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
     use std::path::PathBuf;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
@@ -256,6 +236,21 @@ mod tests {
         actor.event(sfu::Event::Connected(session));
         actor.said(session, Said::Codec(Codec::H264));
         (actor, requests, session, publishing.unwrap().bridged)
+    }
+
+    #[test]
+    fn a_reason_stands_until_the_bridge_runs() {
+        let mut reason = None;
+        for (state, now, expected) in [
+            ("starting", None, None),
+            ("restarting", Some("it crashed"), Some("it crashed")),
+            ("starting", None, Some("it crashed")),
+            ("running", None, None),
+            ("failed", Some("it crashed again"), Some("it crashed again")),
+        ] {
+            reason = because_of(state, now.map(str::to_owned), reason);
+            assert_eq!(reason.as_deref(), expected, "{state}");
+        }
     }
 
     #[tokio::test]
