@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { clean, decodes, shows, startRig, until } from './rig.mjs';
 import { startWeir } from './weir.mjs';
 
-const rig = await startRig();
+// Without a worker program nothing is bridged.
+const rig = await startRig({ weir: { args: ['--transcode-worker', '/nowhere/weir-transcoder'] } });
 
 test('a bad stream name', async () => {
   const page = await rig.open(`${rig.weir.origin}/watch/two%20words`, { name: 'refused-name' });
@@ -83,6 +84,24 @@ test('a codec that this browser lacks, the viewer there first', async () => {
   await page.shot();
   clean(publisher, viewer);
   for (const each of [page, publisher, viewer]) await each.done();
+});
+
+test('a codec that this browser lacks, with a worker: it is bridged, and the page plays', async () => {
+  const weir = await startWeir();
+  try {
+    const publisher = await rig.lab('bridged-publisher');
+    await publisher.evaluate((to) => lab.publish({ ...to, codec: 'video/AV1' }), weir.publish('bridged'));
+    const page = await rig.open(`${weir.origin}/watch/bridged`, { name: 'bridged', init: withoutAv1 });
+    await shows(page, 'playing');
+    await decodes(page, { codec: 'video/H264', width: 640 }, 30000);
+    const { bridges } = await weir.stream('bridged');
+    assert.deepEqual(bridges.map(({ from, to, state }) => [from, to, state]), [['av1', 'h264', 'running']]);
+    clean(page, publisher);
+    await page.done();
+    await publisher.done();
+  } finally {
+    await weir.stop();
+  }
 });
 
 test('the server restarts: page and publisher come back by themselves', async () => {
