@@ -105,7 +105,7 @@ async fn layers_are_those_of_the_publisher_and_can_be_chosen() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_lacks_the_codec_is_asked_to_come_again() {
-    let weir = Weir::start();
+    let weir = Weir::without_worker();
     let vp8 = || Wish { codecs: vec![Codec::Vp8], ..Wish::default() };
     let viewer = Viewer::wishing(&weir, "show", vp8()).await;
     let events = listen(&viewer);

@@ -100,7 +100,7 @@ async fn the_last_minutes_are_what_was_sent_and_watched() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_told_and_forgotten_when_it_is_right() {
-    let weir = Weir::start();
+    let weir = Weir::without_worker();
     let only = |codec| Wish { codecs: vec![codec], ..Wish::default() };
     let strange = Viewer::wishing(&weir, "show", only(Codec::Vp8)).await;
     let _good = Viewer::wishing(&weir, "show", only(Codec::H264)).await;

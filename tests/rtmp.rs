@@ -98,7 +98,7 @@ async fn x264_as_it_is_with_b_frames_and_aac_is_seen_without_a_jump() {
 
 /// What is shown where no worker can take the B-frames out: fewer pictures, each of them whole, in order.
 async fn left_out(recipe: Recipe, pictures: usize) {
-    let weir = Weir::configured("[transcode]\nworker = \"/nonexistent\"\n");
+    let weir = Weir::without_worker();
     let film = Film::small(recipe);
     assert!(film.tags().iter().any(|t| t.is_picture() && t.composition() > 0), "it has B-frames");
     let _encoder = publish(&weir, &film);

@@ -36,6 +36,11 @@ impl Weir {
         Self::with(&[], "")
     }
 
+    /// Without a worker program: nothing is bridged.
+    pub fn without_worker() -> Self {
+        Self::with(&["--transcode-worker", "/nowhere/weir-transcoder"], "")
+    }
+
     /// With this configuration file (TOML), on free loopback ports.
     pub fn configured(toml: &str) -> Self {
         Self::with(&[], toml)
