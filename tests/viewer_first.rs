@@ -70,7 +70,7 @@ async fn a_publisher_who_is_lost_comes_back_to_the_same_viewers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_without_a_codec_of_the_publisher_is_told_so() {
-    let weir = Weir::start();
+    let weir = Weir::without_worker();
     let wish = tests::viewer::Wish { codecs: vec![Codec::Vp8], ..Default::default() };
     let viewer = Viewer::wishing(&weir, "show", wish).await;
     let publisher = Publisher::start(&weir, "show", Clip::small(Codec::H264)).await;
