@@ -41,11 +41,12 @@ export function facts(stream: Stream, now: number): [string, string][] {
   return all;
 }
 
-/** Which codec becomes which, and why: `AAC → Opus for WHEP viewers`. */
+/** Which codec becomes which, and why: `AAC → Opus (WHEP viewers)`. */
 export function bridgeWords(bridge: Bridge): string {
+  const why = bridge.why.replace(/\b(whep|rtmp|b(?=-frames))/g, (word) => word.toUpperCase());
   const codecs = `${format.codec(bridge.from)} → ${format.codec(bridge.to)}`;
   const running = bridge.state === undefined || bridge.state === "running" ? "" : `, ${bridge.state}`;
-  return `${codecs} (${bridge.why}${running})`;
+  return `${codecs} (${why}${running})`;
 }
 
 /** What comes in, pictures and sound. */
