@@ -214,7 +214,8 @@ fn since(epoch: Instant, time: Instant) -> i64 {
     }
 }
 
-fn at(epoch: Instant, nanos: i64) -> Option<Instant> {
+/// So many nanoseconds after `epoch`, or before it; `None` where the clock cannot say that.
+pub fn at(epoch: Instant, nanos: i64) -> Option<Instant> {
     let distance = Duration::from_nanos(nanos.unsigned_abs());
     if nanos < 0 { epoch.checked_sub(distance) } else { epoch.checked_add(distance) }
 }

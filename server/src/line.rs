@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use media::clock::{Source, StreamClock};
+use media::clock::{self, Source, StreamClock};
 use media::packetize::{MTU, Packetizer, Payload};
 use media::payload::h264;
 use media::{AccessUnit, Codec, EncodingId, Format, Kind, MediaTime};
@@ -38,11 +38,7 @@ impl Capture {
         // RTP's timestamps wrap, and this clock expects it.
         let timestamp = unit.dts.in_scale(RATE) as u32;
         let decoded = self.clock.captured(&mut self.source, now, timestamp);
-        let shown = unit.pts.since(unit.dts).nanos();
-        let distance = std::time::Duration::from_nanos(shown.unsigned_abs());
-        let moved =
-            if shown < 0 { decoded.checked_sub(distance) } else { decoded.checked_add(distance) };
-        moved.unwrap_or(decoded)
+        clock::at(decoded, unit.pts.since(unit.dts).nanos()).unwrap_or(decoded)
     }
 }
 

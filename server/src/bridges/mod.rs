@@ -2,7 +2,7 @@
 //! a line of its own, and on the publisher's bus for players. Which bridges there are is for the streams to say.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use media::{AccessUnit, Codec, EncodingId, Kind, MediaTime};
 use signaling::SessionId;
@@ -124,14 +124,14 @@ where
         Kind::Audio => (Start::Live, AUDIO),
     };
     let mut reader = job.bus.subscribe(start, &[source]);
-    let Some((bridge, first)) = begin(&mut reader, &job).await else { return };
+    let Some(bridge) = begin(&mut reader, &job).await else { return };
     let Job { bus, line, to, publisher, from, .. } = job;
     let annex = bus.annex();
     // The bus ends with its publisher, not with us.
     drop(bus);
     let to = to.codec();
     tracing::info!(%publisher, %from, %to, "a bridge begins");
-    let mut out = Out { line, annex, to, track: units::bridged(to), anchor: first };
+    let mut out = Out { line, annex, to, track: units::bridged(to), anchor: None };
     loop {
         tokio::select! {
             item = reader.next() => match item {
@@ -162,13 +162,13 @@ where
 }
 
 /// Waits for the format of what is to be bridged.
-async fn begin(reader: &mut Reader, job: &Job) -> Option<(Bridge, Option<(MediaTime, Instant)>)> {
+async fn begin(reader: &mut Reader, job: &Job) -> Option<Bridge> {
     loop {
         match reader.next().await? {
             Item::Format(_, format) if format.codec == job.from => {
                 let spec =
                     Spec { from: (*format).clone(), to: job.to, options: Options::default() };
-                return Some((Bridge::start(&job.worker, spec, job.bounds.clone()), None));
+                return Some(Bridge::start(&job.worker, spec, job.bounds.clone()));
             }
             _ => {}
         }
@@ -204,9 +204,7 @@ impl Out {
 
     fn captured(&self, unit: &AccessUnit) -> Option<Instant> {
         let (pts, captured) = self.anchor?;
-        let later = unit.pts.since(pts).nanos();
-        let distance = Duration::from_nanos(later.unsigned_abs());
-        if later < 0 { captured.checked_sub(distance) } else { captured.checked_add(distance) }
+        media::clock::at(captured, unit.pts.since(pts).nanos())
     }
 }
 
