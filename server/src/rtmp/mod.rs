@@ -15,7 +15,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::rand;
-use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -24,14 +23,11 @@ use crate::access::{Access, Action, By, Caller};
 use crate::config::Apps;
 use crate::http::token_in;
 use crate::hub::{Guest, Hub};
+use crate::serve;
 use crowd::Crowd;
 
-/// A peer that acknowledges nothing for so long is gone.
-const DEAD_AFTER: Duration = Duration::from_secs(30);
 /// For a TLS handshake.
 const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
-/// After an error of `accept`, which is mostly a lack of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a peer may take.
 #[derive(Clone, Copy, Debug)]
@@ -272,25 +268,13 @@ pub(crate) async fn serve(
             _ = stop.wait_for(|stop| *stop) => break,
         };
         let Some(permit) = permit else { break };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stop.wait_for(|stop| *stop) => break,
-        };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(e) => {
-                tracing::warn!("cannot accept an RTMP connection: {e}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
+        let Some((stream, peer)) = serve::accept(&listener, &mut stop).await else { break };
         door.counts.accepted.fetch_add(1, Ordering::Relaxed);
         let Some(seat) = door.crowd.enter(peer.ip()) else {
             tracing::debug!(%peer, "an RTMP connection is closed: {}", Closed::Crowded.text());
             door.counts.close(Closed::Crowded);
             continue;
         };
-        tune(&stream);
         let (door, tls, stop) = (Arc::clone(&door), tls.clone(), stop.clone());
         tasks.spawn(async move {
             let counts = Arc::clone(&door.counts);
@@ -320,12 +304,6 @@ async fn connection(
         }
         Err(_) => Closed::Tls,
     }
-}
-
-/// Small answers go out at once; a dead peer does not hold its connection for hours.
-fn tune(stream: &TcpStream) {
-    let _ = stream.set_nodelay(true);
-    let _ = SockRef::from(stream).set_tcp_user_timeout(Some(DEAD_AFTER));
 }
 
 /// For a handshake.
