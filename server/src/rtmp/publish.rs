@@ -169,11 +169,14 @@ impl Publisher {
         let Some(pictures) = self.pictures.iter_mut().find(|p| p.track == track) else { return };
         let b_slice =
             || pictures.codec == Codec::H264 && h264::access_unit(&unit.data).is_some_and(|p| p.b);
-        pictures.reorders |= match pictures.declared {
-            Some(0) => goes_back,
-            Some(_) => goes_back || unit.pts != unit.dts,
-            None => goes_back || b_slice(),
-        };
+        // Once seen it holds, and slices need not be read any more.
+        pictures.reorders = pictures.reorders
+            || goes_back
+            || match pictures.declared {
+                Some(0) => false,
+                Some(_) => unit.pts != unit.dts,
+                None => b_slice(),
+            };
         if track == VIDEO && pictures.reorders != self.reorders {
             self.reorders = pictures.reorders;
             self.said.push(Said::Reorders(self.reorders));
