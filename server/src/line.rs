@@ -116,8 +116,20 @@ impl Line {
         self.encodings.iter_mut().filter(|e| e.track == track).for_each(|e| e.blind = true);
     }
 
-    /// Takes a unit; false if it is left out, because it would go back in time or waits for a keyframe.
+    /// Takes a unit that comes just now; false if it is left out, because it would go back in time or waits for
+    /// a keyframe.
     pub(crate) fn unit(&mut self, track: Track, unit: &AccessUnit, captured: Instant) -> bool {
+        self.take(track, unit, captured, None)
+    }
+
+    /// The same of one that came earlier.
+    pub(crate) fn take(
+        &mut self,
+        track: Track,
+        unit: &AccessUnit,
+        captured: Instant,
+        arrived: Option<Instant>,
+    ) -> bool {
         let Some(encoding) = self.encodings.iter_mut().find(|e| e.track == track) else {
             return false;
         };
@@ -136,6 +148,7 @@ impl Line {
             marker: payload.marker,
             payload: payload.bytes,
             captured: Some(captured),
+            arrived,
         };
         self.made.packets.extend(self.payloads.drain(..).map(packet));
         true

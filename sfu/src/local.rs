@@ -31,6 +31,8 @@ pub struct Packet {
     pub payload: Arc<[u8]>,
     /// When it was captured: taken as it is. `None`: estimated by arrival, as for any publisher.
     pub captured: Option<Instant>,
+    /// When it came into this server, if that was earlier than it comes to the shard.
+    pub arrived: Option<Instant>,
 }
 
 /// Packets for one publisher, which go out together.

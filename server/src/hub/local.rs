@@ -36,6 +36,8 @@ pub(crate) struct Publishing {
     pub(crate) meter: Arc<Meter>,
     /// A bridge stands ready for pictures that reorder: they need not go out as they are.
     pub(crate) bridged: Arc<AtomicBool>,
+    /// Somebody gets it by WebRTC: only then are packets made of it.
+    pub(crate) watched: watch::Receiver<bool>,
     /// The hub ends the session, and says why.
     pub(crate) end: oneshot::Receiver<String>,
 }
@@ -162,6 +164,11 @@ pub(super) struct Local {
 /// See [`Local`].
 #[derive(Debug)]
 pub(super) enum Role {
-    Publisher { bus: Bus, meter: Arc<Meter>, bridged: Arc<AtomicBool> },
+    Publisher {
+        bus: Bus,
+        meter: Arc<Meter>,
+        bridged: Arc<AtomicBool>,
+        watched: watch::Sender<bool>,
+    },
     Player { source: watch::Sender<Option<Source>>, played: Arc<Played>, codecs: Vec<Codec> },
 }

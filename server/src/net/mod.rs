@@ -249,6 +249,7 @@ mod tests {
             marker: false,
             payload: vec![0x7c; 100].into(),
             captured: Some(now()),
+            arrived: None,
         };
         let packets = (0..count).map(packet).collect();
         Made { publisher, origin: sfu::Origin::Source, source: 1, packets }

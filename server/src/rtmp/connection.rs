@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::play::Player;
-use super::publish::{Publisher, Sign};
+use super::publish::{Publisher, Sign, Told};
 use super::{Closed, Door};
 use crate::access::Action;
 use crate::hub::{Protocol, Said};
@@ -72,6 +72,7 @@ enum Woken {
     Read(std::io::Result<usize>),
     Written(std::io::Result<usize>),
     Play,
+    Watched,
     Told(String),
     Tick,
     Stop,
@@ -142,7 +143,10 @@ impl Role {
     async fn next(&mut self, room: bool) -> Woken {
         match self {
             Self::Nobody => std::future::pending().await,
-            Self::Publisher(publisher) => Woken::Told(publisher.ended().await),
+            Self::Publisher(publisher) => match publisher.told().await {
+                Told::Ended(why) => Woken::Told(why),
+                Told::Watched => Woken::Watched,
+            },
             Self::Player(player) => match player.next(room).await {
                 Ok(()) => Woken::Play,
                 Err(why) => Woken::Told(why),
@@ -173,6 +177,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Woken::Written(Ok(count)) if count > 0 => self.written(now, count),
             Woken::Read(Err(_)) | Woken::Written(_) => self.broke_off(Closed::HungUp),
             Woken::Play => self.play(now),
+            Woken::Watched => {
+                if let Role::Publisher(publisher) = &mut self.role {
+                    publisher.watch(now);
+                }
+            }
             Woken::Told(why) => {
                 self.session.end(&why);
                 self.end(Closed::Ended);

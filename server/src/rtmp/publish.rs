@@ -12,10 +12,10 @@ use signaling::SessionId;
 
 use crate::hub::{Publishing, Said};
 use crate::line::Capture;
-use crate::units::{AUDIO, Track, VIDEO};
+use crate::units::{AUDIO, Entry, Track, VIDEO};
 
 /// Units that never become packets are a sign of life too, said this often.
-const HEARD: Duration = Duration::from_millis(100);
+const HEARD: Duration = Duration::from_millis(250);
 
 /// One publisher.
 #[derive(Debug)]
@@ -35,6 +35,18 @@ pub(super) struct Publisher {
     heard: Option<Instant>,
     /// Units came that are no packets.
     silent: bool,
+    /// Packets are made of its units.
+    watched: bool,
+    /// The number on the bus of the first unit of which none was made.
+    next: u64,
+}
+
+/// Something that the hub says.
+pub(super) enum Told {
+    /// It has ended it, and why.
+    Ended(String),
+    /// See [`Publisher::watch`].
+    Watched,
 }
 
 /// What is known of the order of a track's pictures.
@@ -70,12 +82,37 @@ impl Publisher {
             said: Vec::new(),
             heard: None,
             silent: false,
+            watched: false,
+            next: 0,
         }
     }
 
-    /// Why the hub ended it, once it has.
-    pub(super) async fn ended(&mut self) -> String {
-        (&mut self.hub.end).await.unwrap_or_else(|_| "the server is shutting down".to_owned())
+    /// What the hub says next. Safe to cancel.
+    pub(super) async fn told(&mut self) -> Told {
+        let Publishing { end, watched, .. } = &mut self.hub;
+        tokio::select! {
+            why = end => Told::Ended(why.unwrap_or_else(|_| "the server is shutting down".to_owned())),
+            Ok(()) = watched.changed() => Told::Watched,
+        }
+    }
+
+    /// Viewers of WebRTC have come or gone: for the first one, packets are made of what is kept too.
+    pub(super) fn watch(&mut self, now: Instant) {
+        let watched = *self.hub.watched.borrow();
+        if std::mem::replace(&mut self.watched, watched) == watched {
+            return;
+        }
+        if !watched {
+            self.next = self.hub.writer.head();
+            return;
+        }
+        let (kept, gap) = self.hub.writer.kept(self.next);
+        let pictures = self.pictures.iter().filter(|_| gap);
+        pictures.for_each(|p| self.hub.line.await_keyframe(p.track));
+        for Entry { track, unit, captured, arrived, .. } in kept {
+            self.forward(track, &unit, captured, Some(arrived));
+        }
+        self.flush(now);
     }
 
     /// What a track's units are from now on.
@@ -105,7 +142,7 @@ impl Publisher {
         let captured = self.capture.of(now, &unit);
         self.learn_order(track, &unit, goes_back);
         self.tell_codec(track);
-        if !(on_the_line(track) && self.forward(track, &unit, captured)) {
+        if !(self.watched && self.forward(track, &unit, captured, None)) {
             self.silent = true;
         }
         self.hub.writer.unit(now, track, unit, captured);
@@ -196,7 +233,16 @@ impl Publisher {
     }
 
     /// True if it becomes packets, now or with the next keyframe.
-    fn forward(&mut self, track: Track, unit: &AccessUnit, captured: Instant) -> bool {
+    fn forward(
+        &mut self,
+        track: Track,
+        unit: &AccessUnit,
+        captured: Instant,
+        arrived: Option<Instant>,
+    ) -> bool {
+        if !on_the_line(track) {
+            return false;
+        }
         if let Some(pictures) = self.pictures.iter_mut().find(|p| p.track == track) {
             let withheld = pictures.reorders && self.hub.bridged.load(Ordering::Relaxed);
             if std::mem::replace(&mut pictures.withheld, withheld) && !withheld {
@@ -206,7 +252,7 @@ impl Publisher {
                 return false;
             }
         }
-        self.hub.line.unit(track, unit, captured)
+        self.hub.line.take(track, unit, captured, arrived)
     }
 }
 

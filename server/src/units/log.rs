@@ -16,13 +16,13 @@ const COST: usize = size_of::<Entry>() + 48;
 
 /// One unit with what is needed to decode it.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) track: Track,
+pub(crate) struct Entry {
+    pub(crate) track: Track,
     pub(super) format: Arc<Format>,
-    pub(super) unit: AccessUnit,
-    pub(super) captured: Instant,
+    pub(crate) unit: AccessUnit,
+    pub(crate) captured: Instant,
     /// When it came. Late is told by this: what is shown later was captured later, and comes no later for it.
-    pub(super) arrived: Instant,
+    pub(crate) arrived: Instant,
 }
 
 impl Entry {
@@ -107,6 +107,11 @@ impl Log {
         self.entries.get(index)
     }
 
+    /// Nothing else has been said of its track since.
+    pub(super) fn is_current(&self, entry: &Entry) -> bool {
+        self.formats.get(&entry.track).is_some_and(|format| Arc::ptr_eq(format, &entry.format))
+    }
+
     /// How long before the newest this unit came.
     pub(super) fn late(&self, entry: &Entry) -> Duration {
         let newest = self.newest.unwrap_or(entry.arrived);
@@ -115,17 +120,24 @@ impl Log {
 
     /// Where somebody who wants these tracks can begin: at the first of their newest keyframes that are
     /// still there.
-    pub(super) fn beginning(&self, tracks: &[Track]) -> Option<u64> {
-        let wanted = |(track, number): (&Track, &u64)| {
-            (tracks.contains(track) && *number >= self.first).then_some(*number)
-        };
-        self.keyframes.iter().filter_map(wanted).min()
+    pub(super) fn beginning_of(&self, tracks: &[Track]) -> Option<u64> {
+        self.newest_keyframes(|track| tracks.contains(track)).min()
+    }
+
+    /// The same for all tracks.
+    pub(super) fn beginning(&self) -> Option<u64> {
+        self.newest_keyframes(|_| true).min()
+    }
+
+    fn newest_keyframes(&self, of: impl Fn(&Track) -> bool) -> impl Iterator<Item = u64> {
+        let kept = self.keyframes.iter().filter(move |(track, n)| of(track) && **n >= self.first);
+        kept.map(|(_, number)| *number)
     }
 
     /// Lets go of what nobody can begin with any more and nobody who is `late` by so much still reads, and of
     /// whatever is too much.
     fn trim(&mut self, late: Duration) {
-        let begins = self.keyframes.values().filter(|n| **n >= self.first).min().copied();
+        let begins = self.beginning();
         while let Some(oldest) = self.entries.front() {
             let age = self.late(oldest);
             let spent = begins.is_none_or(|number| self.first < number) && age >= late;

@@ -16,6 +16,7 @@ use media::{AccessUnit, Codec, Format, Kind};
 use tokio::sync::{Notify, watch};
 
 use self::log::Log;
+pub(crate) use self::log::Entry;
 pub(crate) use self::meter::Meter;
 pub(crate) use self::reader::{Item, Reader};
 
@@ -144,6 +145,20 @@ impl Writer {
     /// See [`Annex::unit`].
     pub(crate) fn unit(&mut self, now: Instant, track: Track, unit: AccessUnit, captured: Instant) {
         self.0.unit(now, track, unit, captured);
+    }
+
+    /// The number that the next unit gets.
+    pub(crate) fn head(&self) -> u64 {
+        self.0.0.log().head()
+    }
+
+    /// What is kept from this number on, or from the newest keyframe where that is later, in what is now the
+    /// format of its track; and whether something before it is missing.
+    pub(crate) fn kept(&self, from: u64) -> (Vec<Entry>, bool) {
+        let log = self.0.0.log();
+        let begins = log.beginning().unwrap_or_else(|| log.first());
+        let entries = (from.max(begins)..log.head()).filter_map(|number| log.get(number));
+        (entries.filter(|entry| log.is_current(entry)).cloned().collect(), begins > from)
     }
 
     /// True while somebody reads, or may: a bus is held.

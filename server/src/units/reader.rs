@@ -50,7 +50,7 @@ impl Reader {
     ) -> Self {
         let next = {
             let log = shared.log();
-            let keyframe = log.beginning(tracks).filter(|_| start == Start::Keyframe);
+            let keyframe = log.beginning_of(tracks).filter(|_| start == Start::Keyframe);
             if keyframe.is_none() && tracks.iter().any(|track| is_own(*track)) {
                 shared.keyframe.notify_one();
             }
@@ -136,7 +136,7 @@ impl Reader {
             return;
         }
         let tracks: Vec<Track> = self.tracks.iter().map(|seat| seat.track).collect();
-        let ahead = log.beginning(&tracks).filter(|number| *number > self.next);
+        let ahead = log.beginning_of(&tracks).filter(|number| *number > self.next);
         let fresh = |number: &u64| log.get(*number).is_some_and(|entry| log.late(entry) <= LAG);
         let to = ahead.filter(|number| gone || fresh(number)).unwrap_or_else(|| log.head());
         self.lost += self.between(log, to);

@@ -153,7 +153,7 @@ impl Publisher {
             seq: None,
             timestamp: made.timestamp,
             marker: made.marker,
-            arrival: now,
+            arrival: made.arrived.map_or(now, |arrived| arrived.min(now)),
             captured: made.captured.or((origin == Origin::Bridge).then_some(now)),
             payload: made.payload,
             extensions: Extensions::default(),

@@ -110,6 +110,7 @@ impl Maker {
                 marker,
                 payload: payload.as_slice().into(),
                 captured: self.exact.then_some(self.began + captured),
+                arrived: None,
             });
             self.sent.push(Sent { at: now, timestamp, marker, payload, key: self.keyframe });
         }

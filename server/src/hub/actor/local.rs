@@ -31,13 +31,18 @@ impl Actor {
         let meter = Arc::<Meter>::default();
         let bridged = Arc::new(AtomicBool::new(self.config.stream.bridges));
         let (end, ended) = oneshot::channel();
-        let role =
-            Kind::Publisher { bus, meter: Arc::clone(&meter), bridged: Arc::clone(&bridged) };
+        let (watched, news) = watch::channel(false);
+        let role = Kind::Publisher {
+            bus,
+            meter: Arc::clone(&meter),
+            bridged: Arc::clone(&bridged),
+            watched,
+        };
         self.enlist(Role::Publisher, guest, Local { role, end });
         self.outbox.push(sfu::Command::Add(Box::new(Add::local(session))));
         self.apply(&stream, Event::PublisherJoined { session, codecs: Vec::new() });
         let line = Line::of_source(self.media.clone(), session);
-        Ok(Publishing { writer, line, meter, bridged, end: ended })
+        Ok(Publishing { writer, line, meter, bridged, watched: news, end: ended })
     }
 
     pub(in crate::hub) fn play_local(
@@ -194,6 +199,15 @@ impl Actor {
             self.locals.get(&publisher)
         {
             known.store(bridged, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether somebody gets by WebRTC what a publisher of ours sends.
+    pub(super) fn note_watched(&self, publisher: SessionId, watched: bool) {
+        if let Some(Local { role: Kind::Publisher { watched: known, .. }, .. }) =
+            self.locals.get(&publisher)
+        {
+            known.send_if_modified(|known| std::mem::replace(known, watched) != watched);
         }
     }
 

@@ -455,6 +455,7 @@ fn what_makes_no_sense_is_counted_and_harms_nobody() {
         marker: false,
         payload: [0x41, 0x9a, 0x55].as_slice().into(),
         captured: None,
+        arrived: None,
     };
     let send = |w: &mut World, number: u32, packet: crate::local::Packet| {
         let packets = vec![packet; 3];
