@@ -154,11 +154,9 @@ impl Line {
         true
     }
 
-    /// Units came that never become packets.
-    pub(crate) async fn heard(&self) {
-        let publisher = self.made.publisher;
-        // Without media threads the server ends.
-        let _ = self.media.send(sfu::Command::Heard { publisher, media: true }).await;
+    /// Units came that become no packets.
+    pub(crate) fn heard(&self) {
+        self.media.try_heard(self.made.publisher);
     }
 
     /// Sends what has been taken since the last time; false if that is nothing. Where the media thread has no

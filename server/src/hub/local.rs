@@ -9,7 +9,7 @@ use std::time::Instant;
 use media::Codec;
 use sfu::stats::EncodingSnapshot;
 use signaling::SessionId;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Protocol;
 use super::rate::Rate;
@@ -37,7 +37,9 @@ pub(crate) struct Publishing {
     /// A bridge stands ready for pictures that reorder: they need not go out as they are.
     pub(crate) bridged: Arc<AtomicBool>,
     /// Somebody gets it by WebRTC: only then are packets made of it.
-    pub(crate) watched: watch::Receiver<bool>,
+    pub(crate) watched: Arc<AtomicBool>,
+    /// Rings when that changes.
+    pub(crate) bell: mpsc::Receiver<()>,
     /// The hub ends the session, and says why.
     pub(crate) end: oneshot::Receiver<String>,
 }
@@ -168,7 +170,12 @@ pub(super) enum Role {
         bus: Bus,
         meter: Arc<Meter>,
         bridged: Arc<AtomicBool>,
-        watched: watch::Sender<bool>,
+        watched: Arc<AtomicBool>,
+        bell: mpsc::Sender<()>,
     },
-    Player { source: watch::Sender<Option<Source>>, played: Arc<Played>, codecs: Vec<Codec> },
+    Player {
+        source: watch::Sender<Option<Source>>,
+        played: Arc<Played>,
+        codecs: Vec<Codec>,
+    },
 }

@@ -19,6 +19,7 @@ use signaling::SessionId;
 use tokio::sync::{mpsc, oneshot};
 
 use self::lanes::{Bell, Lanes};
+pub(crate) use self::send::collect;
 pub use out::Counters;
 pub use udp::Socket;
 
@@ -108,6 +109,17 @@ impl Media {
             self.lost.fetch_add(packets, Ordering::Relaxed);
         }
         sent
+    }
+
+    /// Media of a publisher of ours came that became no packet. Nobody is woken for it: a thread reads what came
+    /// before it looks who is silent. Where there is no room, the next one counts.
+    pub(crate) fn try_heard(&self, publisher: SessionId) {
+        let home = self.directory.home(publisher).unwrap_or_default();
+        if let Some(lane) = self.threads.get(home).filter(|l| l.commands.capacity() > RESERVED) {
+            let heard = sfu::Command::Heard { publisher, media: true };
+            // It has room; without media threads the server ends.
+            let _ = lane.commands.try_send(Command::Shard(Box::new(heard)));
+        }
     }
 
     /// How many packets [`Media::try_media`] has lost.

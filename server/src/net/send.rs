@@ -1,4 +1,4 @@
-//! `sendmmsg(2)`: many runs in one system call, each cut up by the kernel again (UDP_SEGMENT,
+//! What Linux offers and no safe crate does. `sendmmsg(2)`: many runs in one system call, each cut up by the kernel again (UDP_SEGMENT,
 //! `udp(7)`) and leaving from the address we want (IP_PKTINFO `ip(7)`, IPV6_PKTINFO RFC 3542).
 //!
 //! Linux. The only file of the server that may say `unsafe`; what becomes of a refusal is decided
@@ -196,6 +196,21 @@ impl std::fmt::Debug for Kernel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Kernel").finish_non_exhaustive()
     }
+}
+
+/// A socket is not readable before so many bytes have come, or there is nothing more to come
+/// (SO_RCVLOWAT, `socket(7)`); if there are as many already, it is at once.
+///
+/// # Errors
+/// Those of `setsockopt(2)`.
+pub(crate) fn collect(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
+    let bytes = c_int::try_from(bytes).unwrap_or(c_int::MAX);
+    // SAFETY: the option is an int, and lives as long as the call.
+    let done = unsafe {
+        let (value, len) = ((&raw const bytes).cast(), size_of::<c_int>() as _);
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVLOWAT, value, len)
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// A socket without checksums of its own is one whose segmentation Linux refuses, as it does for a

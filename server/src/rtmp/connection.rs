@@ -1,23 +1,29 @@
 //! One RTMP connection: its socket and its session, from the handshake to the last byte. Everything that a peer
 //! can make us wait for has an end, and everything that it can make us hold has a bound.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::IoSlice;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, Bytes};
 use rtmp::session::{Event, Phase, Refusal, Session};
 use signaling::Problem;
-use tokio::io::{
-    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf,
-};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{MissedTickBehavior, interval};
+use tokio_rustls::server::TlsStream;
 
+use super::hold::Hold;
 use super::play::Player;
-use super::publish::{Publisher, Sign, Told};
+use super::publish::{Publisher, Told};
 use super::{Closed, Door};
 use crate::access::Action;
 use crate::hub::{Protocol, Said};
@@ -25,14 +31,40 @@ use crate::net;
 
 /// What one read takes at most.
 const READ: usize = 32 * 1024;
+
+thread_local! {
+    /// What was read last: all connections of a thread share it, so that it stays in the core's cache.
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
+}
+
 /// A player gets no more, and nothing more is read of it, while so much waits to be sent.
 const BACKLOG: usize = 128 * 1024;
 /// The same of everybody else, who gets nothing but answers.
 const ANSWERS: usize = 16 * 1024;
 /// Slices that go into one write.
 const SLICES: usize = 16;
+/// Something is looked at so often: less would let a publisher that falls silent seem to have paused.
+const LOOK: Duration = Duration::from_millis(100);
 /// A player is asked for a sign of life so often.
 const PING: Duration = Duration::from_secs(10);
+
+/// What a connection runs over.
+pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + Send {
+    /// Its TCP socket, if what comes there are the bytes that it speaks.
+    fn tcp(&self) -> Option<BorrowedFd<'_>>;
+}
+
+impl Socket for TcpStream {
+    fn tcp(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.as_fd())
+    }
+}
+
+impl Socket for TlsStream<TcpStream> {
+    fn tcp(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
 
 /// What it has become.
 enum Role {
@@ -45,7 +77,7 @@ enum Role {
 pub(super) struct Connection<S> {
     door: Arc<Door>,
     peer: SocketAddr,
-    writer: WriteHalf<S>,
+    stream: S,
     session: Session,
     role: Role,
     /// Of a player: taken from what players may have.
@@ -53,6 +85,7 @@ pub(super) struct Connection<S> {
     pending: VecDeque<Bytes>,
     /// Bytes in there.
     waiting: usize,
+    hold: Hold,
     /// Nothing comes any more.
     hung_up: bool,
     /// What it ends with, once that is known.
@@ -69,7 +102,8 @@ pub(super) struct Connection<S> {
 
 /// What woke it.
 enum Woken {
-    Read(std::io::Result<usize>),
+    /// So many bytes, which the session has taken.
+    Read(std::io::Result<usize>, Result<(), rtmp::Error>),
     Written(std::io::Result<usize>),
     Play,
     Watched,
@@ -86,21 +120,20 @@ pub(super) async fn run<S>(
     mut stop: watch::Receiver<bool>,
 ) -> Closed
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
+    S: Socket,
 {
-    let (mut reader, writer) = tokio::io::split(stream);
-    let mut buffer = vec![0; READ];
     let now = net::now();
     let session = Session::new(door.session.clone(), &super::random());
     let mut connection = Connection {
         door,
         peer,
-        writer,
+        stream,
         session,
         role: Role::Nobody,
         place: None,
         pending: VecDeque::new(),
         waiting: 0,
+        hold: Hold::new(now, READ),
         hung_up: false,
         closed: None,
         began: now,
@@ -109,7 +142,8 @@ where
         pinged: now,
         ended: None,
     };
-    let mut clock = interval(connection.door.patience.look);
+    let mut clock = interval(connection.door.patience.look.min(LOOK));
+    let mut stopped = pin!(stop.wait_for(|stop| *stop));
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let over = connection.is_over();
@@ -121,21 +155,55 @@ where
         }
         // While our answers wait, TCP keeps back who asks for them.
         let room = connection.has_room();
-        let Connection { role, writer, pending, hung_up, .. } = &mut connection;
+        let Connection { role, stream, session, pending, hung_up, .. } = &mut connection;
         let listens = !*hung_up && (over || room);
+        let mut taker = (!over).then_some(session);
+        let io = poll_fn(|cx| {
+            let read = if listens { read(cx, stream, &mut taker) } else { Poll::Pending };
+            if read.is_pending() && !pending.is_empty() {
+                return write(cx, stream, pending);
+            }
+            read
+        });
         let woken = tokio::select! {
-            read = reader.read(&mut buffer), if listens => Woken::Read(read),
-            written = write(writer, pending), if !pending.is_empty() => Woken::Written(written),
+            woken = io => woken,
             woken = role.next(room), if !over => woken,
             _ = clock.tick() => Woken::Tick,
-            _ = stop.wait_for(|stop| *stop), if !over => Woken::Stop,
+            _ = &mut stopped, if !over => Woken::Stop,
         };
-        match woken {
-            Woken::Read(Ok(1..)) if over => {}
-            woken => connection.handle(woken, &buffer).await,
-        }
+        connection.handle(woken).await;
     }
-    connection.close(reader, &mut buffer).await
+    connection.close().await
+}
+
+/// Reads what is there, and gives it to who takes it.
+fn read<S: AsyncRead + Unpin>(
+    cx: &mut Context<'_>,
+    stream: &mut S,
+    taker: &mut Option<&mut Session>,
+) -> Poll<Woken> {
+    BUFFER.with_borrow_mut(|buffer| {
+        let mut buffer = ReadBuf::new(buffer);
+        let result = ready!(Pin::new(stream).poll_read(cx, &mut buffer));
+        let bytes = buffer.filled();
+        let take = |session: &mut &mut Session| session.receive(net::now(), bytes);
+        let taken = taker.as_mut().filter(|_| !bytes.is_empty()).map_or(Ok(()), take);
+        Poll::Ready(Woken::Read(result.map(|()| bytes.len()), taken))
+    })
+}
+
+/// Sends what one write takes.
+fn write<S: AsyncWrite + Unpin>(
+    cx: &mut Context<'_>,
+    stream: &mut S,
+    pending: &VecDeque<Bytes>,
+) -> Poll<Woken> {
+    let mut slices = [IoSlice::new(&[]); SLICES];
+    let count = pending.len().min(SLICES);
+    for (slice, bytes) in slices.iter_mut().zip(pending) {
+        *slice = IoSlice::new(bytes);
+    }
+    Pin::new(stream).poll_write_vectored(cx, &slices[..count]).map(Woken::Written)
 }
 
 impl Role {
@@ -155,38 +223,34 @@ impl Role {
     }
 }
 
-/// Sends what one write takes.
-async fn write<W: AsyncWrite + Unpin>(
-    writer: &mut W,
-    pending: &VecDeque<Bytes>,
-) -> std::io::Result<usize> {
-    let mut slices = [IoSlice::new(&[]); SLICES];
-    let count = pending.len().min(SLICES);
-    for (slice, bytes) in slices.iter_mut().zip(pending) {
-        *slice = IoSlice::new(bytes);
-    }
-    writer.write_vectored(&slices[..count]).await
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    async fn handle(&mut self, woken: Woken, buffer: &[u8]) {
+impl<S: Socket> Connection<S> {
+    async fn handle(&mut self, woken: Woken) {
         let now = net::now();
         match woken {
-            Woken::Read(Ok(0)) => self.fell_silent(),
-            Woken::Read(Ok(count)) => self.received(now, &buffer[..count]).await,
+            Woken::Read(Ok(0), _) => self.fell_silent(),
+            Woken::Read(Ok(count), taken) => {
+                self.received(now, taken).await;
+                self.pace(now, count);
+            }
             Woken::Written(Ok(count)) if count > 0 => self.written(now, count),
-            Woken::Read(Err(_)) | Woken::Written(_) => self.broke_off(Closed::HungUp),
+            Woken::Read(Err(_), _) | Woken::Written(_) => self.broke_off(Closed::HungUp),
             Woken::Play => self.play(now),
             Woken::Watched => {
                 if let Role::Publisher(publisher) = &mut self.role {
                     publisher.watch(now);
                 }
+                let bytes = self.hold.release(now);
+                self.collect(bytes);
             }
             Woken::Told(why) => {
                 self.session.end(&why);
                 self.end(Closed::Ended);
             }
-            Woken::Tick => self.look(now),
+            Woken::Tick => {
+                let bytes = self.hold.look(now);
+                self.collect(bytes);
+                self.look(now);
+            }
             Woken::Stop => {
                 self.session.end("the server is shutting down");
                 self.end(Closed::Stopped);
@@ -201,17 +265,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    async fn received(&mut self, now: Instant, bytes: &[u8]) {
-        let result = self.session.receive(now, bytes);
+    /// So many bytes have come: how many are to come before the next are read.
+    fn pace(&mut self, now: Instant, count: usize) {
+        let taken = match &self.role {
+            Role::Publisher(publisher) => publisher.is_taken(),
+            _ => true,
+        };
+        let bytes = self.hold.came(now, count, taken || self.is_over());
+        self.collect(bytes);
+    }
+
+    /// Tells the kernel. Where it does not do so, everything is read as it comes.
+    fn collect(&self, bytes: Option<usize>) {
+        if let (Some(bytes), Some(socket)) = (bytes, self.stream.tcp()) {
+            let _ = net::collect(socket, bytes);
+        }
+    }
+
+    /// Something has come, and what the session made of it.
+    async fn received(&mut self, now: Instant, result: Result<(), rtmp::Error>) {
         while let Some(event) = self.session.poll_event() {
             self.event(now, event).await;
         }
         if let Role::Publisher(publisher) = &mut self.role {
-            let sign = publisher.flush(now);
+            publisher.flush(now);
             let said = publisher.news();
-            if sign == Sign::Heard {
-                publisher.heard().await;
-            }
             let session = publisher.session();
             for said in said {
                 self.door.hub.said(session, said).await;
@@ -436,12 +514,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// The connection ends. A socket that is closed with something unread in it is reset, and the peer then loses
     /// what it was told: so it is read until the peer has closed.
-    async fn close(mut self, mut reader: ReadHalf<S>, buffer: &mut [u8]) -> Closed {
+    async fn close(mut self) -> Closed {
         let end = async {
             // The peer may be gone.
-            let mut open = self.writer.shutdown().await.is_ok() && !self.hung_up;
+            let mut open = self.stream.shutdown().await.is_ok() && !self.hung_up;
+            let mut buffer = vec![0; READ];
             while open {
-                open = matches!(reader.read(buffer).await, Ok(1..));
+                open = matches!(self.stream.read(&mut buffer).await, Ok(1..));
             }
         };
         let _ = tokio::time::timeout(self.door.patience.goodbye, end).await;

@@ -3,6 +3,7 @@
 
 mod connection;
 mod crowd;
+mod hold;
 mod play;
 mod publish;
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::line::Capture;
 use crate::units::{AUDIO, Entry, Track, VIDEO};
 
 /// Units that never become packets are a sign of life too, said this often.
-const HEARD: Duration = Duration::from_millis(250);
+const HEARD: Duration = Duration::from_millis(100);
 
 /// One publisher.
 #[derive(Debug)]
@@ -60,15 +60,6 @@ struct Pictures {
     withheld: bool,
 }
 
-/// A sign of life that a batch leaves to be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sign {
-    /// Packets went out, or nothing came.
-    None,
-    /// Units came that are no packets.
-    Heard,
-}
-
 impl Publisher {
     pub(super) fn new(session: SessionId, hub: Publishing) -> Self {
         Self {
@@ -89,16 +80,16 @@ impl Publisher {
 
     /// What the hub says next. Safe to cancel.
     pub(super) async fn told(&mut self) -> Told {
-        let Publishing { end, watched, .. } = &mut self.hub;
+        let Publishing { end, bell, .. } = &mut self.hub;
         tokio::select! {
             why = end => Told::Ended(why.unwrap_or_else(|_| "the server is shutting down".to_owned())),
-            Ok(()) = watched.changed() => Told::Watched,
+            Some(()) = bell.recv() => Told::Watched,
         }
     }
 
     /// Viewers of WebRTC have come or gone: for the first one, packets are made of what is kept too.
     pub(super) fn watch(&mut self, now: Instant) {
-        let watched = *self.hub.watched.borrow();
+        let watched = self.hub.watched.load(Ordering::Relaxed);
         if std::mem::replace(&mut self.watched, watched) == watched {
             return;
         }
@@ -113,6 +104,11 @@ impl Publisher {
             self.forward(track, &unit, captured, Some(arrived));
         }
         self.flush(now);
+    }
+
+    /// Somebody waits for what it sends.
+    pub(super) fn is_taken(&self) -> bool {
+        self.watched || self.hub.writer.is_read()
     }
 
     /// What a track's units are from now on.
@@ -168,27 +164,21 @@ impl Publisher {
         self.pictures.retain(|p| p.track != track);
     }
 
-    /// Ends a batch: what came goes out.
-    pub(super) fn flush(&mut self, now: Instant) -> Sign {
+    /// Ends a batch: what came goes out, or that something came.
+    pub(super) fn flush(&mut self, now: Instant) {
         let due = self.heard.is_none_or(|at| now.saturating_duration_since(at) >= HEARD);
         if self.hub.line.flush() {
             self.heard = Some(now);
             self.silent = false;
         } else if due && std::mem::take(&mut self.silent) {
             self.heard = Some(now);
-            return Sign::Heard;
+            self.hub.line.heard();
         }
-        Sign::None
     }
 
     /// What the hub has to be told.
     pub(super) fn news(&mut self) -> Vec<Said> {
         std::mem::take(&mut self.said)
-    }
-
-    /// Units came that never become packets: its stream lives all the same.
-    pub(super) async fn heard(&self) {
-        self.hub.line.heard().await;
     }
 
     /// How long pictures have come of which none is a keyframe.

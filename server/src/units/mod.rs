@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use media::{AccessUnit, Codec, Format, Kind};
 use tokio::sync::{Notify, watch};
 
-use self::log::Log;
 pub(crate) use self::log::Entry;
+use self::log::Log;
 pub(crate) use self::meter::Meter;
 pub(crate) use self::reader::{Item, Reader};
 
@@ -130,7 +130,8 @@ impl Annex {
     pub(crate) fn unit(&mut self, now: Instant, track: Track, unit: AccessUnit, captured: Instant) {
         let read = self.0.head.receiver_count() > 0;
         let head = self.0.log().push(now, (track, unit, captured), read);
-        if let Some(head) = head {
+        // Who comes counts first, and then looks under the log's lock.
+        if let Some(head) = head.filter(|_| self.0.head.receiver_count() > 0) {
             self.0.head.send_replace(head);
         }
     }
@@ -159,6 +160,11 @@ impl Writer {
         let begins = log.beginning().unwrap_or_else(|| log.first());
         let entries = (from.max(begins)..log.head()).filter_map(|number| log.get(number));
         (entries.filter(|entry| log.is_current(entry)).cloned().collect(), begins > from)
+    }
+
+    /// True while there are readers.
+    pub(crate) fn is_read(&self) -> bool {
+        self.0.0.head.receiver_count() > 0
     }
 
     /// True while somebody reads, or may: a bus is held.

@@ -28,6 +28,8 @@ const SILENT: Duration = Duration::from_millis(500);
 /// Media pauses when none has come for so long: ten pictures of a slow camera; or, where pictures come
 /// more slowly, for twice as long as between two of them.
 const PAUSE: Duration = Duration::from_millis(300);
+/// The same of media of which only now and then is said that it came.
+const UNSEEN_PAUSE: Duration = Duration::from_millis(500);
 /// What lies between packets of sound, and more.
 const NO_PAUSE: Duration = Duration::from_millis(50);
 /// More slowly than this nobody sends.
@@ -404,11 +406,17 @@ impl Publisher {
     pub fn look_for_life(&mut self, now: Instant, heard: Instant) -> Option<Activity> {
         let since = |at: Instant| now.saturating_duration_since(at);
         let activity = match self.last_media() {
-            Some(media) if since(media) < PAUSE.max(self.pace.usual * 2) => Activity::Media,
+            Some(media) if since(media) < self.patience(media) => Activity::Media,
             _ if since(heard) < UNHEARD => Activity::Quiet,
             _ => Activity::Silent,
         };
         (std::mem::replace(&mut self.activity, activity) != activity).then_some(activity)
+    }
+
+    /// How long there may be nothing after media that came then.
+    fn patience(&self, media: Instant) -> Duration {
+        let pause = if self.unseen == Some(media) { UNSEEN_PAUSE } else { PAUSE };
+        pause.max(self.pace.usual * 2)
     }
 }
 

@@ -9,7 +9,7 @@ use sfu::stats::EncodingState;
 use sfu::{Add, Origin};
 use signaling::{Problem, SessionId};
 use stream::Event;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Actor, Session, Stream, wall_clock};
 use crate::hub::local::{
@@ -31,18 +31,20 @@ impl Actor {
         let meter = Arc::<Meter>::default();
         let bridged = Arc::new(AtomicBool::new(self.config.stream.bridges));
         let (end, ended) = oneshot::channel();
-        let (watched, news) = watch::channel(false);
+        let watched = Arc::new(AtomicBool::new(false));
+        let (bell, rung) = mpsc::channel(1);
         let role = Kind::Publisher {
             bus,
             meter: Arc::clone(&meter),
             bridged: Arc::clone(&bridged),
-            watched,
+            watched: Arc::clone(&watched),
+            bell,
         };
         self.enlist(Role::Publisher, guest, Local { role, end });
         self.outbox.push(sfu::Command::Add(Box::new(Add::local(session))));
         self.apply(&stream, Event::PublisherJoined { session, codecs: Vec::new() });
         let line = Line::of_source(self.media.clone(), session);
-        Ok(Publishing { writer, line, meter, bridged, watched: news, end: ended })
+        Ok(Publishing { writer, line, meter, bridged, watched, bell: rung, end: ended })
     }
 
     pub(in crate::hub) fn play_local(
@@ -204,10 +206,12 @@ impl Actor {
 
     /// Whether somebody gets by WebRTC what a publisher of ours sends.
     pub(super) fn note_watched(&self, publisher: SessionId, watched: bool) {
-        if let Some(Local { role: Kind::Publisher { watched: known, .. }, .. }) =
+        if let Some(Local { role: Kind::Publisher { watched: known, bell, .. }, .. }) =
             self.locals.get(&publisher)
+            && known.swap(watched, Ordering::Relaxed) != watched
         {
-            known.send_if_modified(|known| std::mem::replace(known, watched) != watched);
+            // Where there is no room it rings already.
+            let _ = bell.try_send(());
         }
     }
 
