@@ -1,7 +1,8 @@
-//! Bytes to messages. Parsed where they lie; a message's bytes are copied once, into memory that grows
-//! with what has come and not with what is declared.
+//! Bytes to messages. Parsed where they lie; a message is put together in memory that grows with what has come and
+//! not with what is declared, and small ones then share a larger piece: an allocation for each would cost more than
+//! the copy.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::{DEFAULT_SIZE, EXTENDED, Message, kind};
 use crate::Error;
@@ -10,6 +11,9 @@ use crate::Error;
 const MAX_HEADER: usize = 18;
 /// What a message gets at once. Most pictures fit, so that they are not moved.
 const FIRST_PIECE: usize = 16 * 1024;
+/// The first piece that small messages share; each next one is twice as large, up to the last.
+const FIRST_SHARED: usize = 4 * 1024;
+const LAST_SHARED: usize = 64 * 1024;
 
 /// What one connection may make us hold.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +54,9 @@ pub struct Reader {
     /// The beginning of a header whose end has not come.
     carry: Carry,
     unfinished: usize,
+    /// Where the next small messages go, and how large it was when it was new.
+    shared: BytesMut,
+    piece: usize,
 }
 
 /// What one chunk stream remembers: the header of its newest message, and what there is of that one.
@@ -99,6 +106,8 @@ impl Reader {
             chunk: None,
             carry: Carry::default(),
             unfinished: 0,
+            shared: BytesMut::new(),
+            piece: FIRST_SHARED / 2,
         }
     }
 
@@ -281,12 +290,19 @@ impl Reader {
         }
         stream.open = false;
         self.unfinished -= stream.body.len();
-        Some(Message {
-            kind: stream.kind,
-            timestamp: stream.timestamp,
-            stream: stream.message_stream,
-            body: Bytes::from(std::mem::take(&mut stream.body)),
-        })
+        let body = if stream.body.len() > FIRST_PIECE {
+            Bytes::from(std::mem::take(&mut stream.body))
+        } else {
+            if self.shared.capacity() < stream.body.len() {
+                self.piece = LAST_SHARED.min(self.piece * 2);
+                self.shared = BytesMut::with_capacity(self.piece.max(stream.body.len()));
+            }
+            self.shared.extend_from_slice(&stream.body);
+            stream.body.clear();
+            self.shared.split().freeze()
+        };
+        let Stream { kind, timestamp, message_stream: stream, .. } = *stream;
+        Some(Message { kind, timestamp, stream, body })
     }
 
     /// Section 5.4.1.
@@ -314,7 +330,7 @@ impl Reader {
         }
     }
 
-    /// Bytes held for messages that are not whole.
+    /// Bytes held for messages that are not whole, and kept for the next.
     #[cfg(test)]
     pub(super) fn held(&self) -> usize {
         self.streams.iter().map(|stream| stream.body.capacity()).sum()

@@ -44,7 +44,7 @@ const ANSWERS: usize = 16 * 1024;
 /// Slices that go into one write.
 const SLICES: usize = 16;
 /// Something is looked at so often: less would let a publisher that falls silent seem to have paused.
-const LOOK: Duration = Duration::from_millis(100);
+const LOOK: Duration = Duration::from_millis(200);
 /// A player is asked for a sign of life so often.
 const PING: Duration = Duration::from_secs(10);
 

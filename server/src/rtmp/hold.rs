@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 /// So much of what nobody waits for comes at once.
-const COLLECT: Duration = Duration::from_millis(50);
+const COLLECT: Duration = Duration::from_millis(80);
 /// How fast it comes is measured over this, before anything is held.
 const WINDOW: Duration = Duration::from_secs(1);
 /// What changes by less than this part stays as it is.
@@ -79,11 +79,11 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_waits_for_is_collected_for_50_ms_and_stays_so() {
+    fn what_nobody_waits_for_is_collected_for_80_ms_and_stays_so() {
         let start = crate::clock::now();
         let mut hold = Hold::new(start, MOST);
         let told = told(&mut hold, start, 2500, 5000, false);
-        assert_eq!(told, [12_500], "2 Mbit/s, once a second of it has come");
+        assert_eq!(told, [20_000], "2 Mbit/s, once a second of it has come");
     }
 
     #[test]
@@ -92,7 +92,7 @@ mod tests {
         let mut hold = Hold::new(start, MOST);
         assert_eq!(told(&mut hold, start, 50_000, 1000, false), [MOST]);
         let later = start + Duration::from_secs(1);
-        assert_eq!(told(&mut hold, later, 160, 1000, false), [800], "sound alone");
+        assert_eq!(told(&mut hold, later, 160, 1000, false), [1280], "sound alone");
     }
 
     #[test]
@@ -100,9 +100,9 @@ mod tests {
         let start = crate::clock::now();
         let mut hold = Hold::new(start, MOST);
         assert!(told(&mut hold, start, 2500, 1500, true).is_empty());
-        let later = start + Duration::from_secs(2);
-        assert_eq!(told(&mut hold, later, 2500, 1500, false), [12_500]);
-        let later = later + Duration::from_secs(2);
+        let later = start + Duration::from_millis(1500);
+        assert_eq!(told(&mut hold, later, 2500, 1500, false), [20_000]);
+        let later = later + Duration::from_millis(1500);
         assert_eq!(told(&mut hold, later, 2500, 1500, true), [1]);
         assert_eq!(hold.release(later), None, "it is so already");
     }
@@ -115,6 +115,6 @@ mod tests {
         let at = |ms| start + Duration::from_millis(ms);
         assert_eq!(hold.look(at(1100)), None, "something came");
         assert_eq!(hold.look(at(1300)), Some(1));
-        assert_eq!(told(&mut hold, at(1300), 2500, 1000, false), [12_500], "it goes on");
+        assert_eq!(told(&mut hold, at(1300), 2500, 1000, false), [20_000], "it goes on");
     }
 }

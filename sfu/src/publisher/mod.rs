@@ -29,7 +29,7 @@ const SILENT: Duration = Duration::from_millis(500);
 /// more slowly, for twice as long as between two of them.
 const PAUSE: Duration = Duration::from_millis(300);
 /// The same of media of which only now and then is said that it came.
-const UNSEEN_PAUSE: Duration = Duration::from_millis(500);
+const UNSEEN_PAUSE: Duration = Duration::from_millis(700);
 /// What lies between packets of sound, and more.
 const NO_PAUSE: Duration = Duration::from_millis(50);
 /// More slowly than this nobody sends.
