@@ -1,5 +1,9 @@
 //! AV1, AOM "RTP Payload Format For AV1" sections 4.4 and 5: OBUs without their sizes, behind an
 //! aggregation header. Temporal delimiters, tile lists and padding are left out.
+//!
+//! Within a temporal unit no payload ends where an OBU ends. The format allows it, but libwebrtc, without a
+//! dependency descriptor, takes what lies between two such ends for a frame, and breaks down where it decodes
+//! to nothing: a hidden frame, or some tiles of one.
 
 use bytes::Bytes;
 
@@ -16,8 +20,6 @@ const CONTINUED: u8 = 0x40;
 const NEW_SEQUENCE: u8 = 0x08;
 /// Up to so many OBU elements are counted in the header, and the last then has no length.
 const COUNTED: usize = 3;
-/// Less than this of an OBU is not begun behind another.
-const WORTH: usize = 16;
 
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -150,20 +152,34 @@ impl<'a> Cursor<'a> {
             }
             let uncounted = if pieces.len() < COUNTED { 0 } else { length_size(room) };
             let space = room.saturating_sub(uncounted);
-            if rest.len() > space && !pieces.is_empty() && space < WORTH {
-                break;
-            }
             let (piece, left) = rest.split_at(rest.len().min(space));
-            pieces.push(piece);
-            self.at += piece.len();
-            if left.is_empty() {
-                self.next += 1;
-            } else {
-                *header |= CONTINUED;
+            if !piece.is_empty() {
+                pieces.push(piece);
+                self.at += piece.len();
+                self.next += usize::from(left.is_empty());
+                *header |= if left.is_empty() { 0 } else { CONTINUED };
             }
             break;
         }
+        if *header & CONTINUED == 0 && self.next < self.elements.ends.len() {
+            self.hold_back(pieces, header);
+        }
         !pieces.is_empty()
+    }
+
+    /// More follows, so the payload ends inside an OBU: the last byte of the last that can spare one
+    /// goes into the next payload, with what came behind it.
+    fn hold_back(&mut self, pieces: &mut Vec<&'a [u8]>, header: &mut u8) {
+        let Some(keep) = pieces.iter().rposition(|piece| piece.len() > 1) else { return };
+        for piece in pieces.drain(keep + 1..) {
+            self.at -= piece.len();
+            self.next -= 1;
+        }
+        let piece = pieces[keep];
+        pieces[keep] = &piece[..piece.len() - 1];
+        self.at -= 1;
+        self.next -= 1;
+        *header |= CONTINUED;
     }
 }
 

@@ -233,6 +233,21 @@ mod tests {
     }
 
     #[test]
+    fn an_av1_payload_ends_inside_an_obu_until_the_unit_is_whole() {
+        // Hidden frames, then one that is shown; sizes at which an OBU just fills a payload among them.
+        for hidden in 60..200 {
+            let obu = |size: usize| {
+                [&[0x32, size as u8 | 0x80, (size >> 7) as u8], &*vec![9; size]].concat()
+            };
+            let data = [obu(hidden), obu(hidden + 30), obu(1), obu(hidden)].concat();
+            let payloads = push(Codec::Av1, &[], &unit(false, &data)).0;
+            let continued: Vec<bool> = payloads.iter().map(|p| p.bytes[0] & 0x40 != 0).collect();
+            let (last, others) = continued.split_last().unwrap();
+            assert!(!last && others.iter().all(|continued| *continued), "{hidden}: {continued:?}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_sent_is_counted_and_the_rest_goes_out() {
         let good = [0, 0, 0, 3, 0x41, 1, 2];
         for (codec, bad, why) in [

@@ -118,6 +118,8 @@ proptest! {
             for (i, payload) in payloads.iter().enumerate() {
                 read.extend(oracle.depacketize(&Bytes::copy_from_slice(&payload.bytes)).unwrap());
                 prop_assert_eq!(oracle.n, keyframe && i == 0);
+                // libwebrtc takes an end of a payload that is the end of an OBU for that of a frame.
+                prop_assert_eq!(oracle.y, i + 1 < payloads.len());
             }
             prop_assert!(!oracle.y);
             prop_assert_eq!(&read, &unit.data);
