@@ -295,6 +295,7 @@ impl Leg {
         if packet.start {
             return self.switch(packet, feed, wire);
         }
+        self.rewriter.tell(&packet.rtp);
         // The cursor comes by.
         replay.behind += packet.rtp.payload.len() as u64;
         Ok(Sent::default())

@@ -70,6 +70,16 @@ struct Squeeze {
     to: u32,
 }
 
+/// The outgoing timestamp of the newest packet that there is, and when it was captured. A backlog does not
+/// count: a publisher's clock learns most from what comes first, so the newest knows better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Clock {
+    timestamp: u32,
+    captured: Instant,
+    /// Its incoming sequence number.
+    seq: u64,
+}
+
 /// What an outgoing sequence number stood for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -85,8 +95,8 @@ pub struct Rewriter {
     next_seq: u64,
     /// The newest switch is the first.
     maps: VecDeque<Map>,
-    /// The outgoing timestamp of the newest packet and when it was captured.
-    clock: Option<(u32, Instant)>,
+    /// What is known of the time of what goes out.
+    clock: Option<Clock>,
     /// The highest timestamp that went out: a backlog's lies before the clock's.
     newest: Option<u32>,
     ids: PictureIds,
@@ -124,8 +134,8 @@ impl Rewriter {
             picture_id: 0,
             tl0_pic_idx: 0,
         };
-        if let Some((timestamp, time)) = self.clock {
-            let elapsed = edge.time.saturating_duration_since(time).as_secs_f64();
+        if let Some(Clock { timestamp, captured, .. }) = self.clock {
+            let elapsed = edge.time.saturating_duration_since(captured).as_secs_f64();
             let ticks = (elapsed * f64::from(target.codec.clock_rate())) as u64 as u32;
             map.timestamp = timestamp.wrapping_add(ticks).wrapping_sub(edge.timestamp);
         }
@@ -146,6 +156,17 @@ impl Rewriter {
         self.next_seq += u64::from(prefix);
         self.maps.truncate(MAPS - 1);
         self.maps.push_front(map);
+        self.clock = None;
+        self.tell(edge);
+    }
+
+    /// Learns the time from a packet of the newest map that has come, whether it goes out now or later.
+    pub fn tell(&mut self, packet: &RtpPacket) {
+        let Some(map) = self.maps.front() else { return };
+        if self.clock.is_none_or(|clock| clock.seq <= packet.seq) {
+            let timestamp = packet.timestamp.wrapping_add(map.timestamp);
+            self.clock = Some(Clock { timestamp, captured: packet.time, seq: packet.seq });
+        }
     }
 
     /// The backlog goes on with `next`, a picture's first packet; `edge` is the newest now, and the
@@ -180,11 +201,11 @@ impl Rewriter {
                 long: ids.long,
                 tl0_pic_idx: ids.tl0_pic_idx.or(self.ids.tl0_pic_idx),
             };
-            self.clock = Some((packet.timestamp.wrapping_add(map.timestamp), packet.time));
             let later = |newest: u32| header.timestamp.wrapping_sub(newest).cast_signed() > 0;
             if self.newest.is_none_or(later) {
                 self.newest = Some(header.timestamp);
             }
+            self.tell(packet);
         }
         Some(header)
     }
@@ -219,13 +240,13 @@ impl Rewriter {
 
     /// The outgoing timestamp that stands for `now`, for a sender report.
     pub fn timestamp_at(&self, now: Instant) -> Option<u32> {
-        let (timestamp, time) = self.clock?;
+        let Clock { timestamp, captured, .. } = self.clock?;
         let clock_rate = self.maps.front()?.target.codec.clock_rate();
         let ticks =
             |d: std::time::Duration| (d.as_secs_f64() * f64::from(clock_rate)) as u64 as u32;
-        Some(match now.checked_duration_since(time) {
+        Some(match now.checked_duration_since(captured) {
             Some(later) => timestamp.wrapping_add(ticks(later)),
-            None => timestamp.wrapping_sub(ticks(time.saturating_duration_since(now))),
+            None => timestamp.wrapping_sub(ticks(captured.saturating_duration_since(now))),
         })
     }
 }
@@ -413,6 +434,26 @@ mod tests {
         rewriter.rewrite(&packet(1, 500, start));
         let later = start + Duration::from_millis(100);
         assert_eq!(rewriter.timestamp_at(later), Some(9_500));
+    }
+
+    #[test]
+    fn a_report_believes_what_came_last_not_what_is_on_its_way() {
+        let start = epoch();
+        let mut pictures = pictures(1, 30, start);
+        // A burst: its first pictures came half a second late, and pass for captured then.
+        for late in &mut pictures[..10] {
+            late.time = start + Duration::from_millis(500);
+        }
+        let mut rewriter = Rewriter::new(0);
+        rewriter.begin(target(0), &pictures[0], &pictures[14], false);
+        let now = start + Duration::from_secs(1);
+        let near = |rewriter: &Rewriter| rewriter.timestamp_at(now).unwrap().abs_diff(90_000) < 10;
+        assert!(near(&rewriter));
+        rewriter.rewrite(&pictures[0]);
+        assert!(near(&rewriter));
+        rewriter.tell(&pictures[29]);
+        rewriter.rewrite(&pictures[1]);
+        assert!(near(&rewriter));
     }
 
     #[test]
