@@ -77,11 +77,8 @@ impl Recipe {
         video: "-c:v libx265 -preset ultrafast -g 30 -tag:v hvc1 -x265-params log-level=error",
         audio: "-c:a libopus -b:a 96k",
     };
-    /// AV1 and Opus.
-    pub const AV1: Self = Self {
-        video: "-c:v libsvtav1 -preset 12 -g 30 -svtav1-params pred-struct=1",
-        ..Self::HEVC
-    };
+    /// AV1 as SVT-AV1 makes it, with hidden frames, and Opus.
+    pub const AV1: Self = Self { video: "-c:v libsvtav1 -g 30", ..Self::HEVC };
     /// VP9 and Opus.
     pub const VP9: Self = Self {
         video: "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -lag-in-frames 0 -auto-alt-ref 0 -g 30 -b:v 400k",
