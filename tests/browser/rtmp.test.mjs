@@ -27,6 +27,9 @@ const WATCH = LONG ? 60000 : 20000;
 const FRAMES = ((SETTLE + WATCH) * 30) / 1000 + 240;
 const BIG = { width: 1280, height: 720, frames: FRAMES };
 const SMALL = { width: 640, height: 360, frames: 600 };
+/// Where nothing is bridged, sound is late by little more than the 30 ms that Chromium lets pass, and it mends that in small steps: ten seconds and
+/// more after the join.
+const LONGER = { settle: 15000, frames: 900 };
 /// In ms: sound and picture apart, beyond what the way to measure does.
 const LIPS = 45;
 
@@ -39,7 +42,7 @@ const films = {
   defaults: await makeFilm('defaults', BIG),
   plain: await makeFilm('plain', BIG),
   hevc: await makeFilm('hevc', SMALL),
-  av1: await makeFilm('av1', SMALL),
+  av1: await makeFilm('av1', { ...SMALL, ...LONGER }),
 };
 /// How much later than its picture sound is by this way to measure, with no server.
 let own;
@@ -54,10 +57,10 @@ const cases = [
   { name: 'x264 without B-frames, AAC', film: 'plain', bridges: ['aac>opus'], codec: 'video/H264', ...BIG, latency: 400 },
   { name: 'x264 as it is (B-frames), AAC', film: 'defaults', bridges: ['aac>opus', 'h264>h264'], codec: 'video/H264', ...BIG, latency: 700 },
   { name: 'Enhanced HEVC, Opus', film: 'hevc', bridges: ['h265>h264'], codec: 'video/H264', ...SMALL, latency: 700 },
-  { name: 'Enhanced AV1 with hidden frames, Opus', film: 'av1', bridges: [], codec: 'video/AV1', ...SMALL, latency: 400 },
+  { name: 'Enhanced AV1 with hidden frames, Opus', film: 'av1', bridges: [], codec: 'video/AV1', ...SMALL, ...LONGER, latency: 400 },
 ];
 
-for (const { name, film, bridges, codec, width, height, frames, latency } of cases) {
+for (const { name, film, bridges, codec, width, height, frames, latency, settle = SETTLE } of cases) {
   test(name, async () => {
     const stream = `rtmp-${film}`;
     const tap = await startTap({ target: weir.rtmpPort });
@@ -66,10 +69,10 @@ for (const { name, film, bridges, codec, width, height, frames, latency } of cas
     try {
       await until('it is live', async () => (await weir.stream(stream))?.state === 'live');
       await enter(page, { url: weir.whep(stream) });
-      await sleep(SETTLE);
+      await sleep(settle);
       const before = await stats(page);
       const from = Date.now();
-      await sleep(Math.min(WATCH, (frames * 1000) / 30 - SETTLE - 4000));
+      await sleep(Math.min(WATCH, (frames * 1000) / 30 - settle - 4000));
       const seen = await regular(page, before);
       const after = await stats(page);
       const notes = await page.evaluate(() => seat.notes());
