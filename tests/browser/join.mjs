@@ -157,7 +157,7 @@ function worst(offsets) {
 }
 
 /// The same by the browser's own reckoning, from the sender reports: how much later sound is than pictures. No number without reports.
-const playing = ({ video, audio }) => video.estimatedPlayoutTimestamp - audio.estimatedPlayoutTimestamp;
+export const playing = ({ video, audio }) => video.estimatedPlayoutTimestamp - audio.estimatedPlayoutTimestamp;
 
 const buffer = (from, to) => (1000 * (to.video.jitterBufferDelay - from.video.jitterBufferDelay))
   / (to.video.jitterBufferEmittedCount - from.video.jitterBufferEmittedCount);
