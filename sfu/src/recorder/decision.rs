@@ -162,8 +162,11 @@ pub enum Decision {
         /// What the link carries, where that was measured.
         capacity_kbps: Option<u32>,
     },
-    /// The first picture was lost, and is sent again.
-    Restart,
+    /// The first picture is sent again.
+    Restart {
+        /// The viewer's feedback says that it never came; else it has asked for a keyframe so soon.
+        lost: bool,
+    },
     /// What was counted over some seconds.
     Sum {
         /// Of what.
@@ -227,7 +230,7 @@ impl Decision {
             Self::CaughtUp { .. } => "caught_up",
             Self::Overtaken { .. } => "catch_up_overtaken",
             Self::GaveUp { .. } => "catch_up_given_up",
-            Self::Restart => "began_anew",
+            Self::Restart { .. } => "began_anew",
             Self::Sum { what: Sum::Keyframes, .. } => "keyframes_wanted",
             Self::Sum { what: Sum::Nacks, .. } => "repairs",
             Self::Sum { what: Sum::LostIn, .. } => "lost",
@@ -245,7 +248,7 @@ impl Decision {
             | Self::CaughtUp { .. }
             | Self::Overtaken { .. }
             | Self::GaveUp { .. }
-            | Self::Restart => self.backlog(),
+            | Self::Restart { .. } => self.backlog(),
             _ => self.media(),
         }
     }
@@ -358,8 +361,13 @@ impl Decision {
             Self::GaveUp { after_ms, .. } => format!(
                 "catching up was given up after {after_ms} ms: the link is too thin or loses too much"
             ),
-            Self::Restart => {
+            Self::Restart { lost: true } => {
                 "the first picture was lost on its way: it is sent once more".to_owned()
+            }
+            Self::Restart { .. } => {
+                "the viewer asked for a keyframe soon after it began: the first picture \
+                is sent once more"
+                    .to_owned()
             }
             _ => String::new(),
         }

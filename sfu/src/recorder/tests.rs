@@ -210,7 +210,7 @@ fn decision() -> impl Strategy<Value = Decision> {
         any::<u32>().prop_map(|after_ms| Decision::GaveUp { after_ms, capacity_kbps: None }),
         (any::<u32>(), any::<u32>()).prop_map(|(bytes, kbps)| Decision::CatchUp { bytes, kbps }),
         Just(Decision::Layer { id: id(), reason: Reason::AllSilent }),
-        Just(Decision::Restart),
+        any::<bool>().prop_map(|lost| Decision::Restart { lost }),
         Just(Decision::Detached),
         Just(Decision::Wish(None)),
         (any::<bool>(), any::<u32>()).prop_map(move |(ring, after_ms)| Decision::Switched {

@@ -367,14 +367,10 @@ impl Leg {
         true
     }
 
-    /// Begins again with the same keyframe: the first packets were lost before the client was up.
+    /// Begins again with the same keyframe: the first packets may have been lost before the client was up.
     pub(super) fn restart(&mut self, now: Instant, feed: &Feed, recorder: &mut Recorder) -> bool {
-        let Some(index) = self.selector.current() else { return false };
-        let again = self.start_with(now, feed, index, None, recorder);
-        if again {
-            recorder.record(now, Decision::Restart);
-        }
-        again
+        let index = self.selector.current();
+        index.is_some_and(|index| self.start_with(now, feed, index, None, recorder))
     }
 
     /// The outgoing timestamp that stands for `now`.

@@ -330,7 +330,7 @@ impl Viewer {
                 }
                 Packet::Pli { .. } | Packet::Fir { .. } => {
                     recorder.keyframe_wanted();
-                    if !self.begin_anew(now, feed, recorder) {
+                    if !self.begin_anew(now, feed, false, recorder) {
                         asked.keyframe = self.shown();
                     }
                 }
@@ -371,12 +371,19 @@ impl Viewer {
         }
         let came = cc.arrivals().any(|(seq, at)| seq == first && at.is_some());
         if !came {
-            self.begin_anew(now, feed, recorder);
+            self.begin_anew(now, feed, true, recorder);
         }
     }
 
-    /// Sends the keyframe of the beginning again; false if the beginning is over.
-    fn begin_anew(&mut self, now: Instant, feed: Option<&Feed>, recorder: &mut Recorder) -> bool {
+    /// Sends the keyframe of the beginning again, which was `lost` or may have been; false if the beginning is
+    /// over.
+    fn begin_anew(
+        &mut self,
+        now: Instant,
+        feed: Option<&Feed>,
+        lost: bool,
+        recorder: &mut Recorder,
+    ) -> bool {
         let Some((since, _)) = self.beginning.since else { return false };
         let over = now.saturating_duration_since(since) > BEGINNING;
         let Some(feed) = feed.filter(|_| !over && self.beginning.restarts < RESTARTS) else {
@@ -386,7 +393,11 @@ impl Viewer {
         self.beginning.since = Some((since, self.sequence));
         self.beginning.confirmed = false;
         let video = self.legs.iter_mut().find(|l| l.kind == Kind::Video);
-        video.is_some_and(|leg| leg.restart(now, feed, recorder))
+        let again = video.is_some_and(|leg| leg.restart(now, feed, recorder));
+        if again {
+            recorder.record(now, Decision::Restart { lost });
+        }
+        again
     }
 
     /// To be called about once a second.

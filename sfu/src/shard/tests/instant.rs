@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::history::Limits;
+use crate::recorder::Who;
 use crate::shard::Config;
 use crate::test::peer::{Offer, Peer};
 use crate::test::studio::{SETS, SPROP, captured, number};
@@ -139,6 +140,11 @@ fn a_keyframe_that_came_too_early_comes_again() {
         assert!(numbers.windows(2).all(|w| w[0] + 1 == w[1]), "with everything behind it");
         assert_eq!(studio.video().keyframes, 1);
         assert_eq!(video.iter().filter(|p| p.payload[0] & 31 == 7).count(), 1, "once");
+        // Who asks says nothing of a loss: the log does not either.
+        let report = world.shards.iter().find_map(|s| s.session(World::id(VIEWER), world.now));
+        let log = report.expect("it lives").recorder;
+        let anew = log.entries().into_iter().find(|(_, d)| d.code() == "began_anew").unwrap().1;
+        assert_eq!(log.text(Who::Viewer, anew).contains("lost"), !pli);
     }
 }
 
