@@ -87,6 +87,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::recorder::Asks;
 
     fn viewer(layer: &str, loss: Option<f32>) -> ViewerSnapshot {
         ViewerSnapshot {
@@ -102,6 +103,7 @@ mod tests {
             missing: None,
             attached: true,
             awaiting: None,
+            asks: Asks::default(),
         }
     }
 

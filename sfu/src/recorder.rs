@@ -33,6 +33,8 @@ const LOCALS: usize = 16;
 const STOPPED: Duration = Duration::from_secs(3);
 /// Forged checks are told so often, and then only counted: anybody who knows a user name can send them.
 const FORGED: u32 = 8;
+/// What a viewer asks for is told of so long ago.
+const LATELY: Duration = Duration::from_secs(60);
 /// What of a recent share is left a second later: it speaks of the last five or ten seconds.
 const FADE: f32 = 0.8;
 
@@ -95,6 +97,19 @@ impl Share {
         self.part = self.part * FADE + part as f32;
         self.all = self.all * FADE + all as f32;
     }
+}
+
+/// What a viewer has asked for lately.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Asks {
+    /// How often for a keyframe, by the lines of the log that began within the last minute.
+    pub keyframes: u32,
+    /// From the beginning of the first of these lines to the end of the last.
+    pub within: Duration,
+    /// Since the end of the last.
+    pub ago: Duration,
+    /// The share of packets that it asked for again; `None` while there is too little to tell.
+    pub again: Option<f32>,
 }
 
 /// See the top of the file.
@@ -179,6 +194,26 @@ impl Recorder {
         // Sums stand where their time began, and were written when it was over.
         all.sort_by_key(|(at, _)| *at);
         all
+    }
+
+    /// Of a viewer: what it has asked for lately.
+    pub fn asks(&self, now: Instant) -> Asks {
+        let mut asks = Asks { again: self.facts.lost.get(), ..Asks::default() };
+        let mut first = None;
+        for entry in &self.entries {
+            let Decision::Sum { what: Sum::Keyframes, count, seconds, .. } = entry.decision else {
+                continue;
+            };
+            let at = self.began + Duration::from_micros(entry.at);
+            if now.saturating_duration_since(at) > LATELY {
+                continue;
+            }
+            let (first, end) = (*first.get_or_insert(at), at + Duration::from_secs(seconds.into()));
+            asks.keyframes = asks.keyframes.saturating_add(count);
+            asks.within = end.saturating_duration_since(first);
+            asks.ago = now.saturating_duration_since(end);
+        }
+        asks
     }
 
     /// Something was decided, or has happened that decides something.

@@ -316,9 +316,10 @@ impl Shard {
 
     /// What a viewer gets; `None` if it does not live here.
     pub fn viewer(&self, id: SessionId, now: Instant) -> Option<ViewerSnapshot> {
-        let viewer = self.sessions[*self.by_id.get(&id)?].viewer()?;
+        let session = &self.sessions[*self.by_id.get(&id)?];
+        let viewer = session.viewer()?;
         let feed = viewer.publisher.and_then(|id| self.feeds.get(&id));
-        Some(viewer.snapshot(feed, now))
+        Some(ViewerSnapshot { asks: session.recorder.asks(now), ..viewer.snapshot(feed, now) })
     }
 
     /// What has happened to a session, and what it sends or gets; `None` if it does not live here.

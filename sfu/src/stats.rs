@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use media::{Codec, EncodingId, Kind};
 
+use crate::recorder::Asks;
+
 /// Why something was not taken or not forwarded. Every drop is counted under one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -345,4 +347,6 @@ pub struct ViewerSnapshot {
     pub attached: bool,
     /// The encoding whose keyframe it waits for, and for how long.
     pub awaiting: Option<(EncodingId, Duration)>,
+    /// What it has asked for lately.
+    pub asks: Asks,
 }

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use media::Codec;
-use sfu::recorder::{Decision, Facts, Report, Sum};
+use sfu::recorder::{Asks, Facts, Report};
 use sfu::stats::{EncodingSnapshot, ViewerSnapshot};
 use sfu::transport::Failure;
 
@@ -32,7 +32,6 @@ const LOSS_OUT: f32 = 0.05;
 /// A viewer asks for keyframes again and again: so many within a line of its log or two, more often than
 /// every other second, and not long ago.
 const BEGS: u32 = 5;
-const BEGS_WITHIN: Duration = Duration::from_secs(60);
 const BEGS_NOW: Duration = Duration::from_secs(10);
 /// A link that was too thin so long ago may be another one by now.
 const THIN: Duration = Duration::from_secs(60);
@@ -351,7 +350,16 @@ fn watching(case: &Case<'_>, report: &Report, viewer: &ViewerSnapshot, out: &mut
             ),
         ));
     }
-    cannot_decode(case, report, viewer, out);
+    if let Some(often) = cannot_decode(viewer, report.recorder.asks(case.now)) {
+        out.push(problem(
+            "cannot_decode",
+            format!(
+                "The browser asks for keyframes again and again, {often}, though they are sent and \
+                 next to nothing is lost: it cannot decode this stream. Try another browser, or \
+                 publish plain H.264 (profile baseline or main, 8 bit, 4:2:0, no B-frames) or VP8."
+            ),
+        ));
+    }
     let facts = report.recorder.facts();
     let loss = viewer.loss.into_iter().chain(facts.lost.get()).fold(0.0, f32::max);
     if loss > LOSS_OUT {
@@ -368,42 +376,15 @@ fn watching(case: &Case<'_>, report: &Report, viewer: &ViewerSnapshot, out: &mut
     thin(case, facts, out);
 }
 
-/// Keyframes come, all of them arrive, and it asks for the next.
-fn cannot_decode(
-    case: &Case<'_>,
-    report: &Report,
-    viewer: &ViewerSnapshot,
-    out: &mut Vec<Warning>,
-) {
+/// How often it asks for a keyframe, where keyframes come, all of them arrive, and it asks for the next.
+pub(super) fn cannot_decode(viewer: &ViewerSnapshot, asks: Asks) -> Option<String> {
     let starved = viewer.awaiting.is_some_and(|(_, waited)| waited > KEYFRAME);
-    let lossy = viewer.loss.is_some_and(|loss| loss > LOSS_IN);
-    if starved || lossy || report.recorder.facts().lost.get().is_some_and(|loss| loss > LOSS_IN) {
-        return;
+    if starved || viewer.loss.into_iter().chain(asks.again).any(|loss| loss > LOSS_IN) {
+        return None;
     }
-    let wished = |(at, decision): (Instant, Decision)| match decision {
-        Decision::Sum { what: Sum::Keyframes, count, seconds, .. } => {
-            Some((at, at + Duration::from_secs(seconds.into()), count))
-        }
-        _ => None,
-    };
-    let age = |at: Instant| case.now.saturating_duration_since(at);
-    let mut lines = report.recorder.entries();
-    lines.retain(|(at, _)| age(*at) <= BEGS_WITHIN);
-    let lines: Vec<_> = lines.into_iter().filter_map(wished).collect();
-    let (Some((first, ..)), Some((_, last, _))) = (lines.first(), lines.last()) else { return };
-    let times: u32 = lines.iter().map(|(.., count)| *count).sum();
-    let seconds = last.saturating_duration_since(*first).as_secs();
-    if times < BEGS || u64::from(times) * 2 < seconds || age(*last) > BEGS_NOW {
-        return;
-    }
-    out.push(problem(
-        "cannot_decode",
-        format!(
-            "The browser asks for keyframes again and again, {times} times in {seconds} s, though they \
-             are sent and next to nothing is lost: it cannot decode this stream. Try another browser, \
-             or publish plain H.264 (profile baseline or main, 8 bit, 4:2:0, no B-frames) or VP8."
-        ),
-    ));
+    let (times, seconds) = (asks.keyframes, asks.within.as_secs());
+    let begs = times >= BEGS && u64::from(times) * 2 >= seconds && asks.ago <= BEGS_NOW;
+    begs.then(|| format!("{times} times in {seconds} s"))
 }
 
 /// The picture could not be caught up with.

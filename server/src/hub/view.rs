@@ -8,6 +8,7 @@ use sfu::stats::{Drop, EncodingSnapshot, Totals, ViewerSnapshot};
 use signaling::SessionId;
 
 use super::actor::{Counts, Facts, Session, wall_clock};
+use super::health;
 use super::history::History;
 use super::local::{self, Intake};
 use super::warnings::{self, Evidence};
@@ -221,6 +222,12 @@ pub(super) fn viewer(
     let missing = s.missing.or(missing.first().copied());
     let problem = missing.map(|codec| {
         format!("the stream is {}, which this viewer did not offer", codec.rtpmap_name())
+    });
+    let problem = problem.or_else(|| {
+        let often = health::cannot_decode(&s, s.asks)?;
+        Some(format!(
+            "it cannot decode the stream: it asks for keyframes {often}, though they are sent"
+        ))
     });
     Viewer {
         session: id.to_string(),

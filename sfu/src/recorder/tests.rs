@@ -92,6 +92,14 @@ fn seconds_of_the_same_are_one_line() {
     let said = texts(&log, Who::Viewer);
     assert_eq!(said[3], "the viewer asked for a keyframe 60 times in 60 s");
     assert_eq!(said[4], "the viewer asked for a keyframe 5 times in 5 s");
+    // The line that began more than a minute ago is not of now.
+    let asks = |second| log.asks(start + SECOND * second);
+    assert_eq!(
+        (asks(70).keyframes, asks(70).within, asks(70).ago),
+        (5, SECOND * 5, Duration::ZERO)
+    );
+    assert_eq!((asks(60).keyframes, asks(80).ago), (65, SECOND * 10));
+    assert_eq!((asks(130).keyframes, asks(130).within), (0, Duration::ZERO));
 }
 
 #[test]

@@ -16,7 +16,7 @@ use signaling::{Agreement, SessionId};
 use self::leg::{Leg, Wire};
 use crate::egress::Egress;
 use crate::feed::{Batch, Feed};
-use crate::recorder::{Decision, Recorder};
+use crate::recorder::{Asks, Decision, Recorder};
 use crate::rtcp::{self, Packet, ReportBlock, SenderInfo, Writer};
 use crate::stats::{Drop, Rate, Sent, ViewerSnapshot};
 use crate::transport::Transport;
@@ -408,7 +408,7 @@ impl Viewer {
         self.limits.rtcp = MAX_RTCP;
     }
 
-    /// As the API shows it.
+    /// As the API shows it, but for what it asks for: its session's log knows that.
     pub fn snapshot(&self, feed: Option<&Feed>, now: Instant) -> ViewerSnapshot {
         let video = self.legs.iter().find(|l| l.kind == Kind::Video);
         let layer = video.and_then(|l| l.selector.current()).zip(feed);
@@ -426,6 +426,7 @@ impl Viewer {
             missing: self.legs.iter().find_map(Leg::missing),
             attached: self.publisher.is_some(),
             awaiting: video.and_then(|l| l.story.awaiting(now, feed?)),
+            asks: Asks::default(),
         }
     }
 

@@ -6,8 +6,10 @@ use sfu::recorder::{Decision, Recorder, Who};
 use sfu::stats::{EncodingSnapshot, Origin};
 use sfu::transport::Path;
 use sfu::transport::srtp::Profile;
+use signaling::SessionId;
 
 use super::*;
+use crate::hub::{Protocol, view};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -137,6 +139,20 @@ fn viewer() -> ViewerSnapshot {
         missing: None,
         attached: true,
         awaiting: None,
+        asks: Asks::default(),
+    }
+}
+
+/// What the hub knows of a viewer.
+fn known() -> crate::hub::actor::Session {
+    crate::hub::actor::Session {
+        stream: stream::Name::new("show").unwrap(),
+        role: Role::Viewer,
+        protocol: Protocol::Whep,
+        since: std::time::SystemTime::UNIX_EPOCH,
+        address: address(5),
+        user_agent: None,
+        video_line: None,
     }
 }
 
@@ -312,6 +328,15 @@ fn a_viewer_that_cannot_decode() {
     assert!(after(9, 1).only("cannot_decode").contains("9 times in 9 s"));
     assert!(after(1, 5).only("cannot_decode").contains("5 times in 1 s"));
     assert_eq!(after(3, 1).problems_after(SECOND * 10), [], "it has only begun");
+    // The list of viewers says it too.
+    let listed = |session: &Session| {
+        let asks = session.report.recorder.asks(session.began + SECOND * 10);
+        let snapshot = ViewerSnapshot { asks, ..viewer() };
+        view::viewer(SessionId::from_random(1), known(), &[], snapshot).problem
+    };
+    let problem = listed(&after(9, 1)).expect("there is one");
+    assert!(problem.contains("cannot decode") && problem.contains("9 times in 9 s"), "{problem}");
+    assert_eq!(listed(&after(3, 1)), None);
     let mut past = after(9, 1);
     past.report.heard = Some(past.began + SECOND * 25);
     assert_eq!(past.problems_after(SECOND * 25), [], "it has what it wanted");

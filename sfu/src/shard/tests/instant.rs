@@ -145,6 +145,7 @@ fn a_keyframe_that_came_too_early_comes_again() {
         let log = report.expect("it lives").recorder;
         let anew = log.entries().into_iter().find(|(_, d)| d.code() == "began_anew").unwrap().1;
         assert_eq!(log.text(Who::Viewer, anew).contains("lost"), !pli);
+        assert_eq!(world.snapshot(VIEWER).expect("there").asks.keyframes, u32::from(pli));
     }
 }
 
