@@ -4,10 +4,12 @@
 //! Everything between is bounded: what waits for the worker by `ring`, what waits for the reader by `outbox`.
 
 mod outbox;
+mod probe;
 mod process;
 mod ring;
 mod run;
 
+use std::ops::AddAssign;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,8 +18,9 @@ use media::{AccessUnit, Format};
 use tokio::sync::Notify;
 
 use self::outbox::Outbox;
+pub use self::probe::{About, probe};
 use self::ring::Ring;
-use crate::protocol::{Spec, Stats};
+use crate::protocol::{Spec, Stats, VERSION};
 use crate::{Policy, State};
 
 /// What is configured about workers.
@@ -113,7 +116,8 @@ pub struct Counters {
     pub units_in: u64,
     /// Units that came out.
     pub units_out: u64,
-    /// Decoded, but not encoded: to catch up after a restart or with a worker that is too slow.
+    /// Decoded, but not encoded: to catch up after a restart or with a worker that is too slow, by its own
+    /// account too.
     pub skipped: u64,
     /// Not even decoded: the worker was too slow or not there, up to the next keyframe.
     pub dropped: u64,
@@ -123,8 +127,61 @@ pub struct Counters {
     pub astray: u64,
     /// Empty, too large for any worker, or shown far from when they are decoded.
     pub unusable: u64,
+    /// The decoder refused them.
+    pub undecodable: u64,
     /// Restarts of the worker.
     pub restarts: u64,
+}
+
+impl Counters {
+    /// What was left out, by the reason.
+    pub const fn left_out(&self) -> [(&'static str, u64); 6] {
+        [
+            ("skipped", self.skipped),
+            ("dropped", self.dropped),
+            ("late", self.late),
+            ("astray", self.astray),
+            ("unusable", self.unusable),
+            ("undecodable", self.undecodable),
+        ]
+    }
+}
+
+impl AddAssign for Counters {
+    fn add_assign(&mut self, more: Self) {
+        self.units_in += more.units_in;
+        self.units_out += more.units_out;
+        self.skipped += more.skipped;
+        self.dropped += more.dropped;
+        self.late += more.late;
+        self.astray += more.astray;
+        self.unusable += more.unusable;
+        self.undecodable += more.undecodable;
+        self.restarts += more.restarts;
+    }
+}
+
+/// Reads what a bridge counts, from anywhere, after its end too.
+#[derive(Clone, Debug)]
+pub struct Gauge {
+    shared: Arc<Shared>,
+}
+
+impl Gauge {
+    /// What became of the units so far. What a worker itself counts is up to a second old.
+    pub fn counters(&self) -> Counters {
+        let inner = self.shared.lock();
+        let counted = inner.ring.counters;
+        Counters {
+            units_out: inner.units_out,
+            late: inner.outbox.late,
+            astray: inner.astray,
+            restarts: inner.restarts,
+            skipped: counted.skipped + inner.before.skipped + inner.stats.skipped,
+            undecodable: inner.before.undecodable + inner.stats.undecodable,
+            ..counted
+        }
+    }
 }
 
 /// The handle. Dropped, the worker is killed.
@@ -151,6 +208,8 @@ impl Bridge {
                 restarts: 0,
                 units_out: 0,
                 astray: 0,
+                stats: Stats::default(),
+                before: Counters::default(),
                 keyframe: false,
                 finishing: false,
                 closed: false,
@@ -216,14 +275,12 @@ impl Bridge {
 
     /// What became of the units so far.
     pub fn counters(&self) -> Counters {
-        let inner = self.shared.lock();
-        Counters {
-            units_out: inner.units_out,
-            late: inner.outbox.late,
-            astray: inner.astray,
-            restarts: inner.restarts,
-            ..inner.ring.counters
-        }
+        self.gauge().counters()
+    }
+
+    /// Reads the same without the handle.
+    pub fn gauge(&self) -> Gauge {
+        Gauge { shared: Arc::clone(&self.shared) }
     }
 
     /// The process of the worker of now.
@@ -258,12 +315,24 @@ struct Inner {
     restarts: u64,
     units_out: u64,
     astray: u64,
+    /// Of the worker of now.
+    stats: Stats,
+    /// What those before it had counted themselves.
+    before: Counters,
     keyframe: bool,
     finishing: bool,
     /// The handle is gone.
     closed: bool,
     /// Nothing more comes out.
     ended: bool,
+}
+
+impl Inner {
+    /// The worker has ended: what it counted stays.
+    fn settle(&mut self) {
+        let Stats { skipped, undecodable, .. } = std::mem::take(&mut self.stats);
+        self.before += Counters { skipped, undecodable, ..Counters::default() };
+    }
 }
 
 impl Shared {
@@ -277,6 +346,15 @@ impl Shared {
         self.lock().outbox.push(output);
         self.to_reader.notify_one();
     }
+}
+
+/// What is wrong with a worker of another version.
+fn other_version(worker: &Worker, version: u16) -> String {
+    format!(
+        "{} speaks version {version} of the workers' protocol, this server version {VERSION}: install both \
+         from one release",
+        worker.path.display(),
+    )
 }
 
 /// A text of the worker's as it may stand in a log or on a page: no control characters, no blanks around.

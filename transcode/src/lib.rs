@@ -10,7 +10,7 @@ pub mod find;
 pub mod protocol;
 pub mod supervisor;
 
-pub use bridge::{Bounds, Bridge, Config, Counters, Output, Worker};
+pub use bridge::{About, Bounds, Bridge, Config, Counters, Gauge, Output, Worker, probe};
 pub use error::Error;
 pub use find::find;
 pub use protocol::{Options, Spec, Stats, Target};

@@ -426,3 +426,42 @@ async fn noise_does_no_harm() {
     bridge.push(unit(0, true));
     next_unit(&bridge).await;
 }
+
+#[tokio::test]
+async fn a_worker_says_what_it_has_without_anything_to_do() {
+    let ask = async |fault| transcode::probe(&worker(fault), Duration::from_millis(500)).await;
+    let about = ask("echo").await.unwrap();
+    assert_eq!((about.program.as_str(), about.encoders), ("double", vec!["none".to_owned()]));
+    for (fault, why) in [
+        ("exit", "ended with code 3: out of luck"),
+        ("silent", "said nothing for 0.5 s"),
+        ("garbage", "sent a"),
+        ("version", "install both from one release"),
+    ] {
+        let wrong = ask(fault).await.unwrap_err();
+        assert!(wrong.contains(why), "{fault}: {wrong}");
+    }
+    let nowhere = Worker::new("/nowhere/x".into(), &Config::default());
+    let wrong = transcode::probe(&nowhere, Duration::from_secs(5)).await.unwrap_err();
+    assert!(wrong.contains("cannot be started"), "{wrong}");
+}
+
+#[tokio::test]
+async fn what_workers_count_outlives_them() {
+    let bridge = start("count", Target::Opus);
+    let gauge = bridge.gauge();
+    for number in 0..2 {
+        bridge.push(unit(number * 20, true));
+        while !matches!(next(&bridge).await, Some(Output::Stats(stats)) if stats.undecodable == 1) {
+        }
+        assert_eq!(gauge.counters().undecodable, number as u64 + 1, "one of each worker");
+        signal("-KILL", bridge.worker_id().unwrap());
+        until(&bridge, |s| matches!(s, State::Restarting { .. })).await;
+    }
+    drop(bridge);
+    let counters = gauge.counters();
+    assert_eq!((counters.units_in, counters.undecodable, counters.restarts), (2, 2, 2));
+    let mut sum = counters;
+    sum += counters;
+    assert_eq!(sum.left_out()[5], ("undecodable", 4));
+}

@@ -143,7 +143,10 @@ impl Task {
             End::Closed | End::Broken(_) | End::Hung(_) => Duration::ZERO,
         };
         let became = run.process.end(patience).await;
-        self.shared.lock().worker = None;
+        let mut inner = self.shared.lock();
+        inner.worker = None;
+        inner.settle();
+        drop(inner);
         match end {
             End::Closed | End::Finished => {}
             End::Idle => self.supervisor.idled(now()),
@@ -156,7 +159,8 @@ impl Task {
     }
 
     fn lost(&mut self, reason: String, again: bool) {
-        tracing::warn!(to = %self.spec.to.codec(), "a bridge lost its worker: {reason}");
+        // Whoever owns the bridge hears it as its state, and knows whose it is.
+        tracing::debug!(to = %self.spec.to.codec(), "a bridge lost its worker: {reason}");
         self.supervisor.ended(now(), reason, again);
     }
 
@@ -328,7 +332,10 @@ impl Run {
                 return Err(End::Broken("a unit before its format".to_owned()));
             }
             Message::Unit(unit) => self.unit(unit, task),
-            Message::Stats(stats) => task.shared.put(Output::Stats(stats)),
+            Message::Stats(stats) => {
+                task.shared.lock().stats = stats;
+                task.shared.put(Output::Stats(stats));
+            }
             Message::Failed(Failed { reason, again }) => {
                 return Err(End::Failed(Failed { reason: plain(&reason), again }));
             }
@@ -343,12 +350,7 @@ impl Run {
 
     fn greet(&mut self, hello: &Hello, task: &Task) -> Result<(), End> {
         if hello.version != VERSION {
-            let reason = format!(
-                "{} speaks version {} of the workers' protocol, this server version {VERSION}: install \
-                 both from one release",
-                task.worker.path.display(),
-                hello.version,
-            );
+            let reason = super::other_version(&task.worker, hello.version);
             return Err(End::Failed(Failed { reason, again: false }));
         }
         self.greeted = true;

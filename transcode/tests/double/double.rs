@@ -26,6 +26,7 @@ fn main() {
         reader: Reader::default(),
         to: None,
         keyframe: true,
+        prerolled: 0,
         stats: Stats::default(),
     };
     match fault {
@@ -78,6 +79,7 @@ struct Double {
     reader: Reader,
     to: Option<Spec>,
     keyframe: bool,
+    prerolled: u64,
     stats: Stats,
 }
 
@@ -157,6 +159,10 @@ impl Double {
                 self.say(&Message::Failed(Failed { reason, again: false }));
                 std::process::exit(1);
             }
+            "count" => {
+                self.stats.undecodable = 1;
+                self.say(&Message::Stats(self.stats));
+            }
             "liar" => return self.say(&Message::Heartbeat { taken: 1 << 40 }),
             "lazy" => {
                 self.stats.units_in -= 1;
@@ -165,9 +171,9 @@ impl Double {
             _ => {}
         }
         if unit.preroll {
-            self.stats.skipped += 1;
+            self.prerolled += 1;
         } else {
-            let data = self.stats.skipped.to_string().into();
+            let data = self.prerolled.to_string().into();
             let keyframe = std::mem::take(&mut self.keyframe);
             let mut unit = Unit { keyframe, data, ..unit };
             if fault == "astray" && self.stats.units_out % 2 == 1 {
