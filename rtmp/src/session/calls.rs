@@ -91,18 +91,17 @@ impl Session {
         let object = call.object();
         let app = object.get("app").and_then(Value::text).unwrap_or_default();
         let address = Address::new(app, "stream")?;
-        let words = |key| words(object.get(key).and_then(Value::text).unwrap_or_default());
+        let words = |key| words_of(object.get(key).and_then(Value::text).unwrap_or_default());
         self.capabilities = capabilities::read(object);
         self.peer.agent = words("flashVer");
         self.peer.tc_url = words("tcUrl");
         self.peer.enhanced = self.capabilities.is_some();
         self.app = app.to_owned();
 
-        let first = address.app.split('/').next().unwrap_or_default();
-        let apps = &self.config.apps;
-        if !apps.is_empty() && !apps.iter().any(|app| *app == address.app || app == first) {
-            let there_is = apps.join(", ");
-            let description = format!("no application \"{}\" here, only: {there_is}", words("app"));
+        self.peer.app = words_of(&address.app);
+        // What follows may be the stream, given with the server's address and no key: seen when it is asked for.
+        if !self.config.may_take_app(&address.app) {
+            let description = self.no_such_app(&address.app);
             let rejected = information(Level::Error, code::CONNECT_REJECTED, &description);
             self.link.command("_error", call.transaction, &[Value::Null, rejected]);
             self.over(Reason::NoSuchApp);
@@ -115,6 +114,12 @@ impl Session {
         self.link.command("_result", call.transaction, &[properties, information]);
         self.phase = Phase::Idle;
         Ok(())
+    }
+
+    fn no_such_app(&self, app: &str) -> String {
+        let (app, there_is) = (words_of(app), self.config.apps.join(", "));
+        let hint = if app.contains('/') { "; and the name of a stream has no slash" } else { "" };
+        format!("no application \"{app}\" here, only: {there_is}{hint}")
     }
 
     fn create_stream(&mut self, call: &Call) -> Result<(), Error> {
@@ -142,6 +147,12 @@ impl Session {
             return Err(Error::Command { command, what });
         }
         let Address { app, name, query } = Address::new(&self.app, name.unwrap_or_default())?;
+        if !self.config.takes_app(&app) {
+            let code = if publish { code::PUBLISH_BAD_NAME } else { code::PLAY_NOT_FOUND };
+            self.link.status(stream, information(Level::Error, code, &self.no_such_app(&app)));
+            self.over(Reason::NoSuchApp);
+            return Ok(());
+        }
         self.request = Some(Request { publish, stream });
         self.phase = Phase::Waiting;
         if publish {
@@ -245,7 +256,7 @@ fn connected(enhanced: bool) -> [Value; 2] {
 }
 
 /// What a client says of itself, fit to be logged.
-fn words(said: &str) -> String {
+fn words_of(said: &str) -> String {
     let end = said.floor_char_boundary(MAX_WORDS);
     said[..end].chars().filter(|c| !c.is_control()).collect()
 }

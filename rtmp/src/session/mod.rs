@@ -35,13 +35,27 @@ const KEPT_EVENTS: usize = 64;
 /// What the owner of a session decides beforehand.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
-    /// The applications that there are; with none, any name is right. `live` stands for `live/instance`
-    /// too.
+    /// The applications that there are; with none, any name is right. `live` stands for `live/_definst_`, its
+    /// default instance, too, and for no other: two publishers of two instances are not of one stream.
     pub apps: Vec<String>,
     /// What one connection may make us hold.
     pub limits: chunk::Limits,
     /// What players take that say nothing of Enhanced RTMP. FFmpeg says nothing and takes all of it.
     pub silent: flv::Peer,
+}
+
+impl Config {
+    fn takes_app(&self, app: &str) -> bool {
+        let default = app.strip_suffix("/_definst_").unwrap_or(app);
+        self.apps.is_empty() || self.apps.iter().any(|known| known == app || known == default)
+    }
+
+    /// One of them, or anything within one.
+    fn may_take_app(&self, app: &str) -> bool {
+        let within =
+            |known: &String| app.strip_prefix(&**known).is_some_and(|rest| rest.starts_with('/'));
+        self.takes_app(app) || self.apps.iter().any(within)
+    }
 }
 
 /// How far a session is. Up to [`Phase::Idle`] the peer is to get on, in [`Phase::Waiting`] the owner.
@@ -153,6 +167,8 @@ pub enum Refusal {
 pub struct Peer {
     /// The program: `FMLE/3.0 (compatible; FMSc/1.0)` is what OBS says.
     pub agent: String,
+    /// The application that it named, without a query.
+    pub app: String,
     /// The address that it was given, without the stream.
     pub tc_url: String,
     /// It spoke of Enhanced RTMP.

@@ -116,10 +116,58 @@ fn an_application_that_is_not_there() {
     assert_eq!(text(&error, "code"), "NetConnection.Connect.Rejected");
     assert_eq!(text(&error, "description"), "no application \"other\" here, only: live");
     assert_eq!(script.events(), [Event::Ended { reason: Reason::NoSuchApp }]);
-    for app in ["live/", "live/instance", "live?token=t"] {
-        let mut script = Script::new(Config { apps: vec!["live".into()], ..Config::default() });
-        script.call(0, "connect", 1.0, &[Value::object([("app", app.into())])]).unwrap();
-        assert_eq!(script.session.phase(), Phase::Idle, "{app}");
+    for app in ["live/", "live/cam", "live?token=t"] {
+        assert_eq!(connected_to(app).session.phase(), Phase::Idle, "{app}");
+    }
+}
+
+fn connected_to(app: &str) -> Script {
+    let apps = vec!["live".into(), "studio/0".into()];
+    let mut script = Script::new(Config { apps, ..Config::default() });
+    script.call(0, "connect", 1.0, &[Value::object([("app", app.into())])]).unwrap();
+    script.calls();
+    script
+}
+
+/// Two publishers of two instances are not one and the same; the default instance is none, and a key that was left
+/// empty is the end of the address.
+#[test]
+fn an_instance_of_an_application_is_another_application() {
+    for (app, key, taken) in [
+        ("live", "cam", true),
+        ("live/cam", "", true),
+        ("live/_definst_", "cam", true),
+        ("live/_definst_/cam", "", true),
+        ("studio/0", "cam", true),
+        ("studio/0/cam", "", true),
+        ("live/a", "cam", false),
+        ("live/a/cam", "", false),
+        ("live/a?token=t", "cam", false),
+        ("studio/0/a", "cam", false),
+    ] {
+        for (command, code) in
+            [("publish", "NetStream.Publish.BadName"), ("play", "NetStream.Play.StreamNotFound")]
+        {
+            let mut script = connected_to(app);
+            script.call(1, command, 5.0, &[Value::Null, key.into()]).unwrap();
+            if taken {
+                let events = script.events();
+                let [Event::Publish { name, .. } | Event::Play { name, .. }] = &events[..] else {
+                    panic!("{app} {key}: {events:?}")
+                };
+                assert_eq!(name, "cam", "{app} {key}");
+                continue;
+            }
+            assert_eq!(script.events(), [Event::Ended { reason: Reason::NoSuchApp }]);
+            let [(1, status)] = &script.calls()[..] else { panic!("{app} {key}") };
+            assert_eq!(text(status, "code"), code);
+            let said = text(status, "description");
+            assert!(
+                said.ends_with("only: live, studio/0; and the name of a stream has no slash"),
+                "{said}"
+            );
+            assert!(!said.contains("token"), "{said}");
+        }
     }
 }
 
