@@ -13,6 +13,13 @@ use crate::event::Command;
 /// A bridge goes on for so long after the last one who needed it: who reloads a page needs it again.
 pub const LINGER: Duration = Duration::from_secs(5);
 
+/// One that has failed is tried again after so long, if somebody still needs it, and each time in a row after
+/// twice as long, up to [`AGAIN_MOST`]: what makes it fail is seldom over within seconds.
+pub const AGAIN: Duration = Duration::from_secs(60);
+
+/// See [`AGAIN`].
+pub const AGAIN_MOST: Duration = Duration::from_secs(16 * 60);
+
 /// Somebody who takes media, and what.
 #[derive(Clone, Copy, Debug)]
 pub struct Consumer<'a> {
@@ -80,6 +87,14 @@ pub struct Bridge {
     pub state: State,
     /// Nobody needs it any more: it ends then.
     pub until: Option<Instant>,
+    /// It has failed, and is tried again then, if it is needed.
+    pub again: Option<Instant>,
+    /// It has failed and was not seen running since: nobody is to count on it.
+    doubted: bool,
+    /// Failures in a row.
+    failures: u32,
+    /// Since when it runs.
+    ran: Option<Instant>,
 }
 
 /// The bridges of one stream.
@@ -124,12 +139,16 @@ impl Bridges {
         self.possible && needs(consumer, sent).is_some_and(|to| !failed(to))
     }
 
-    /// One was said to be in this state; true if it is known and has failed just now.
-    pub fn is(&mut self, publisher: SessionId, (from, to): (Codec, Codec), state: State) -> bool {
-        let known = |b: &&mut Bridge| (b.publisher, b.from, b.to) == (publisher, from, to);
-        let Some(bridge) = self.all.iter_mut().find(known) else { return false };
-        let before = std::mem::replace(&mut bridge.state, state);
-        state == State::Failed && before != State::Failed
+    /// One was said to be in this state; true if it is known, could be counted on, and has failed just now.
+    pub fn is(
+        &mut self,
+        now: Instant,
+        publisher: SessionId,
+        (from, to): (Codec, Codec),
+        state: State,
+    ) -> bool {
+        let known = |b: &&mut Bridge| b.is(publisher, from, to);
+        self.all.iter_mut().find(known).is_some_and(|bridge| bridge.becomes(now, state))
     }
 
     /// Begins those that are needed now, and ends those that have not been for long enough, or whose
@@ -165,16 +184,22 @@ impl Bridges {
         });
         for bridge in wanted {
             let Bridge { publisher, from, to, why, .. } = bridge;
-            if self.find(publisher, from, to).is_none() {
-                out.push(Command::Bridge { publisher, from, to, why });
-                self.all.push(bridge);
+            let known = self.all.iter_mut().find(|known| known.is(publisher, from, to));
+            match known {
+                Some(known) if known.again.is_some_and(|again| again <= now) => {
+                    (known.state, known.again) = (State::Starting, None);
+                }
+                Some(_) => continue,
+                None => self.all.push(bridge),
             }
+            out.push(Command::Bridge { publisher, from, to, why });
         }
     }
 
     /// When [`Bridges::settle`] has something to do next without anything happening.
     pub fn deadline(&self) -> Option<Instant> {
-        self.all.iter().filter_map(|bridge| bridge.until).min()
+        // While nobody needs it, it is not tried.
+        self.all.iter().filter_map(|bridge| bridge.until.or(bridge.again)).min()
     }
 
     fn find(&self, publisher: SessionId, from: Codec, to: Codec) -> Option<&Bridge> {
@@ -194,8 +219,7 @@ fn wanted<'c>(
             let (from, Some(to)) = (sent.codec, needs(&consumer, sent)) else { continue };
             let known = wanted.iter().position(|bridge| bridge.is(publisher, from, to));
             let index = known.unwrap_or_else(|| {
-                let (why, state) = (Why::default(), State::default());
-                wanted.push(Bridge { publisher, from, to, why, state, until: None });
+                wanted.push(Bridge::new(publisher, from, to));
                 wanted.len() - 1
             });
             let why = &mut wanted[index].why;
@@ -208,9 +232,41 @@ fn wanted<'c>(
 }
 
 impl Bridge {
-    /// It is given up.
+    fn new(publisher: SessionId, from: Codec, to: Codec) -> Self {
+        let (why, state) = (Why::default(), State::default());
+        let (until, again, ran) = (None, None, None);
+        Self { publisher, from, to, why, state, until, again, doubted: false, failures: 0, ran }
+    }
+
+    /// It is given up, and if it is tried again it does not run yet.
     pub fn has_failed(&self) -> bool {
-        self.state == State::Failed
+        self.doubted
+    }
+
+    /// True if it could be counted on until now.
+    fn becomes(&mut self, now: Instant, state: State) -> bool {
+        if std::mem::replace(&mut self.state, state) == state {
+            return false;
+        }
+        self.again = None;
+        match state {
+            State::Starting => false,
+            State::Running => {
+                self.ran = Some(now);
+                self.doubted = false;
+                false
+            }
+            State::Failed => {
+                let since = self.ran.take().map(|ran| now.saturating_duration_since(ran));
+                if since.is_some_and(|since| since >= AGAIN) {
+                    self.failures = 0;
+                }
+                let wait = AGAIN.saturating_mul(1 << self.failures.min(8)).min(AGAIN_MOST);
+                self.failures += 1;
+                self.again = Some(now + wait);
+                !std::mem::replace(&mut self.doubted, true)
+            }
+        }
     }
 
     fn is(&self, publisher: SessionId, from: Codec, to: Codec) -> bool {

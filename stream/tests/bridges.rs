@@ -5,7 +5,7 @@ mod scene;
 use media::{Activity, Codec};
 use scene::*;
 use signaling::SessionId;
-use stream::bridges::{LINGER, State, Why};
+use stream::bridges::{AGAIN, AGAIN_MOST, LINGER, State, Why};
 use stream::{Command, Config, Conflict, Event, Reason};
 
 const CHROMIUM: [Codec; 4] = [Codec::Opus, Codec::H264, Codec::Vp8, Codec::Av1];
@@ -129,6 +129,38 @@ fn who_is_bridged_is_not_told_to_come_anew_unless_the_bridge_fails() {
     assert_eq!(scene.after(LINGER), [unbridges(Codec::H264, Codec::Vp8)]);
     let out = scene.watches(VIEWER, &FIREFOX);
     assert_eq!(out, [attach(VIEWER, ALICE), bridges(Codec::H264, Codec::Vp8, 1)]);
+}
+
+#[test]
+fn one_that_failed_is_tried_again_while_somebody_needs_it_and_more_and_more_seldom() {
+    let mut scene = scene();
+    rtmp(&mut scene, &[Codec::H264]);
+    let wanted = [bridges(Codec::H264, Codec::Vp8, 1)];
+    let fails = |scene: &mut Scene| is(scene, Codec::H264, Codec::Vp8, State::Failed);
+    scene.watches(VIEWER, &FIREFOX);
+    assert_eq!(fails(&mut scene), [Command::Reconnect { viewer: VIEWER }]);
+    let mut wait = AGAIN;
+    for _ in 0..6 {
+        assert_eq!(scene.after(wait - MS), []);
+        assert_eq!(scene.after(MS), wanted);
+        // Nobody counts on it before it runs, and who was told once is not told each time.
+        assert_eq!(scene.stream.missing_codec(VIEWER), [Codec::H264]);
+        assert_eq!(fails(&mut scene), []);
+        wait = (wait * 2).min(AGAIN_MOST);
+    }
+    assert_eq!(wait, AGAIN_MOST);
+    assert_eq!(scene.after(wait), wanted);
+    is(&mut scene, Codec::H264, Codec::Vp8, State::Running);
+    assert_eq!(scene.stream.missing_codec(VIEWER), []);
+    assert_eq!(scene.stream.deadline(), None);
+    // After a long run it is as at first.
+    scene.after(AGAIN);
+    assert_eq!(fails(&mut scene), [Command::Reconnect { viewer: VIEWER }]);
+    assert_eq!(scene.after(AGAIN), wanted);
+    // While nobody needs it, it is not tried.
+    fails(&mut scene);
+    scene.on(Event::ViewerLeft { session: VIEWER });
+    assert_eq!(scene.after(AGAIN_MOST), [unbridges(Codec::H264, Codec::Vp8)]);
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! What holds whatever happens in whatever order, and at whatever time.
 
+mod made;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use made::Made;
 use media::{Activity, Codec, Kind};
 use proptest::prelude::*;
 use signaling::SessionId;
@@ -26,14 +29,6 @@ struct Seen {
 
 /// Whose media, from what, to what.
 type Way = (SessionId, Codec, Codec);
-
-/// A bridge that was asked for.
-#[derive(Clone, Copy, Debug, Default)]
-struct Made {
-    failed: bool,
-    /// Since when nobody has needed it.
-    idle: Option<Instant>,
-}
 
 /// What an observer knows who only sees events go in and commands come out.
 struct Observer {
@@ -117,9 +112,7 @@ impl Observer {
                 let Some(made) = self.bridged.get_mut(&(*publisher, *from, *to)) else {
                     return Vec::new();
                 };
-                let failed = *state == bridges::State::Failed;
-                let before = std::mem::replace(&mut made.failed, failed);
-                let news = failed && !before;
+                let news = made.becomes(now, *state);
                 return self.who(|it, v| {
                     let needed = it.made_of(&it.viewers[&v], true, *publisher, *from) == Some(*to);
                     news && needed && it.watches(v, *publisher) && it.lacks(v, *from)
@@ -208,6 +201,8 @@ impl Observer {
             let idle = (!needed.contains(way)).then(|| made.idle.unwrap_or(now));
             made.idle = idle;
             prop_assert!(idle.is_none_or(|since| now < since + LINGER), "{:?} lingers", way);
+            let waits = idle.is_some() || made.again.is_none_or(|again| now < again);
+            prop_assert!(waits, "{:?} is not tried again", way);
             let sends = self.publishers.get(&way.0).is_some_and(|p| p.sends.contains(&way.1));
             prop_assert!(sends, "{:?} has outlived its media", way);
         }
@@ -262,8 +257,11 @@ impl Observer {
                     due.map(|at| owed.remove(at));
                 }
                 Command::Bridge { publisher, from, to, why } => {
-                    let new = self.bridged.insert((*publisher, *from, *to), Made::default());
-                    prop_assert!(new.is_none() && self.bridges, "{:?}", command);
+                    let new = Made { again: Some(now), ..Made::default() };
+                    let made = self.bridged.entry((*publisher, *from, *to)).or_insert(new);
+                    let due = made.again.is_some_and(|again| again <= now);
+                    prop_assert!(due && self.bridges, "{:?}", command);
+                    (made.state, made.again) = (bridges::State::Starting, None);
                     prop_assert!(why.viewers + why.players > 0, "{:?}", command);
                 }
                 Command::Unbridge { publisher, from, to } => {
@@ -456,7 +454,8 @@ fn pause() -> impl Strategy<Value = Duration> {
     prop_oneof![
         4 => Just(Duration::ZERO),
         4 => (0..1500u64).prop_map(Duration::from_millis),
-        1 => (0..4000u64).prop_map(Duration::from_millis)
+        1 => (0..4000u64).prop_map(Duration::from_millis),
+        1 => (0..200u64).prop_map(Duration::from_secs)
     ]
 }
 
@@ -540,7 +539,8 @@ proptest! {
         pass(&mut stream, &mut observer, now)?;
         observer.settled(stream.publisher().map(|p| p.session))?;
         prop_assert_ne!(stream.state(), State::Interrupted);
-        prop_assert_eq!(stream.deadline(), None);
+        let tried = observer.bridged.values().filter(|made| made.idle.is_none());
+        prop_assert_eq!(stream.deadline(), tried.filter_map(|made| made.again).min());
 
         let left = |session: &SessionId| {
             Event::PublisherLeft { session: *session, reason: String::new(), goodbye: false }

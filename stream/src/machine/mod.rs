@@ -112,7 +112,7 @@ impl Stream {
                 }
             }
             Event::BridgeIs { publisher, from, to, state } => {
-                self.bridge_is(publisher, (from, to), state, out);
+                self.bridge_is(now, publisher, (from, to), state, out);
             }
             Event::PublisherLeft { session, reason, goodbye } => {
                 self.publisher_left(now, session, reason, goodbye);

@@ -83,12 +83,13 @@ impl Stream {
     /// What became of a bridge: whom it served and it serves no more is told.
     pub(super) fn bridge_is(
         &mut self,
+        now: Instant,
         publisher: SessionId,
         codecs: (Codec, Codec),
         state: bridges::State,
         out: &mut Vec<Command>,
     ) {
-        let failed = self.bridges.is(publisher, codecs, state);
+        let failed = self.bridges.is(now, publisher, codecs, state);
         let active = policy::find(&self.publishers, self.active);
         let Some(active) = active.filter(|p| failed && p.session == publisher) else { return };
         let (from, to) = codecs;
