@@ -11,8 +11,8 @@ mod tests;
 pub(crate) mod tls;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_lc_rs::rand;
@@ -24,8 +24,8 @@ use crate::access::{Access, Action, By, Caller};
 use crate::config::Apps;
 use crate::http::token_in;
 use crate::hub::{Guest, Hub};
-use crate::serve;
-use crowd::Crowd;
+use crate::{net, serve};
+use crowd::{Crowd, Refrain};
 
 /// For a TLS handshake.
 const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
@@ -72,6 +72,8 @@ pub(crate) struct Door {
     session: rtmp::session::Config,
     crowd: Arc<Crowd>,
     counts: Arc<Counts>,
+    /// What is said of those whom there is no place for, by the reason.
+    refrains: Mutex<[Refrain; 2]>,
     patience: Patience,
 }
 
@@ -102,12 +104,14 @@ pub(crate) enum Closed {
     Full,
     /// As many connections of its address are here as may be.
     Crowded,
+    /// As many connections are here as may be.
+    NoPlace,
     /// The server stops.
     Stopped,
 }
 
 impl Closed {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Goodbye,
         Self::HungUp,
         Self::Refused,
@@ -120,6 +124,7 @@ impl Closed {
         Self::Tls,
         Self::Full,
         Self::Crowded,
+        Self::NoPlace,
         Self::Stopped,
     ];
 
@@ -138,6 +143,7 @@ impl Closed {
             Self::Tls => "tls",
             Self::Full => "full",
             Self::Crowded => "crowded",
+            Self::NoPlace => "no_place",
             Self::Stopped => "stopped",
         }
     }
@@ -160,6 +166,7 @@ impl Closed {
             Self::Tls => "the TLS handshake failed",
             Self::Full => "as many players are here as may be",
             Self::Crowded => "too many connections come from its address",
+            Self::NoPlace => "as many connections are here as may be (rtmp.max_connections)",
             Self::Stopped => "the server is shutting down",
         }
     }
@@ -205,7 +212,18 @@ impl Door {
         let session =
             rtmp::session::Config { apps: names(&config.app), ..rtmp::session::Config::default() };
         let crowd = Arc::new(Crowd::new(config.max_connections));
-        Self { hub, access, session, crowd, counts, patience: Patience::default() }
+        let (refrains, patience) = (Mutex::default(), Patience::default());
+        Self { hub, access, session, crowd, counts, refrains, patience }
+    }
+
+    /// There is no place for somebody who has just come. Who comes again and again fills no log.
+    fn turn_away(&self, peer: SocketAddr, closed: Closed) {
+        self.counts.close(closed);
+        let mut refrains = self.refrains.lock().expect("nobody panics while holding this lock");
+        let said = refrains[usize::from(closed == Closed::NoPlace)].say(net::now());
+        if let Some(connections) = said {
+            tracing::warn!(%peer, connections, "RTMP connections are closed as they come: {}", closed.text());
+        }
     }
 
     /// Somebody who may do what it wants.
@@ -263,26 +281,22 @@ pub(crate) async fn serve(
     let mut tasks = tokio::task::JoinSet::new();
     loop {
         while tasks.try_join_next().is_some() {}
-        // Taken before accepting: beyond the cap, newcomers wait in the kernel's queue.
-        let permit = tokio::select! {
-            permit = door.crowd.place() => permit,
-            _ = stop.wait_for(|stop| *stop) => break,
-        };
-        let Some(permit) = permit else { break };
         let Some((stream, peer)) = serve::accept(&listener, &mut stop).await else { break };
         door.counts.accepted.fetch_add(1, Ordering::Relaxed);
-        let Some(seat) = door.crowd.enter(peer.ip()) else {
-            tracing::debug!(%peer, "an RTMP connection is closed: {}", Closed::Crowded.text());
-            door.counts.close(Closed::Crowded);
-            continue;
+        let seat = match door.crowd.enter(peer.ip()) {
+            Ok(seat) => seat,
+            Err(closed) => {
+                door.turn_away(peer, closed);
+                continue;
+            }
         };
         let (door, tls, stop) = (Arc::clone(&door), tls.clone(), stop.clone());
         tasks.spawn(async move {
             let counts = Arc::clone(&door.counts);
             let closed = connection(door, stream, peer, tls, stop).await;
             tracing::debug!(%peer, "an RTMP connection has ended: {}", closed.text());
+            drop(seat);
             counts.close(closed);
-            drop((seat, permit));
         });
     }
     drop(listener);

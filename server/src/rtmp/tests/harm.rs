@@ -84,6 +84,17 @@ async fn players_leave_places_for_publishers() {
 }
 
 #[tokio::test]
+async fn who_finds_no_place_is_closed_at_once() {
+    let studio = Studio::new("[rtmp]\nmax_connections = 1").await;
+    let here = studio.publish("live/demo").await.ready().await;
+    studio.publish("live/other").await.hung_up().await;
+    studio.closed("no_place").await;
+    drop(here);
+    studio.closed("hung_up").await;
+    studio.publish("live/other").await.ready().await;
+}
+
+#[tokio::test]
 async fn who_is_sent_away_amid_its_media_still_reads_why() {
     let studio = Studio::new("").await;
     let mut peer = studio.publish("live/demo").await.ready().await;
