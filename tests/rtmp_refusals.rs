@@ -55,6 +55,24 @@ fn names_and_applications_are_checked() {
     assert!(!encoder.ended(AT_ONCE * 2).success());
     let log = encoder.log();
     assert!(log.contains("live") || log.contains("elsewhere"), "FFmpeg says why:\n{log}");
+    let log = weir.log();
+    let line = |what: &str| log.lines().any(|l| l.contains("refused by RTMP") && l.contains(what));
+    assert!(line("app=\"elsewhere\"") && line("stream=a/b"), "{log}");
+}
+
+#[test]
+fn an_instance_of_an_application_is_not_taken_for_the_application() {
+    let weir = Weir::start();
+    let url = format!("rtmp://{}/live/a/b", weir.rtmp());
+    let mut encoder = Encoder::publish(&Film::small(Recipe::PLAIN), &url);
+    assert!(!encoder.ended(AT_ONCE * 2).success());
+    assert!(encoder.log().contains("has no slash"), "FFmpeg says why:\n{}", encoder.log());
+    assert_eq!(weir.state("b"), "gone");
+    for app in ["live/_definst_", "live"] {
+        Rtmp::publish(&weir, app, "show").expect("it may publish").leave("show");
+    }
+    let weir = Weir::configured("[rtmp]\napp = \"live,live/0\"\n");
+    Rtmp::publish(&weir, "live/0", "show").expect("it may publish").leave("show");
 }
 
 #[test]

@@ -309,21 +309,23 @@ impl<S: Socket> Connection<S> {
         match event {
             Event::Publish { name, query, .. } => {
                 if let Err(problem) = self.publish(now, &name, &query).await {
-                    self.refuse(&problem, Closed::Refused);
+                    self.refuse(&name, &problem, Closed::Refused);
                 }
             }
             Event::Play { name, query, .. } => {
                 let Some(place) = self.door.crowd.player() else {
-                    return self.refuse(&full(), Closed::Full);
+                    return self.refuse(&name, &full(), Closed::Full);
                 };
                 if let Err(problem) = self.start_play(now, &name, &query, place).await {
-                    self.refuse(&problem, Closed::Refused);
+                    self.refuse(&name, &problem, Closed::Refused);
                 }
             }
-            Event::Ended { reason } => self.end(match reason {
-                rtmp::session::Reason::NoSuchApp => Closed::Refused,
-                _ => Closed::Goodbye,
-            }),
+            Event::Ended { reason: rtmp::session::Reason::NoSuchApp } => {
+                let app = shown(&self.session.peer().app);
+                tracing::info!(peer = %self.peer, app, "refused by RTMP: there is no such application");
+                self.end(Closed::Refused);
+            }
+            Event::Ended { .. } => self.end(Closed::Goodbye),
             Event::Notice { notice, .. } => self.note("notice", notice.to_string()).await,
             Event::Metadata(metadata) => {
                 if let (Role::Publisher(publisher), Some(encoder)) = (&self.role, metadata.encoder)
@@ -381,13 +383,14 @@ impl<S: Socket> Connection<S> {
         Ok(())
     }
 
-    fn refuse(&mut self, problem: &Problem, closed: Closed) {
+    fn refuse(&mut self, name: &str, problem: &Problem, closed: Closed) {
         let refusal = match (problem.status, problem.code) {
             (401 | 403, _) => Refusal::Denied,
             (_, "bad-stream-name" | "no-publisher") => Refusal::NotFound,
             _ => Refusal::BadName,
         };
-        tracing::info!(peer = %self.peer, "refused by RTMP: {}", problem.detail);
+        let stream = shown(name);
+        tracing::info!(peer = %self.peer, %stream, "refused by RTMP: {}", problem.detail);
         self.session.refuse(refusal, &problem.detail);
         self.end(closed);
     }
@@ -526,6 +529,11 @@ impl<S: Socket> Connection<S> {
         let _ = tokio::time::timeout(self.door.patience.goodbye, end).await;
         self.closed.unwrap_or(Closed::HungUp)
     }
+}
+
+/// What a peer has called something, fit for a log.
+fn shown(name: &str) -> String {
+    name.chars().take(stream::name::MAX_LEN).flat_map(char::escape_debug).collect()
 }
 
 fn full() -> Problem {
