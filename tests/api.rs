@@ -192,6 +192,15 @@ async fn health_metrics_and_description_are_there() {
     }
     assert!(server["listeners"].to_string().contains(weir.url.trim_start_matches("http://")));
     assert!(server["version"].is_string() && server["uptime_seconds"].is_number(), "{server}");
+    let encoders: Vec<_> = server["encoders"].as_array().expect("a list").iter().collect();
+    for encoder in ["libx264", "libopus", "aac", "libvpx"] {
+        assert!(encoders.iter().any(|found| *found == encoder), "{encoder}: {server}");
+    }
+    assert!(
+        server["worker"].as_str().is_some_and(|w| w.starts_with("weir-transcoder ")),
+        "{server}"
+    );
+    assert!(tests::encoder::children(weir.pid(), "weir-transcoder").is_empty(), "and it has gone");
 
     let metrics = weir.get("/metrics");
     assert!(metrics.header("content-type").is_some_and(|t| t.starts_with("text/plain")));

@@ -89,7 +89,8 @@ pub async fn run(config: Config, sources: Sources) -> Result<(), Error> {
         ("rtmp.tls_listen", "tcp", rtmps_address),
         ("webrtc.listen", "udp", webrtc),
     ];
-    let info = info(&config, &listeners, shards);
+    let found = worker.clone().map_err(|missing| missing.to_string());
+    let info = info(&config, &listeners, shards, found);
     let context = Arc::new(Context::new(hub.clone(), access, &config, info));
 
     let (stop, stopped) = watch::channel(false);
@@ -247,6 +248,7 @@ fn info(
     config: &Config,
     listeners: &[(&'static str, &'static str, Option<SocketAddr>)],
     shards: usize,
+    worker: Result<transcode::Worker, String>,
 ) -> Info {
     let open = listeners.iter().filter_map(|(key, transport, address)| {
         address.map(|address| Listener { key, transport, address })
@@ -254,6 +256,7 @@ fn info(
     Info {
         listeners: open.collect(),
         shards,
+        worker,
         limits: Limits {
             publishers: config.webrtc.max_publishers,
             viewers: config.webrtc.max_viewers,

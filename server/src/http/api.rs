@@ -22,6 +22,8 @@ pub struct Info {
     pub listeners: Vec<Listener>,
     /// Media threads.
     pub shards: usize,
+    /// The program that bridges codecs, or why there is none.
+    pub worker: Result<transcode::Worker, String>,
     /// Caps.
     pub limits: Limits,
 }
@@ -63,8 +65,12 @@ struct Server {
     listeners: Vec<Listener>,
     /// Media threads.
     shards: usize,
-    /// Encoders found; none are used yet.
+    /// What the worker program that bridges codecs calls itself; `null` where none answers.
+    worker: Option<String>,
+    /// The encoders that it has, by their names in its libraries.
     encoders: Vec<String>,
+    /// Why there are none; `null` where there are.
+    encoders_problem: Option<String>,
     limits: Limits,
     /// The signal to stop has come.
     draining: bool,
@@ -98,12 +104,22 @@ fn unknown(name: &stream::Name) -> Failure {
     responses((status = 200, body = Server), (status = "4XX", body = ProblemBody)))]
 pub(super) async fn server(_: Allowed, State(context): State<Shared>) -> impl IntoResponse {
     let info = &context.info;
+    let (worker, encoders, encoders_problem) = match context.encoders.found().await {
+        Ok(about) if about.encoders.is_empty() => {
+            let problem = format!("the libraries of {} have none that is known", about.program);
+            (Some(about.program), Vec::new(), Some(problem))
+        }
+        Ok(about) => (Some(about.program), about.encoders, None),
+        Err(problem) => (None, Vec::new(), Some(problem)),
+    };
     Json(Server {
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: clock::now().saturating_duration_since(context.started).as_secs(),
         listeners: info.listeners.clone(),
         shards: info.shards,
-        encoders: Vec::new(),
+        worker,
+        encoders,
+        encoders_problem,
         limits: info.limits,
         draining: context.is_draining(),
     })

@@ -6,6 +6,7 @@
 
 mod api;
 mod caller;
+mod encoders;
 mod endpoint;
 mod events;
 mod layers;
@@ -44,6 +45,7 @@ pub struct Context {
     /// False if `webrtc.listen` is off.
     webrtc: bool,
     info: Info,
+    encoders: encoders::Encoders,
     started: Instant,
     limiter: Limiter,
     requests: Requests,
@@ -61,6 +63,7 @@ impl Context {
             limiter: Limiter::new(config.http.rate, config.http.loopback_rate),
             http: config.http.clone(),
             webrtc: config.webrtc.listen.0.is_some(),
+            encoders: encoders::Encoders::new(info.worker.clone()),
             info,
             started: crate::clock::now(),
             requests: Requests::default(),

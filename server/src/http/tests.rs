@@ -50,7 +50,10 @@ impl Server {
             connections: 1,
             rtmp_connections: config.rtmp.max_connections,
         };
-        let info = Info { listeners: Vec::new(), shards: 1, limits };
+        let worker = transcode::find(config.transcode.program(), None)
+            .map(|path| transcode::Worker::new(path, &config.transcode.limits()))
+            .map_err(|missing| missing.to_string());
+        let info = Info { listeners: Vec::new(), shards: 1, worker, limits };
         let access = Access::new(config.access.clone(), Secret::new("made".into()));
         Self {
             context: Arc::new(Context::new(hub, Arc::new(access), &config, info)),
@@ -128,6 +131,22 @@ async fn an_offer_becomes_a_session_with_an_absolute_url() {
     server.ask("DELETE", &elsewhere, &[], "").await.is_problem(404);
     assert_eq!(server.ask("DELETE", path, &[], "").await.status, 200);
     server.ask("DELETE", path, &[], "").await.is_problem(404);
+}
+
+#[tokio::test]
+async fn the_encoders_are_the_workers_or_it_is_said_why_there_are_none() {
+    let told = async |server: &Server| -> serde_json::Value {
+        serde_json::from_str(&server.get("/api/v1/server").await.body).unwrap()
+    };
+    let none = told(&Server::new("")).await;
+    assert_eq!(none["encoders"], serde_json::json!([]));
+    assert!(none["encoders_problem"].as_str().unwrap().contains("transcode.worker"), "{none}");
+    let broken = Server::new("transcode.worker = '/bin/false'");
+    let said = told(&broken).await;
+    let why = said["encoders_problem"].as_str().unwrap();
+    assert!(why.contains("/bin/false: the worker ended with code 1"), "{said}");
+    assert!(said["worker"].is_null());
+    assert_eq!(told(&broken).await["encoders_problem"], why);
 }
 
 #[tokio::test]
