@@ -93,6 +93,17 @@ async fn a_worker_that_dies_again_and_again_is_given_up_and_said() {
     let viewer = Viewer::join(&weir, "show").await;
     let failed = weir.until("show", |s| s["bridges"][0]["state"] == "failed");
     assert!(!failed["warnings"].as_array().expect("a list").is_empty(), "{failed:#}");
+    // What is wrong is said with the stream's name, and when it is tried again.
+    let next = failed["bridges"][0]["next_try_seconds"].as_u64();
+    assert!(next.is_some_and(|seconds| seconds <= 60), "{failed:#}");
+    assert_eq!(failed["bridges"][0]["restarts"], 3, "{failed:#}");
+    assert_eq!(weir.metric("weir_bridge_restarts_total"), 3.0);
+    let log = weir.log();
+    let of = |what: &str| log.lines().filter(|line| line.contains(what)).count();
+    assert_eq!(of("a bridge has failed stream=show"), 1, "{log}");
+    // It goes wrong each time in the same way.
+    assert_eq!(of("a bridge starts again stream=show"), 1, "{log}");
+    assert_eq!(of("lost its worker"), 0, "each once:\n{log}");
     // Pictures pass all the same.
     viewer.more_video(60).await;
 }

@@ -100,6 +100,16 @@ fn render_bridges(text: &mut Text, totals: &Totals) {
     text.one("weir_bridge_restarts_total", "counter", help, totals.bridge_restarts);
     let help = "Bridges that were given up.";
     text.one("weir_bridge_failures_total", "counter", help, totals.bridge_failures);
+    let (into, out) = totals.bridge_units;
+    let help = "Pictures and packets of sound that went into bridges.";
+    text.one("weir_bridge_units_in_total", "counter", help, into);
+    let help = "Pictures and packets of sound that came out of bridges.";
+    text.one("weir_bridge_units_out_total", "counter", help, out);
+    let help = "Pictures and packets of sound that bridges left out.";
+    text.head("weir_bridge_units_dropped_total", "counter", help);
+    for (reason, count) in &totals.bridge_left_out {
+        text.sample("weir_bridge_units_dropped_total", &[("reason", reason)], *count);
+    }
     text.head("weir_units_dropped_total", "counter", "Pictures and packets of sound left out.");
     for (reason, count) in &totals.units_dropped {
         text.sample("weir_units_dropped_total", &[("reason", reason)], *count);
@@ -151,6 +161,8 @@ mod tests {
             bridges: vec!["running", "failed", "running"],
             bridge_restarts: 5,
             bridge_failures: 1,
+            bridge_units: (300, 290),
+            bridge_left_out: vec![("skipped", 8), ("undecodable", 2)],
             units_dropped: vec![("slow_player", 9)],
             ..Totals::default()
         };
@@ -176,6 +188,9 @@ mod tests {
             "weir_bridges{state=\"failed\"} 1",
             "weir_bridge_restarts_total 5",
             "weir_bridge_failures_total 1",
+            "weir_bridge_units_in_total 300",
+            "weir_bridge_units_out_total 290",
+            "weir_bridge_units_dropped_total{reason=\"undecodable\"} 2",
             "weir_units_dropped_total{reason=\"slow_player\"} 9",
             "weir_rtmp_closed_total{reason=\"goodbye\"} 0",
         ] {

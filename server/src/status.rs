@@ -152,8 +152,8 @@ pub struct Encoding {
     pub active: bool,
 }
 
-/// A codec bridge.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+/// A codec bridge. Its counters are of this publisher and pair of codecs, restarts of its worker included.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct Bridge {
     /// Codec in.
     pub from: String,
@@ -165,6 +165,18 @@ pub struct Bridge {
     pub state: &'static str,
     /// Why it has to start again, or has failed; `null` while it runs.
     pub reason: Option<String>,
+    /// Of one that has failed: when it is tried again, if somebody still needs it.
+    pub next_try_seconds: Option<u64>,
+    /// Times that its worker was started again.
+    pub restarts: u64,
+    /// Pictures or packets of sound that came to it.
+    pub units_in: u64,
+    /// That came out of it.
+    pub units_out: u64,
+    /// That did not, by the reason: `skipped` (decoded and not encoded, to catch up), `dropped` (not even
+    /// decoded, up to the next keyframe), `late` (came out and could not be passed on in time), `astray` (came
+    /// out with a time that cannot be), `unusable` (empty, too large, or with such a time), `undecodable`.
+    pub left_out: BTreeMap<&'static str, u64>,
 }
 
 impl Bridge {
@@ -382,6 +394,10 @@ pub struct Totals {
     pub bridge_restarts: u64,
     /// Bridges that were given up.
     pub bridge_failures: u64,
+    /// Units that went into bridges, and that came out.
+    pub bridge_units: (u64, u64),
+    /// Units that went in and did not come out, by reason.
+    pub bridge_left_out: Vec<(&'static str, u64)>,
     /// Units left out, by reason.
     pub units_dropped: Vec<(&'static str, u64)>,
 }

@@ -1,14 +1,14 @@
 //! Codec bridges at work: the units of one publisher go to a worker process, and what that makes of them goes out on
 //! a line of its own, and on the publisher's bus for players. Which bridges there are is for the streams to say.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use media::{AccessUnit, Codec, EncodingId, Kind, MediaTime};
 use signaling::SessionId;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use transcode::{Bounds, Bridge, Options, Output, Spec, State, Target, Worker};
+use transcode::{Bounds, Bridge, Counters, Gauge, Options, Output, Spec, State, Target, Worker};
 
 use crate::line::Line;
 use crate::units::{self, AUDIO, Annex, Bus, Item, Reader, Start, Track, VIDEO};
@@ -16,6 +16,7 @@ use crate::units::{self, AUDIO, Annex, Bus, Item, Reader, Start, Track, VIDEO};
 /// What is to be done.
 #[derive(Debug)]
 pub(crate) struct Job {
+    pub(crate) stream: stream::Name,
     pub(crate) publisher: SessionId,
     pub(crate) from: Codec,
     pub(crate) to: Target,
@@ -75,12 +76,19 @@ impl Limit {
 pub(crate) struct Running {
     task: AbortHandle,
     keyframe: Arc<Notify>,
+    /// Once it has begun.
+    gauge: Arc<OnceLock<Gauge>>,
 }
 
 impl Running {
     /// Somebody needs a keyframe.
     pub(crate) fn keyframe(&self) {
         self.keyframe.notify_one();
+    }
+
+    /// What became of its units so far.
+    pub(crate) fn counters(&self) -> Counters {
+        self.gauge.get().map(Gauge::counters).unwrap_or_default()
     }
 }
 
@@ -107,12 +115,13 @@ where
     R: Future<Output = ()> + Send,
 {
     let keyframe = Arc::new(Notify::new());
-    let wanted = Arc::clone(&keyframe);
-    let task = tokio::spawn(async move { run(job, &wanted, report).await }).abort_handle();
-    Running { task, keyframe }
+    let gauge = Arc::<OnceLock<Gauge>>::default();
+    let (wanted, counted) = (Arc::clone(&keyframe), Arc::clone(&gauge));
+    let task = tokio::spawn(async move { run(job, &wanted, &counted, report).await });
+    Running { task: task.abort_handle(), keyframe, gauge }
 }
 
-async fn run<F, R>(job: Job, keyframe: &Notify, report: F)
+async fn run<F, R>(job: Job, keyframe: &Notify, gauge: &OnceLock<Gauge>, report: F)
 where
     F: Fn(State) -> R + Sync,
     R: Future<Output = ()> + Send,
@@ -125,12 +134,13 @@ where
     };
     let mut reader = job.bus.subscribe(start, &[source]);
     let Some(bridge) = begin(&mut reader, &job).await else { return };
-    let Job { bus, line, to, publisher, from, .. } = job;
+    gauge.get_or_init(|| bridge.gauge());
+    let Job { stream, bus, line, to, publisher, from, .. } = job;
     let annex = bus.annex();
     // The bus ends with its publisher, not with us.
     drop(bus);
     let to = to.codec();
-    tracing::info!(%publisher, %from, %to, "a bridge begins");
+    tracing::info!(%stream, %publisher, %from, %to, "a bridge begins");
     let mut out = Out { line, annex, to, track: units::bridged(to), anchor: None };
     loop {
         tokio::select! {

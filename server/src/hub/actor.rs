@@ -15,6 +15,7 @@ use sfu::{Add, Closed, Link};
 use signaling::{Agreement, Problem, SessionId};
 use stream::{Command, Event, Stream};
 use tokio::sync::mpsc;
+use transcode::Counters;
 use whep::events::{Reason, Wanted};
 
 use self::bridges::Bridges;
@@ -112,14 +113,14 @@ pub(super) struct Counts {
     pub(super) players: usize,
     /// The state of each.
     pub(super) bridges: Vec<&'static str>,
+    /// What bridges have counted since the start.
+    pub(super) bridged: Counters,
     pub(super) tally: Tally,
 }
 
 /// What was counted since the start.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
-    /// Times that a bridge's worker was started again.
-    pub(super) restarts: u64,
     /// Bridges that were given up.
     pub(super) failures: u64,
     /// Units left out for players that were too slow.
@@ -282,6 +283,7 @@ impl Actor {
             viewers: self.count(Role::Viewer),
             players,
             bridges: bridges.map(|bridge| bridge.state).collect(),
+            bridged: self.bridges.counters(),
             tally: Tally { lost: self.tally.lost + lost, ..self.tally },
         }
     }
@@ -490,8 +492,12 @@ impl Actor {
                 Command::Detach { viewer } => {
                     self.outbox.push(sfu::Command::Attach { viewer, publisher: None });
                 }
-                Command::Bridge { publisher, from, to, .. } => self.bridge((publisher, from, to)),
-                Command::Unbridge { publisher, from, to } => self.unbridge((publisher, from, to)),
+                Command::Bridge { publisher, from, to, .. } => {
+                    self.bridge(name, (publisher, from, to));
+                }
+                Command::Unbridge { publisher, from, to } => {
+                    self.unbridge(name, (publisher, from, to));
+                }
                 Command::Reconnect { viewer } => self.should_reconnect(name, viewer),
                 Command::Close { session, reason } => {
                     tracing::info!(stream = %name, %session, %reason, "closed");

@@ -77,8 +77,10 @@ pub(super) async fn totals(media: &Media, counts: Counts) -> status::Totals {
         keyframe_requests: sum(|s| s.keyframe_requests),
         rtmp_players: counts.players,
         bridges: counts.bridges,
-        bridge_restarts: counts.tally.restarts,
+        bridge_restarts: counts.bridged.restarts,
         bridge_failures: counts.tally.failures,
+        bridge_units: (counts.bridged.units_in, counts.bridged.units_out),
+        bridge_left_out: counts.bridged.left_out().to_vec(),
         units_dropped: vec![("slow_player", counts.tally.lost)],
     }
 }

@@ -347,7 +347,7 @@ mod tests {
         let h265 = [EncodingSnapshot { codec: Codec::H265, b_frames: true, ..encoding("main") }];
         let to = |to: &str, state| {
             let (from, why) = ("h265".into(), "whep viewers".into());
-            Bridge { from, to: to.into(), why, state, reason: None }
+            Bridge { from, to: to.into(), why, state, ..Bridge::default() }
         };
         let told = |bridges: &[Bridge]| {
             let all = all(&Evidence { bridges, ..evidence(&h265) });
@@ -396,6 +396,7 @@ mod tests {
             why: "whep viewers".into(),
             state,
             reason: Some("it crashed".into()),
+            ..Bridge::default()
         };
         let good = [encoding("main")];
         let with = |state| {

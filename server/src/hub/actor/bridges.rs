@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use media::{Codec, EncodingId, Kind};
 use signaling::SessionId;
 use stream::Event;
-use transcode::{Bounds, State};
+use transcode::{Bounds, Counters, State};
 
 use super::{Actor, Stream};
 use crate::bridges::{self, Job, Running};
@@ -29,6 +29,8 @@ pub(super) struct Bridges {
     starts: u32,
     /// By publisher and kind: when the newest start was, or is to be.
     newest: HashMap<(SessionId, Kind), Instant>,
+    /// What those have counted that are over.
+    over: Counters,
 }
 
 /// One bridge.
@@ -38,8 +40,16 @@ pub(super) struct Work {
     start: u32,
     /// `None` once it has failed.
     running: Option<Running>,
+    /// What it had counted by then.
+    counted: Counters,
     state: &'static str,
     reason: Option<String>,
+}
+
+impl Work {
+    fn counters(&self) -> Counters {
+        self.running.as_ref().map_or(self.counted, Running::counters)
+    }
 }
 
 impl Bridges {
@@ -52,6 +62,20 @@ impl Bridges {
     fn running(&self) -> impl Iterator<Item = Kind> {
         let running = self.all.iter().filter(|(_, work)| work.running.is_some());
         running.map(|((_, _, to), _)| to.kind())
+    }
+
+    /// One is over, or gives way to the next.
+    fn forget(&mut self, key: Key) -> Option<Work> {
+        let work = self.all.remove(&key)?;
+        self.over += work.counters();
+        Some(work)
+    }
+
+    /// What all of them have counted, since the start.
+    pub(super) fn counters(&self) -> Counters {
+        let mut sum = self.over;
+        self.all.values().for_each(|work| sum += work.counters());
+        sum
     }
 
     /// When one more may start. One that was to start and was given up leaves its time to the next.
@@ -70,8 +94,8 @@ impl Bridges {
 }
 
 impl Actor {
-    /// A stream wants one.
-    pub(super) fn bridge(&mut self, key: Key) {
+    /// A stream wants one, for the first time or again after it has failed.
+    pub(super) fn bridge(&mut self, stream: &stream::Name, key: Key) {
         let (publisher, from, to) = key;
         let worker = self.config.worker.clone();
         let (Some(worker), Some(target)) = (worker, bridges::target(to)) else { return };
@@ -94,7 +118,9 @@ impl Actor {
         let running = match self.config.bridges.admits(to.kind(), self.bridges.running()) {
             Ok(()) => {
                 let due = self.bridges.due(net::now(), (publisher, to.kind()));
-                let job = Job { publisher, from, to: target, bus, line, worker, bounds, due };
+                let stream = stream.clone();
+                let job =
+                    Job { stream, publisher, from, to: target, bus, line, worker, bounds, due };
                 Some(bridges::start(job, report))
             }
             Err(reason) => {
@@ -103,15 +129,17 @@ impl Actor {
                 None
             }
         };
-        let work = Work { start, running, state: "starting", reason: None };
+        // Why it is tried again is of interest until it runs.
+        let reason = self.bridges.forget(key).and_then(|before| before.reason);
+        let work = Work { start, running, counted: Counters::default(), state: "starting", reason };
         self.bridges.all.insert(key, work);
     }
 
     /// A stream needs it no more, or has lost its publisher.
-    pub(super) fn unbridge(&mut self, key: Key) {
+    pub(super) fn unbridge(&mut self, stream: &stream::Name, key: Key) {
         let (publisher, from, to) = key;
-        tracing::info!(%publisher, %from, %to, "a bridge ends");
-        self.bridges.all.remove(&key);
+        tracing::info!(%stream, %publisher, %from, %to, "a bridge ends");
+        self.bridges.forget(key);
         let encoding = bridges::encoding(to);
         self.outbox.push(sfu::Command::Unbridge { publisher, encoding, kind: to.kind() });
     }
@@ -119,6 +147,7 @@ impl Actor {
     /// A bridge says how it is.
     fn bridge_is(&mut self, key: Key, start: u32, state: State) {
         let (publisher, from, to) = key;
+        let Some((stream, _)) = self.find(publisher) else { return };
         // One that was given up may have said something before it ended.
         let Some(work) = self.bridges.all.get_mut(&key).filter(|w| w.start == start) else {
             return;
@@ -127,13 +156,12 @@ impl Actor {
             State::Starting => ("starting", None, stream::bridges::State::Starting),
             State::Running | State::Idle => ("running", None, stream::bridges::State::Running),
             State::Restarting { reason } => {
-                self.tally.restarts += 1;
-                tracing::warn!(%publisher, %from, %to, reason, "a bridge starts again");
+                tracing::warn!(%stream, %publisher, %from, %to, reason, "a bridge starts again");
                 ("restarting", Some(reason), stream::bridges::State::Running)
             }
             State::Failed { reason } => {
                 self.tally.failures += 1;
-                tracing::error!(%publisher, %from, %to, reason, "a bridge has failed");
+                tracing::error!(%stream, %publisher, %from, %to, reason, "a bridge has failed");
                 ("failed", Some(reason), stream::bridges::State::Failed)
             }
         };
@@ -145,6 +173,7 @@ impl Actor {
         // Only a bridge to their own codec stands in for pictures that reorder.
         let stands_in = from == to && to.kind() == Kind::Video;
         if told == stream::bridges::State::Failed {
+            work.counted = work.counters();
             work.running = None;
             let encoding = bridges::encoding(to);
             self.outbox.push(sfu::Command::Unbridge { publisher, encoding, kind: to.kind() });
@@ -152,7 +181,6 @@ impl Actor {
         if stands_in && told != stream::bridges::State::Starting {
             self.may_withhold(publisher, told == stream::bridges::State::Running);
         }
-        let Some((stream, _)) = self.find(publisher) else { return };
         self.apply(&stream, Event::BridgeIs { publisher, from, to, state: told });
     }
 
@@ -172,15 +200,24 @@ impl Actor {
         stream: &Stream,
         publisher: Option<SessionId>,
     ) -> Vec<status::Bridge> {
+        let now = net::now();
         let chosen = |b: &&stream::bridges::Bridge| publisher.is_none_or(|id| b.publisher == id);
         let one = |bridge: &stream::bridges::Bridge| {
             let work = self.bridges.all.get(&(bridge.publisher, bridge.from, bridge.to));
+            let counted = work.map(Work::counters).unwrap_or_default();
             status::Bridge {
                 from: bridge.from.name().to_owned(),
                 to: bridge.to.name().to_owned(),
                 why: bridge.why.to_string(),
                 state: work.map_or(bridge.state.name(), |work| work.state),
                 reason: work.and_then(|work| work.reason.clone()),
+                next_try_seconds: bridge
+                    .again
+                    .map(|at| at.saturating_duration_since(now).as_secs()),
+                restarts: counted.restarts,
+                units_in: counted.units_in,
+                units_out: counted.units_out,
+                left_out: counted.left_out().into_iter().collect(),
             }
         };
         stream.bridges().iter().filter(chosen).map(one).collect()
@@ -266,11 +303,12 @@ mod tests {
     async fn only_the_bridge_to_their_own_codec_stands_in_and_it_does_again_when_it_is_back() {
         let (mut actor, _requests, session, bridged) = hub(Limit::All(9)).await;
         let keys = [(session, Codec::H264, Codec::Vp8), (session, Codec::H264, Codec::H264)];
+        let name = stream::Name::new("demo").unwrap();
         let mut is = |key, state| {
-            actor.bridge(key);
+            actor.bridge(&name, key);
             let start = actor.bridges.all[&key].start;
             actor.bridge_is(key, start, state);
-            actor.unbridge(key);
+            actor.unbridge(&name, key);
             bridged.load(Ordering::Relaxed)
         };
         let failed = || State::Failed { reason: "no reason".to_owned() };
@@ -284,19 +322,36 @@ mod tests {
     async fn one_too_many_fails_with_its_reason_and_what_is_old_says_nothing_any_more() {
         let (mut actor, mut requests, session, _) = hub(Limit::All(1)).await;
         let (one, two) = ((session, Codec::H264, Codec::H264), (session, Codec::H264, Codec::Vp8));
-        actor.bridge(one);
-        actor.bridge(two);
+        let name = stream::Name::new("demo").unwrap();
+        actor.bridge(&name, one);
+        actor.bridge(&name, two);
         requests.recv().await.unwrap()(&mut actor);
         let work = &actor.bridges.all[&two];
         assert_eq!((work.state, work.running.is_some()), ("failed", false));
         let why = "1 bridges run, and no more may at once (transcode.max_bridges)";
         assert_eq!(work.reason.as_deref(), Some(why));
         let first = actor.bridges.all[&one].start;
-        actor.unbridge(one);
-        actor.bridge(one);
+        actor.unbridge(&name, one);
+        actor.bridge(&name, one);
         assert_ne!(actor.bridges.all[&one].start, first, "another number each time");
         actor.bridge_is(one, first, State::Failed { reason: String::new() });
         assert_eq!(actor.bridges.all[&one].state, "starting");
+    }
+
+    #[tokio::test]
+    async fn one_that_is_tried_again_keeps_its_reason_until_it_runs() {
+        let (mut actor, _requests, session, _) = hub(Limit::All(9)).await;
+        let (name, key) = (stream::Name::new("demo").unwrap(), (session, Codec::H264, Codec::Vp8));
+        actor.bridge(&name, key);
+        let failed = State::Failed { reason: "no reason".to_owned() };
+        actor.bridge_is(key, actor.bridges.all[&key].start, failed);
+        actor.bridge(&name, key);
+        let work = &actor.bridges.all[&key];
+        assert_eq!((work.state, work.reason.as_deref()), ("starting", Some("no reason")));
+        assert!(work.running.is_some());
+        actor.bridge_is(key, work.start, State::Running);
+        assert_eq!(actor.bridges.all[&key].reason, None);
+        assert_eq!(actor.counts().bridged, Counters::default(), "nothing came to either");
     }
 
     #[test]

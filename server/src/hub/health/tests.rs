@@ -301,7 +301,7 @@ fn what_becomes_of_it_is_told_as_the_stream_tells_it() {
 
     let reason = Some("it crashed".to_owned());
     let (from, to, why) = ("h265".into(), "h264".into(), "whep viewers".into());
-    let bridge = Bridge { from, to, why, state: "failed", reason };
+    let bridge = Bridge { from, to, why, state: "failed", reason, ..Bridge::default() };
     session.setting = Setting { worker: true, bridges: vec![bridge] };
     let all = session.problems_after(SECOND * 10);
     assert_eq!(all[0].code, "bridge_failed");
