@@ -1,5 +1,6 @@
 //! The pipelines with real codecs: what goes in is encoded here, what comes out is decoded again.
 
+mod he_aac;
 mod hostile;
 mod pictures;
 mod sound;
