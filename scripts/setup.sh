@@ -37,6 +37,10 @@ if [ "$what" = test ] || [ "$what" = obs ]; then
     need chromium chromium
     need ffmpeg ffmpeg
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+    # flvmux, rtmp2sink and x264enc are of three packages.
+    { have gst-inspect-1.0 && gst-inspect-1.0 --exists flvmux && gst-inspect-1.0 --exists rtmp2sink &&
+        gst-inspect-1.0 --exists x264enc; } ||
+        missing+=(gstreamer1.0-tools gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly)
 fi
 if [ "$what" = obs ]; then
     need obs obs-studio

@@ -1,4 +1,4 @@
-//! FFmpeg as an encoder that publishes by RTMP, and as a player that pulls: programs that a test may kill.
+//! FFmpeg and GStreamer as encoders that publish by RTMP, and as players that pull: programs that a test may kill.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::film::{Ffmpeg, Film};
 
-/// A running FFmpeg.
+/// A running FFmpeg or GStreamer.
 pub struct Encoder {
     child: Child,
     said: Arc<Mutex<String>>,
@@ -36,9 +36,19 @@ impl Encoder {
         Self::run(command)
     }
 
+    /// A pipeline of GStreamer, as `gst-launch-1.0` takes it.
+    pub fn gstreamer(pipeline: &str) -> Self {
+        let mut command = Command::new("gst-launch-1.0");
+        command.arg("-q").args(pipeline.split_whitespace());
+        Self::run(command)
+    }
+
     fn run(mut command: Command) -> Self {
         let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("ffmpeg runs (apt-get install ffmpeg)");
+        let mut child = command.spawn().unwrap_or_else(|error| {
+            let program = command.get_program();
+            panic!("{}: {error} (scripts/setup.sh test installs it)", program.display())
+        });
         let stderr = child.stderr.take().expect("it was piped");
         let said = Arc::new(Mutex::new(String::new()));
         let heard = said.clone();
@@ -69,7 +79,7 @@ impl Encoder {
             if let Some(status) = self.child.try_wait().expect("a child of ours") {
                 return status;
             }
-            assert!(Instant::now() < end, "FFmpeg still runs after {within:?}:\n{}", self.log());
+            assert!(Instant::now() < end, "it still runs after {within:?}:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
