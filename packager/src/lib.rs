@@ -3,6 +3,10 @@
 //!
 //! # Contract
 //!
+//! One [`Packager`] for each life of a stream. Whoever owns it declares the renditions, gives it formats and
+//! units with the instants at which they were captured, and then takes its events ([`Packager::poll`]) and,
+//! where [`Packager::version`] has changed, its [`View`]s: immutable values that playlists are written from.
+//!
 //! No sockets, clocks, threads or randomness enter here, and no text of a viewer's request decides how much
 //! memory is spent. `cmaf` knows boxes and nothing of playlists; `hls` knows text and nothing of boxes; what
 //! lies between them (`segment`, `store`) knows neither, so that DASH can be written from the same store.
@@ -12,6 +16,11 @@ pub mod error;
 pub mod hls;
 pub mod segment;
 pub mod store;
+pub mod timeline;
 pub mod track;
 
 pub use error::Error;
+pub use segment::{Cadence, Config, Counters, Event, Packager};
+pub use store::{Bandwidth, Part, Segment, Targets, View};
+pub use timeline::Anchor;
+pub use track::{Epoch, Init, Rendition, RenditionId};
