@@ -2,11 +2,15 @@
 //! rendition. A segment is the chain of its parts, never a second copy. Nothing of playlists enters here:
 //! HLS and DASH are written from the same views.
 
+mod shelf;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use media::{Kind, MediaTime};
+
+pub(crate) use self::shelf::Shelf;
 
 use crate::track::{Epoch, Init, Rendition};
 
@@ -77,15 +81,15 @@ impl Segment {
     }
 }
 
-/// What is promised to players and never changes within an epoch.
+/// What is promised to players; but for what is said of it, it never changes within an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Targets {
     /// No segment is longer, in whole seconds, rounded to the nearest.
     pub segment: u32,
     /// No part is longer; whole milliseconds. `None`: parts are not to be shown.
     pub part: Option<Duration>,
-    /// Segments begin with a keyframe: proven by a regular cadence, or by one that came when asked for. The one
-    /// segment whose keyframe fails to come says so itself, see [`Segment::independent`].
+    /// Segments begin with a keyframe: proven by all in the window, three at least. The one promise that may
+    /// change.
     pub independent: bool,
 }
 
