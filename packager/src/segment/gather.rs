@@ -135,7 +135,13 @@ impl Gathering {
     }
 
     /// What can be promised after what was seen.
-    pub(super) fn targets(&self, lead: RenditionId, config: &Config, cadence: Cadence) -> Targets {
+    pub(super) fn targets(
+        &self,
+        lead: RenditionId,
+        config: &Config,
+        cadence: Cadence,
+        expected: &Expected<'_>,
+    ) -> Targets {
         let mut longest = Duration::ZERO;
         let mut ids: Vec<RenditionId> = self.held.iter().map(|held| held.id).collect();
         ids.sort_unstable();
@@ -144,7 +150,7 @@ impl Gathering {
             longest = longest.max(self.longest(id));
         }
         Targets {
-            segment: self.target_duration(lead, config.segment, cadence),
+            segment: self.target_duration(lead, config.segment, cadence, expected),
             part: config.part.map(|preset| part_target(preset, longest)),
             independent: false,
         }
@@ -167,10 +173,20 @@ impl Gathering {
         Duration::from_nanos(longest.map_or(0, |longest| longest.unsigned_abs()))
     }
 
-    fn target_duration(&self, lead: RenditionId, segment: Duration, cadence: Cadence) -> u32 {
+    fn target_duration(
+        &self,
+        lead: RenditionId,
+        segment: Duration,
+        cadence: Cadence,
+        expected: &Expected<'_>,
+    ) -> u32 {
         let wanted = whole(segment);
-        if lead.kind == Kind::Audio || cadence == Cadence::OnRequest {
+        if expected.renditions.iter().all(|(id, _)| id.kind == Kind::Audio) {
             return wanted;
+        }
+        if cadence == Cadence::OnRequest {
+            // Who is asked may take its time, and still be waited for.
+            return wanted + 1;
         }
         let keyframes = self.held.iter().filter(|held| held.id == lead && held.unit.keyframe);
         let times: Vec<MediaTime> = keyframes.map(|held| held.unit.pts).collect();

@@ -211,7 +211,8 @@ impl Packager {
             self.counters.strange += 1;
             return;
         };
-        let span = lane.span(&unit.data).filter(|_| id.kind == Kind::Audio);
+        let gathers = self.running.is_none() && id.kind == Kind::Audio;
+        let span = if gathers { lane.span(&unit.data) } else { None };
         self.take(Held { id, unit: sane(unit), captured, span });
         self.publish();
     }

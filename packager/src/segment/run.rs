@@ -99,7 +99,9 @@ impl Packager {
             return;
         };
         if self.targets.is_none() {
-            self.targets = Some(gathering.targets(lead, &self.config, self.cadence));
+            let renditions = self.renditions();
+            let expected = self.expected(&renditions);
+            self.targets = Some(gathering.targets(lead, &self.config, self.cadence, &expected));
         }
         let mut line = self.line.unwrap_or(Line::new(&self.anchor, captured));
         // On a tick of its own, so that its distances stay exact.

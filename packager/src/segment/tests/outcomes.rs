@@ -371,7 +371,7 @@ fn who_is_asked_is_asked_ahead_of_each_boundary() {
         }
         stream.unit(AUDIO, ms(time), true);
     }
-    assert_eq!(stream.view(VIDEO).targets.segment, 2);
+    assert_eq!(stream.view(VIDEO).targets.segment, 3);
     let stream = finish(stream);
     assert!(
         stream.lengths(VIDEO)[..10].iter().all(|length| *length == 1800),
@@ -404,4 +404,44 @@ fn without_parts_segments_are_whole() {
     let view = stream.view(VIDEO);
     assert_eq!((view.targets.part, view.targets.segment), (None, 6));
     assert_eq!(stream.lengths(VIDEO), [4000; 4]);
+}
+
+#[test]
+fn encodings_with_the_same_keyframes_have_the_same_segments() {
+    let small = RenditionId { index: 1, ..VIDEO };
+    let mut stream = Stream::with(&[(VIDEO, h264(1)), (small, h264(2)), (AUDIO, opus())]);
+    for time in (0..12_000).step_by(20) {
+        if time % 40 == 0 {
+            // Which of them comes first changes, and the smaller one's clock is a little off.
+            let pair = [(VIDEO, time * 1000), (small, time * 1000 + 300)];
+            let second = usize::from(time % 120 == 0);
+            for (id, micros) in [pair[second], pair[1 - second]] {
+                stream.unit(id, MediaTime::new(micros, 1_000_000), time % 2000 == 0);
+            }
+        }
+        stream.unit(AUDIO, ms(time), true);
+    }
+    let stream = finish(stream);
+    stream.check(small, ms(40));
+    stream.agree(VIDEO, small, ms(1));
+    assert_eq!(stream.lengths(small)[..5], [2000; 5]);
+    assert_eq!(stream.packager.counters(), Counters::default());
+    assert_eq!(stream.broken_hints, 0);
+}
+
+#[test]
+fn what_was_learned_of_a_clock_later_moves_the_time_of_day_slowly() {
+    let mut stream = Stream::with(&[(VIDEO, h264(1))]);
+    for time in (0..60_000).step_by(40) {
+        // Captured 200 ms earlier than what the first second said.
+        let early = if time < 1_000 { 0 } else { 200 };
+        stream.unit_at(VIDEO, ms(time), ms(time), time % 2000 == 0, at((time - early) * 1000));
+    }
+    stream.end();
+    let off = |segment: &Segment| {
+        segment.start.millis() + 1_700_000_000_000 - segment.unix.as_millis() as i64
+    };
+    let all: Vec<i64> = stream.complete.values().map(|segment| off(segment)).collect();
+    assert!(all.windows(2).all(|pair| (0..=10).contains(&(pair[1] - pair[0]))), "{all:?}");
+    assert_eq!(all.last(), Some(&200));
 }
