@@ -14,6 +14,7 @@
 pub mod cmaf;
 pub mod error;
 pub mod hls;
+pub mod name;
 pub mod segment;
 pub mod store;
 pub mod timeline;
