@@ -82,6 +82,7 @@ fn together(config: &Config) -> Result<(), &'static str> {
     if config.http.listen.0.is_none() && config.admin.listen.0.is_none() {
         return Err("http.listen and admin.listen are both off: nothing to serve");
     }
+    config.live.check()?;
     let named = |path: &Path| !path.as_os_str().is_empty();
     match (named(&config.tls.cert), named(&config.tls.key)) {
         (true, false) => Err("tls.cert needs tls.key, the private key of that certificate"),
