@@ -288,6 +288,20 @@ mod tests {
     }
 
     #[test]
+    fn lengths_of_files_are_what_players_take() {
+        let says = |key, value| from(&[], &[(key, value)]).map(|_| ()).map_err(|e| e.to_string());
+        for (key, good, bad) in [
+            ("live.segment", ["0s", "1s", "20s"], "500ms"),
+            ("live.part", ["0s", "100ms", "2s"], "3s"),
+            ("live.window", ["0s", "6h", "24h"], "25h"),
+        ] {
+            good.iter().for_each(|value| assert_eq!(says(key, value), Ok(())));
+            assert!(says(key, bad).unwrap_err().starts_with(key));
+        }
+        assert!(says("live.preset", "nearest").is_err() && says("live.start", "never").is_err());
+    }
+
+    #[test]
     fn file_errors_say_the_line() {
         let line = |text: &str| {
             let (offset, message) = file(text).unwrap_err();
