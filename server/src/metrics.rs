@@ -14,14 +14,23 @@ pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 
 /// HTTP answers by route, method and status. The labels are ours, so there are few of them.
 #[derive(Debug, Default)]
-pub(crate) struct Requests(Mutex<BTreeMap<(&'static str, String, u16), u64>>);
+pub(crate) struct Requests(Mutex<BTreeMap<String, Answers>>);
+
+/// Those of one route, by method and status.
+type Answers = BTreeMap<(&'static str, u16), u64>;
 
 impl Requests {
     pub(crate) fn count(&self, method: &Method, route: &str, status: u16) {
         const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
         let method = KNOWN.iter().find(|known| *known == &method.as_str()).unwrap_or(&"other");
         let mut all = self.0.lock().expect("nobody panics while holding this lock");
-        *all.entry((method, route.to_owned(), status)).or_default() += 1;
+        // Thousands a second, of a few routes: a name is kept once.
+        if !all.contains_key(route) {
+            all.insert(route.to_owned(), Answers::new());
+        }
+        if let Some(counts) = all.get_mut(route) {
+            *counts.entry((method, status)).or_default() += 1;
+        }
     }
 }
 
@@ -70,12 +79,13 @@ pub(crate) fn render(totals: &Totals, rest: &Rest<'_>) -> String {
     render_live(&mut text, &rest.live);
     render_bridges(&mut text, totals);
     text.head("weir_http_requests_total", "counter", "HTTP answers.");
-    for ((method, route, status), count) in
-        requests.0.lock().expect("nobody panics while holding this lock").iter()
+    for (route, counts) in requests.0.lock().expect("nobody panics while holding this lock").iter()
     {
-        let status = status.to_string();
-        let labels = [("method", *method), ("route", route.as_str()), ("status", status.as_str())];
-        text.sample("weir_http_requests_total", &labels, *count);
+        for ((method, status), count) in counts {
+            let status = status.to_string();
+            let labels = [("method", *method), ("route", route), ("status", status.as_str())];
+            text.sample("weir_http_requests_total", &labels, *count);
+        }
     }
     text.0
 }
@@ -106,6 +116,11 @@ fn render_live(text: &mut Text, live: &live::Totals) {
     text.one("weir_hls_bytes_total", "counter", "Bytes of those answers.", live.bytes);
     let help = "Requests that had to wait, where too many did.";
     text.one("weir_hls_refused_total", "counter", help, live.crowded);
+    let help = "Pictures and packets of sound that are in no file, by reason.";
+    text.head("weir_hls_units_dropped_total", "counter", help);
+    for (reason, count) in &live.dropped {
+        text.sample("weir_hls_units_dropped_total", &[("reason", reason)], *count);
+    }
 }
 
 fn render_bridges(text: &mut Text, totals: &Totals) {

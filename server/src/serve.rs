@@ -27,6 +27,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const DEAD_AFTER: Duration = Duration::from_secs(30);
 /// For a head: request line and header fields.
 const HEAD_BYTES: usize = 32 * 1024;
+/// What a connection by HTTP/1.1 may hold of what it reads, and of what it has still to write before more is made.
+const BUFFER: usize = 64 * 1024;
 /// After an error of `accept`, which is mostly a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -79,7 +81,10 @@ struct Http {
 impl Http {
     fn new() -> Self {
         let mut one = http1::Builder::new();
-        one.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_header_size(HEAD_BYTES);
+        one.timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_header_size(HEAD_BYTES)
+            .max_buf_size(BUFFER);
         let mut two = http2::Builder::new(TokioExecutor::new());
         two.timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS)

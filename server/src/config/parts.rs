@@ -194,7 +194,7 @@ impl Default for Live {
             preset: Preset::default(),
             segment: Duration::ZERO,
             part: Duration::ZERO,
-            window: Duration::from_secs(30),
+            window: Duration::from_secs(60),
             start: LiveStart::default(),
         }
     }

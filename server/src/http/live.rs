@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,7 +15,6 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
-use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::{Frame, SizeHint};
@@ -26,10 +26,10 @@ use signaling::Problem;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::caller::Client;
+use super::caller::{Client, token_in};
 use super::reply::{Failure, not_found};
 use super::{Shared, endpoint};
-use crate::access::Action;
+use crate::access::{Action, Caller};
 use crate::clock;
 use crate::live::{Channel, Coding, Phase, Playlist, Sheet, Show, Text, What};
 
@@ -46,15 +46,14 @@ pub(super) async fn index(
     Path(stream): Path<String>,
     request: Request,
 ) -> Reply {
-    let (stream, visit) = enter(&context, &stream, request)?;
+    let (stream, guest, visit) = enter(&context, &stream, request)?;
     super::api::ready(&context)?;
     let channel = context.live.open(&stream);
-    visit.is_seen(&channel);
+    guest.is_seen(&channel);
     let show = first(&context, &channel).await?;
     let front = show.front().ok_or_else(not_yet)?;
-    let target = front.views.first().map_or(2, |view| view.targets.segment);
     let text = front.text(&visit.query);
-    let reply = visit.playlist(&text, u64::from(target / 2).max(1)).await;
+    let reply = visit.playlist(&text, (context.live.segment() / 2).as_secs().max(1)).await;
     Ok(count(&context, &channel, What::Playlist, reply))
 }
 
@@ -64,7 +63,7 @@ pub(super) async fn file(
     Path((stream, epoch, name)): Path<(String, String, String)>,
     request: Request,
 ) -> Reply {
-    let (stream, visit) = enter(&context, &stream, request)?;
+    let (stream, guest, visit) = enter(&context, &stream, request)?;
     let nothing = || not_found("there is no such file, or no longer");
     let file = File::parse(&name).ok_or_else(nothing)?;
     let channel = context.live.find(&stream).ok_or_else(nothing)?;
@@ -74,10 +73,12 @@ pub(super) async fn file(
     drop(show);
     match file {
         File::Playlist(_) | File::Keyframes(_) => {
-            visit.is_seen(&channel);
+            guest.is_seen(&channel);
+            drop(guest);
             playlist(&context, &channel, &visit, file, sheets).await
         }
         File::Init(..) | File::Segment(..) | File::Part(..) => {
+            drop(guest);
             media(&context, &channel, &visit, file, sheets).await
         }
     }
@@ -88,32 +89,50 @@ pub(super) async fn preflight() -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// One request that was let in.
+/// What is needed of a request that was let in: thousands wait, so no more than that is kept.
 struct Visit {
-    client: Client,
-    parts: Parts,
     /// What names in playlists are followed by: a token, or nothing.
     query: String,
     /// Whether only some may see it.
     guarded: bool,
+    asked: Directives,
+    coding: Coding,
+    /// `Range`, where it is to be heard.
+    range: Option<Box<str>>,
+}
+
+/// Who asks.
+struct Guest {
+    address: IpAddr,
+    agent: Option<String>,
 }
 
 fn enter(
     context: &Shared,
     stream: &str,
     request: Request,
-) -> Result<(stream::Name, Visit), Failure> {
+) -> Result<(stream::Name, Guest, Visit), Failure> {
     let stream = endpoint::name(stream)?;
     let (parts, _) = request.into_parts();
     let client = Client::new(&parts, &context.http.trusted_proxies);
     context.access.authorize(Action::Watch, Some(&stream), &client.caller)?;
-    let nobody = crate::access::Caller { token: None, ..client.caller.clone() };
+    let nobody = Caller { token: None, ..client.caller };
     let guarded = context.access.authorize(Action::Watch, Some(&stream), &nobody).is_err();
     // Who sends it in a header sends it so again.
-    let by_query = !parts.headers.contains_key(header::AUTHORIZATION);
-    let token = client.caller.token.as_deref().filter(|_| guarded && by_query);
-    let query = token.map(|token| format!("token={}", encoded(token))).unwrap_or_default();
-    Ok((stream, Visit { client, parts, query, guarded }))
+    let by_query = guarded && !parts.headers.contains_key(header::AUTHORIZATION);
+    let asked = parts.uri.query().unwrap_or_default();
+    let token = by_query.then(|| token_in(asked)).flatten();
+    // There is nothing by which a client could know that it is the same file.
+    let ranged = !parts.headers.contains_key(header::IF_RANGE);
+    let visit = Visit {
+        query: token.map(|token| format!("token={}", encoded(&token))).unwrap_or_default(),
+        guarded,
+        asked: Directives::parse(asked),
+        coding: Coding::of(field(&parts.headers, &header::ACCEPT_ENCODING)),
+        range: Some(field(&parts.headers, &header::RANGE)).filter(|_| ranged).map(Box::from),
+    };
+    let guest = Guest { address: nobody.address, agent: client.user_agent };
+    Ok((stream, guest, visit))
 }
 
 /// Percent-encoded (RFC 3986 section 2.1), so that it can stand in a query.
@@ -158,7 +177,7 @@ async fn playlist(
     file: File,
     sheets: watch::Receiver<Arc<Sheet>>,
 ) -> Reply {
-    let asked = Directives::parse(visit.parts.uri.query().unwrap_or_default());
+    let asked = visit.asked;
     let keyframes = matches!(file, File::Keyframes(_));
     let decide = |view: &View| match keyframes {
         true => hls::decide_keyframes(view, &asked),
@@ -244,19 +263,18 @@ async fn until(
     }
 }
 
-impl Visit {
-    /// Its client asks for playlists.
+impl Guest {
+    /// It asks for playlists.
     fn is_seen(&self, channel: &Channel) {
-        let agent = self.client.user_agent.as_deref();
-        channel.saw(clock::now(), self.client.caller.address, agent);
+        channel.saw(clock::now(), self.address, self.agent.as_deref());
     }
+}
 
+impl Visit {
     /// A playlist that may be kept for so many seconds.
     async fn playlist(&self, text: &Text, age: u64) -> Response {
-        let coding = Coding::of(field(&self.parts.headers, &header::ACCEPT_ENCODING));
-        let coded = text.coded(coding).await;
-        let (body, coding) = match coded {
-            Ok(body) => (body, coding.name()),
+        let (body, coding) = match text.coded(self.coding).await {
+            Ok(body) => (body, self.coding.name()),
             Err(problem) => return super::reply::broken(&format!("compressing: {problem}")),
         };
         let mut response = Response::new(Body::from(body));
@@ -273,14 +291,7 @@ impl Visit {
     /// A file, or the part of it that is asked for.
     fn media(&self, rendition: RenditionId, pieces: VecDeque<Bytes>) -> Response {
         let length: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
-        let headers = &self.parts.headers;
-        // There is nothing by which a client could know that it is the same file.
-        let range = if headers.contains_key(header::IF_RANGE) {
-            ""
-        } else {
-            field(headers, &header::RANGE)
-        };
-        let (status, within) = match wanted(range, length) {
+        let (status, within) = match wanted(self.range.as_deref().unwrap_or_default(), length) {
             Wanted::All => (StatusCode::OK, 0..length),
             Wanted::Some(within) => (StatusCode::PARTIAL_CONTENT, within),
             Wanted::Nothing => return unsatisfiable(length),

@@ -71,7 +71,7 @@ pub(crate) enum Playlist {
 /// What stands above the renditions.
 #[derive(Debug)]
 pub(crate) struct Front {
-    pub(crate) views: Arc<[Arc<View>]>,
+    views: Arc<[Arc<View>]>,
     texts: Texts<String>,
 }
 
@@ -264,4 +264,44 @@ impl Front {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing that runs under these locks leaves a value half changed by a panic.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn channel(now: Instant) -> Channel {
+        Channel::new(stream::Name::new("demo").unwrap(), now, 1)
+    }
+
+    #[test]
+    fn nobody_is_there_who_has_not_asked_lately_and_does_not_wait() {
+        let linger = Duration::from_secs(30);
+        let start = crate::clock::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let channel = channel(start);
+        assert!(!channel.is_idle(at(29), linger) && channel.is_idle(at(30), linger));
+        channel.touch(at(20));
+        assert!(!channel.is_idle(at(49), linger) && channel.is_idle(at(50), linger));
+        let place = channel.room().enter();
+        assert!(!channel.is_idle(at(90), linger), "somebody waits");
+        drop(place);
+        assert!(channel.is_idle(at(90), linger));
+    }
+
+    #[test]
+    fn an_epoch_that_has_ended_is_found_until_its_time_is_over() {
+        let start = crate::clock::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let channel = channel(start);
+        let show = |name| Arc::new(Show::new(Epoch::new(name).unwrap()));
+        let (one, two) = (show("one"), show("two"));
+        channel.enter(Phase::On(Arc::clone(&one)));
+        assert!(channel.show("one").is_some() && channel.show("two").is_none());
+        channel.keep(one, at(60));
+        channel.enter(Phase::On(two));
+        assert!(channel.show("one").is_some() && channel.show("two").is_some());
+        assert!(!channel.tidy(at(59)) && channel.show("one").is_some());
+        assert!(channel.tidy(at(60)) && channel.show("one").is_none());
+    }
 }

@@ -58,6 +58,36 @@ pub(crate) struct Counts {
     bytes: AtomicU64,
     /// Requests that had to wait, and found no place.
     crowded: AtomicU64,
+    dropped: [AtomicU64; Drop::ALL.len()],
+}
+
+/// Why a unit is in no file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Drop {
+    /// The task was too slow, and jumped to the next keyframe.
+    Slow,
+    /// Nobody has said what it is.
+    Strange,
+    /// It needs a keyframe that did not come.
+    Blind,
+    /// What it belongs to was closed already.
+    Early,
+    /// Too much of it waited for pictures.
+    Overflow,
+}
+
+impl Drop {
+    const ALL: [Self; 5] = [Self::Slow, Self::Strange, Self::Blind, Self::Early, Self::Overflow];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Slow => "slow",
+            Self::Strange => "strange",
+            Self::Blind => "blind",
+            Self::Early => "early",
+            Self::Overflow => "overflow",
+        }
+    }
 }
 
 /// What was asked for.
@@ -92,6 +122,7 @@ pub(crate) struct Totals {
     pub(crate) requests: Vec<(&'static str, u64)>,
     pub(crate) bytes: u64,
     pub(crate) crowded: u64,
+    pub(crate) dropped: Vec<(&'static str, u64)>,
 }
 
 impl Live {
@@ -134,6 +165,11 @@ impl Live {
         Some(channel)
     }
 
+    /// How long segments should be.
+    pub(crate) fn segment(&self) -> Duration {
+        self.0.packager.segment
+    }
+
     /// A place for a request that has to wait.
     ///
     /// # Errors
@@ -161,6 +197,7 @@ impl Live {
         let channel = channels.iter().find(|(name, _)| name.as_str() == stream.name);
         if let Some(hls) = channel.and_then(|(_, channel)| channel.status(clock::now())) {
             stream.viewers.hls = hls.viewers;
+            stream.warnings.extend(self.0.shortened(&hls));
             stream.hls = Some(hls);
         }
     }
@@ -182,6 +219,9 @@ impl Live {
                 .to_vec(),
             bytes: read(&counts.bytes),
             crowded: read(&counts.crowded),
+            dropped: Drop::ALL
+                .map(|why| (why.name(), read(&counts.dropped[why as usize])))
+                .to_vec(),
         }
     }
 
@@ -199,6 +239,27 @@ impl Shared {
     fn channels(&self) -> MutexGuard<'_, HashMap<stream::Name, Arc<Channel>>> {
         // Nothing that runs under the lock can leave the map half changed by a panic.
         self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Units that are in no file.
+    fn dropped(&self, why: Drop, units: u64) {
+        self.counts.dropped[why as usize].fetch_add(units, Ordering::Relaxed);
+    }
+
+    /// What is to be said where memory does not hold the window that is wanted.
+    fn shortened(&self, hls: &status::Hls) -> Option<status::Warning> {
+        let wanted = self.packager.window.as_secs_f64();
+        let full = hls.window_bytes > BYTES / 10 * 9;
+        let text = || {
+            format!(
+                "players can seek back {:.0} s and not {wanted:.0} s (live.window): the files of a stream may take {} MiB of memory; \
+                 lower the publisher's bitrate or live.window",
+                hls.window_seconds,
+                BYTES >> 20,
+            )
+        };
+        let short = full && hls.window_seconds < wanted * 0.9;
+        short.then(|| status::Warning { code: "live_window".to_owned(), text: text() })
     }
 
     /// Lets go of a channel if `really` holds: from then on whoever asks gets another one.

@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand;
 use media::{Format, Kind};
-use packager::{Anchor, Cadence, Epoch, Event, Packager, Rendition, RenditionId};
+use packager::{Anchor, Cadence, Counters, Epoch, Event, Packager, Rendition, RenditionId};
 use signaling::{Problem, SessionId};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
 use super::cast::{self, Cast};
 use super::channel::{Channel, Phase, Show};
-use super::{KEPT, LINGER, Shared};
+use super::{Drop as Why, KEPT, LINGER, Shared};
 use crate::clock;
 use crate::hub::{Source, Stage};
-use crate::units::{Item, Reader, Start, Track};
+use crate::units::{Item, Reader, Start, Track, VIDEO};
 
 /// How often it is looked whether anybody is still there.
 const LOOK: Duration = Duration::from_secs(1);
@@ -73,6 +73,8 @@ struct Seat {
     publisher: SessionId,
     reader: Option<Reader>,
     formats: BTreeMap<Track, Arc<Format>>,
+    /// Units it was too slow for, as far as they are counted.
+    lost: u64,
     /// Until it is known whether there are pictures: since when something has come, and what.
     held: Option<(Option<Instant>, Vec<Item>)>,
 }
@@ -83,6 +85,7 @@ struct Work {
     cast: Cast,
     show: Arc<Show>,
     version: u64,
+    counted: Counters,
     /// Since when there is something to be seen, and whether it is shown.
     ready: Option<Instant>,
     on: bool,
@@ -113,6 +116,7 @@ impl<'a> Desk<'a> {
             self.ask().await;
             if look <= now {
                 look = now + LOOK;
+                self.count();
                 if self.is_over(now) {
                     return;
                 }
@@ -137,7 +141,7 @@ impl<'a> Desk<'a> {
         tracing::info!(stream = %self.channel.name(), %publisher, "its units are packaged");
         let reader = Some(bus.subscribe(Start::Keyframe, &cast::TRACKS));
         let held = Some((None, Vec::new()));
-        self.seat = Some(Seat { publisher, reader, formats: BTreeMap::new(), held });
+        self.seat = Some(Seat { publisher, reader, formats: BTreeMap::new(), lost: 0, held });
         if let Some(work) = &mut self.work {
             work.packager.discontinuity();
         }
@@ -198,14 +202,12 @@ impl<'a> Desk<'a> {
         if !pictures && !alone {
             return;
         }
-        let (whip, bridged) = (stage.whip, stage.bridged.contains(&media::Codec::H264));
         drop(stage);
         let held = seat.held.take().map(|(_, held)| held).unwrap_or_default();
         let work = self.work.get_or_insert_with(|| Work::new(self.shared.packager));
         if pictures {
             work.add(RenditionId::VIDEO);
         }
-        work.packager.cadence(if whip || bridged { Cadence::OnRequest } else { Cadence::Own });
         held.into_iter().for_each(|item| self.take(item));
     }
 
@@ -215,12 +217,18 @@ impl<'a> Desk<'a> {
         if seat.held.is_some() {
             return;
         }
-        let soon = self.stage.borrow().bridged.contains(&media::Codec::Aac);
+        let (soon, whip) = {
+            let stage = self.stage.borrow();
+            (stage.bridged.contains(&media::Codec::Aac), stage.whip)
+        };
         for id in work.cast.choose(&seat.formats, soon) {
             work.add(id);
         }
-        if work.cast.pictures().is_some() {
+        if let Some(track) = work.cast.pictures() {
             work.add(RenditionId::VIDEO);
+            // A bridge makes keyframes when asked, whoever publishes.
+            let asked = whip || track != VIDEO;
+            work.packager.cadence(if asked { Cadence::OnRequest } else { Cadence::Own });
         }
         for (track, id) in work.cast.routes() {
             let Some(format) = seat.formats.get(track) else { continue };
@@ -260,14 +268,36 @@ impl<'a> Desk<'a> {
             wanted |= matches!(event, Event::Keyframe(_));
         }
         match (wanted, work.cast.pictures(), &seat.reader) {
-            (true, Some(crate::units::VIDEO), Some(reader)) => reader.ask_keyframe(),
+            (true, Some(VIDEO), Some(reader)) => reader.ask_keyframe(),
             (true, Some(_), _) => self.shared.hub.audience_keyframe(self.channel.name()).await,
             _ => {}
         }
     }
 
+    /// What is in no file is counted, with its reason.
+    fn count(&mut self) {
+        if let Some(seat) = &mut self.seat {
+            let lost = seat.reader.as_ref().map_or(seat.lost, Reader::lost);
+            self.shared.dropped(Why::Slow, lost.saturating_sub(seat.lost));
+            seat.lost = lost;
+        }
+        if let Some(work) = &mut self.work {
+            let (now, before) = (work.packager.counters(), work.counted);
+            work.counted = now;
+            for (why, now, before) in [
+                (Why::Strange, now.strange, before.strange),
+                (Why::Blind, now.blind, before.blind),
+                (Why::Early, now.early, before.early),
+                (Why::Overflow, now.overflow, before.overflow),
+            ] {
+                self.shared.dropped(why, now.saturating_sub(before));
+            }
+        }
+    }
+
     /// The stream has ended: what there is stays for a while.
     fn end(&mut self) {
+        self.count();
         self.seat = None;
         let Some(mut work) = self.work.take() else { return };
         work.packager.end();
@@ -314,7 +344,9 @@ impl Work {
         // Somebody waits, or will soon.
         packager.show();
         let show = Arc::new(Show::new(epoch));
-        Self { packager, cast: Cast::default(), show, version: 0, ready: None, on: false }
+        let counted = Counters::default();
+        let cast = Cast::default();
+        Self { packager, cast, show, version: 0, counted, ready: None, on: false }
     }
 
     fn add(&mut self, id: RenditionId) {
