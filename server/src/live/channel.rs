@@ -25,6 +25,8 @@ pub(crate) struct Channel {
     /// Epochs that have ended, and until when they are kept.
     past: Mutex<Vec<(Arc<Show>, Instant)>>,
     touched: Mutex<Instant>,
+    /// Somebody waits, or has waited, for a first playlist.
+    wanted: watch::Sender<bool>,
     crowd: Mutex<Crowd>,
     room: Room,
     requests: AtomicU64,
@@ -82,6 +84,7 @@ impl Channel {
             phase: watch::Sender::new(Phase::Starting),
             past: Mutex::default(),
             touched: Mutex::new(now),
+            wanted: watch::Sender::new(false),
             crowd: Mutex::default(),
             room: Room::new(room),
             requests: AtomicU64::new(0),
@@ -126,6 +129,16 @@ impl Channel {
     /// Somebody wants something of it.
     pub(super) fn touch(&self, now: Instant) {
         *lock(&self.touched) = now;
+    }
+
+    /// Somebody waits for a first playlist.
+    pub(super) fn want(&self) {
+        self.wanted.send_if_modified(|wanted| !std::mem::replace(wanted, true));
+    }
+
+    /// Whether somebody does, or has.
+    pub(super) fn wanted(&self) -> watch::Receiver<bool> {
+        self.wanted.subscribe()
     }
 
     /// Nobody has wanted anything of it for so long, and nobody waits.

@@ -145,10 +145,17 @@ impl Live {
         live
     }
 
-    /// The stream's channel; begins to package it where nobody does.
+    /// The stream's channel, for somebody who waits; begins to package it where nobody does.
     pub(crate) fn open(&self, name: &stream::Name) -> Arc<Channel> {
+        let channel = self.begin(name);
+        channel.want();
+        channel
+    }
+
+    fn begin(&self, name: &stream::Name) -> Arc<Channel> {
         let mut channels = self.0.channels();
         if let Some(channel) = channels.get(name) {
+            // Under the lock: it is not let go of from now on.
             channel.touch(clock::now());
             return Arc::clone(channel);
         }
@@ -160,9 +167,10 @@ impl Live {
 
     /// The stream's channel, if it is packaged.
     pub(crate) fn find(&self, name: &stream::Name) -> Option<Arc<Channel>> {
-        let channel = Arc::clone(self.0.channels().get(name)?);
+        let channels = self.0.channels();
+        let channel = channels.get(name)?;
         channel.touch(clock::now());
-        Some(channel)
+        Some(Arc::clone(channel))
     }
 
     /// How long segments should be.
@@ -230,7 +238,7 @@ impl Live {
         let (herald, mut names) = mpsc::channel(HERALDED);
         self.0.hub.announce(herald).await;
         while let Some(name) = names.recv().await {
-            self.open(&name);
+            self.begin(&name);
         }
     }
 }

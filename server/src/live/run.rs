@@ -64,6 +64,8 @@ struct Desk<'a> {
     shared: &'a Shared,
     channel: &'a Arc<Channel>,
     stage: watch::Receiver<Stage>,
+    /// Somebody waits for a first playlist.
+    wanted: watch::Receiver<bool>,
     seat: Option<Seat>,
     work: Option<Work>,
 }
@@ -93,7 +95,8 @@ struct Work {
 
 impl<'a> Desk<'a> {
     fn new(shared: &'a Shared, channel: &'a Arc<Channel>, stage: watch::Receiver<Stage>) -> Self {
-        let mut desk = Self { shared, channel, stage, seat: None, work: None };
+        let wanted = channel.wanted();
+        let mut desk = Self { shared, channel, stage, wanted, seat: None, work: None };
         desk.sit();
         desk
     }
@@ -107,6 +110,7 @@ impl<'a> Desk<'a> {
                     Ok(()) => self.sit(),
                     Err(_) => return self.end(),
                 },
+                Ok(()) = self.wanted.changed() => self.hurry(),
                 item = read(&mut self.seat) => self.read(item),
                 () = sleep_until(wake.into()) => {}
             }
@@ -204,11 +208,17 @@ impl<'a> Desk<'a> {
         }
         drop(stage);
         let held = seat.held.take().map(|(_, held)| held).unwrap_or_default();
-        let work = self.work.get_or_insert_with(|| Work::new(self.shared.packager));
+        let wanted = *self.wanted.borrow();
+        let work = self.work.get_or_insert_with(|| Work::new(self.shared.packager, wanted));
         if pictures {
             work.add(RenditionId::VIDEO);
         }
         held.into_iter().for_each(|item| self.take(item));
+    }
+
+    /// Who waits shall not wait for all that could be learned of the stream first.
+    fn hurry(&mut self) {
+        self.work.iter_mut().for_each(|work| work.packager.show());
     }
 
     /// Who plays what, by what is known now.
@@ -337,12 +347,13 @@ async fn read(seat: &mut Option<Seat>) -> Option<Item> {
 }
 
 impl Work {
-    fn new(config: packager::Config) -> Self {
+    fn new(config: packager::Config, wanted: bool) -> Self {
         let anchor = Anchor { instant: clock::now(), unix: clock::since_epoch() };
         let epoch = epoch();
         let mut packager = Packager::new(config, epoch.clone(), anchor);
-        // Somebody waits, or will soon.
-        packager.show();
+        if wanted {
+            packager.show();
+        }
         let show = Arc::new(Show::new(epoch));
         let counted = Counters::default();
         let cast = Cast::default();
