@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::playlist::slack;
 use super::{Count, Rule};
 use crate::hls::boxes::Fragment;
 use crate::hls::playlist::Segment;
@@ -155,14 +156,16 @@ fn one_timeline(seen: &Seen<'_>) -> Result<usize, String> {
 fn dates(seen: &Seen<'_>) -> Result<usize, String> {
     let mut count = Count::default();
     for rendition in seen.moving() {
-        let mut offset: Option<f64> = None;
+        let (mut offset, mut before): (Option<f64>, Option<f64>) = (None, None);
         for (start, segment) in starts(rendition).into_values() {
             let date = segment.date.ok_or("no date")? as f64 / 1000.0;
             let known = offset.filter(|_| !segment.discontinuity).unwrap_or(date - start);
-            count.check((date - start - known).abs() < 0.005, || {
+            // Gaps have no media to compare with: what is off adds up over them.
+            let length = start - before.replace(start).unwrap_or(start);
+            count.check((date - start - known).abs() < slack(length.max(0.0)), || {
                 format!("{}: date and clock are {:.4} s apart", segment.uri, date - start - known)
             })?;
-            offset = Some(known);
+            offset = Some(date - start);
         }
     }
     Ok(count.0)

@@ -245,6 +245,12 @@ fn dates(seen: &Seen<'_>) -> Result<usize, String> {
     Ok(count.0)
 }
 
+/// How far dates may be off over so many seconds of media: a clock that was judged wrong in the beginning is put
+/// right by and by, and milliseconds are cut off.
+pub(super) fn slack(seconds: f64) -> f64 {
+    0.005 * seconds + 0.002
+}
+
 /// A segment begins when the one before it ends.
 fn dates_go_on(seen: &Seen<'_>) -> Result<usize, String> {
     let mut count = Count::default();
@@ -254,9 +260,10 @@ fn dates_go_on(seen: &Seen<'_>) -> Result<usize, String> {
             let [before, after] = pair else { continue };
             let step = after.date.unwrap_or(0) - before.date.unwrap_or(0);
             let off = step as f64 / 1000.0 - before.duration;
-            count.check(after.msn > before.msn + 1 || off.abs() < 0.005, || {
-                format!("{}: {} begins {off:.3} s off", rendition.path, after.msn)
-            })?;
+            count
+                .check(after.msn > before.msn + 1 || off.abs() < slack(before.duration), || {
+                    format!("{}: {} begins {off:.3} s off", rendition.path, after.msn)
+                })?;
         }
     }
     Ok(count.0)
