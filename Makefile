@@ -66,6 +66,8 @@ soak: setup-test setup-obs web ## Joins, streams and replaced publishers by the 
 	WEIR_STREAMS=$(SOAK_STREAMS) WEIR_STREAMS_SECONDS=600 cargo test --locked -p tests --test streams -- --nocapture
 	$(call say,Three minutes of one viewer and ten changes of publisher; standbys)
 	WEIR_SURVIVE=long cargo test --locked -p tests --test browser -- --nocapture --test-threads=1 survive standby
+	$(call say,Two minutes of LL-HLS held against the checklist)
+	WEIR_HLS=long cargo test --locked -p tests --test hls -- --nocapture --test-threads=1 checklist
 	$(call say,OBS for $(SOAK_OBS_SECONDS) seconds$(comma) seen and heard without a freeze)
 	cargo build --locked --workspace --bins
 	cd tests/browser && WEIR_OBS_SECONDS=$(SOAK_OBS_SECONDS) npm run obs

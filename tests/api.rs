@@ -362,8 +362,9 @@ async fn full_is_full_and_says_when_to_come_back() {
     let publisher = Publisher::start(&weir, "show", Clip::small(Codec::Vp8)).await;
     let first = Viewer::join(&weir, "show").await;
     let second = Viewer::join(&weir, "show").await;
+    let files = weir.at("/live/show/index.m3u8");
     let refusals = [
-        (weir.offer("/whep/show", &first.session.offer), serde_json::json!([])),
+        (weir.offer("/whep/show", &first.session.offer), serde_json::json!([files])),
         (weir.offer("/whip/other", &publisher.session.offer), Value::Null),
     ];
     for (answer, alternatives) in refusals {

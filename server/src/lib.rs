@@ -11,6 +11,7 @@ pub mod http;
 pub mod hub;
 mod line;
 mod listen;
+mod live;
 mod metrics;
 pub mod net;
 mod rtmp;

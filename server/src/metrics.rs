@@ -6,22 +6,31 @@ use std::sync::Mutex;
 
 use axum::http::Method;
 
-use crate::rtmp;
 use crate::status::{Bridge, State, Totals};
+use crate::{live, rtmp};
 
 /// What the format calls itself.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// HTTP answers by route, method and status. The labels are ours, so there are few of them.
 #[derive(Debug, Default)]
-pub(crate) struct Requests(Mutex<BTreeMap<(&'static str, String, u16), u64>>);
+pub(crate) struct Requests(Mutex<BTreeMap<String, Answers>>);
+
+/// Those of one route, by method and status.
+type Answers = BTreeMap<(&'static str, u16), u64>;
 
 impl Requests {
     pub(crate) fn count(&self, method: &Method, route: &str, status: u16) {
         const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
         let method = KNOWN.iter().find(|known| *known == &method.as_str()).unwrap_or(&"other");
         let mut all = self.0.lock().expect("nobody panics while holding this lock");
-        *all.entry((method, route.to_owned(), status)).or_default() += 1;
+        // Thousands a second, of a few routes: a name is kept once.
+        if !all.contains_key(route) {
+            all.insert(route.to_owned(), Answers::new());
+        }
+        if let Some(counts) = all.get_mut(route) {
+            *counts.entry((method, status)).or_default() += 1;
+        }
     }
 }
 
@@ -30,6 +39,7 @@ pub(crate) struct Rest<'a> {
     pub(crate) event_streams: usize,
     pub(crate) requests: &'a Requests,
     pub(crate) rtmp: &'a rtmp::Counts,
+    pub(crate) live: live::Totals,
     pub(crate) uptime_seconds: f64,
 }
 
@@ -66,14 +76,16 @@ pub(crate) fn render(totals: &Totals, rest: &Rest<'_>) -> String {
     }
     text.one("weir_rtmp_players", "gauge", "Viewers by RTMP.", totals.rtmp_players);
     render_rtmp(&mut text, rest.rtmp);
+    render_live(&mut text, &rest.live);
     render_bridges(&mut text, totals);
     text.head("weir_http_requests_total", "counter", "HTTP answers.");
-    for ((method, route, status), count) in
-        requests.0.lock().expect("nobody panics while holding this lock").iter()
+    for (route, counts) in requests.0.lock().expect("nobody panics while holding this lock").iter()
     {
-        let status = status.to_string();
-        let labels = [("method", *method), ("route", route.as_str()), ("status", status.as_str())];
-        text.sample("weir_http_requests_total", &labels, *count);
+        for ((method, status), count) in counts {
+            let status = status.to_string();
+            let labels = [("method", *method), ("route", route), ("status", status.as_str())];
+            text.sample("weir_http_requests_total", &labels, *count);
+        }
     }
     text.0
 }
@@ -87,6 +99,27 @@ fn render_rtmp(text: &mut Text, counts: &rtmp::Counts) {
     text.head("weir_rtmp_closed_total", "counter", "RTMP connections that ended, by reason.");
     for (reason, count) in counts.closed() {
         text.sample("weir_rtmp_closed_total", &[("reason", reason)], count);
+    }
+}
+
+fn render_live(text: &mut Text, live: &live::Totals) {
+    text.one("weir_hls_streams", "gauge", "Streams that are packaged.", live.streams);
+    let help = "Clients who have lately asked for a playlist.";
+    text.one("weir_hls_viewers", "gauge", help, live.viewers);
+    text.one("weir_hls_waiting", "gauge", "Requests that wait for what comes next.", live.waiting);
+    let help = "Bytes of the files that are kept.";
+    text.one("weir_hls_window_bytes", "gauge", help, live.window_bytes);
+    text.head("weir_hls_requests_total", "counter", "Requests answered, by what for.");
+    for (what, count) in &live.requests {
+        text.sample("weir_hls_requests_total", &[("what", what)], *count);
+    }
+    text.one("weir_hls_bytes_total", "counter", "Bytes of those answers.", live.bytes);
+    let help = "Requests that had to wait, where too many did.";
+    text.one("weir_hls_refused_total", "counter", help, live.crowded);
+    let help = "Pictures and packets of sound that are in no file, by reason.";
+    text.head("weir_hls_units_dropped_total", "counter", help);
+    for (reason, count) in &live.dropped {
+        text.sample("weir_hls_units_dropped_total", &[("reason", reason)], *count);
     }
 }
 
@@ -167,8 +200,14 @@ mod tests {
             ..Totals::default()
         };
         let counts = rtmp::Counts::default();
-        let rest =
-            Rest { event_streams: 2, requests: &requests, rtmp: &counts, uptime_seconds: 1.5 };
+        let live = live::Totals { waiting: 3, requests: vec![("part", 8)], ..Default::default() };
+        let rest = Rest {
+            event_streams: 2,
+            requests: &requests,
+            rtmp: &counts,
+            live,
+            uptime_seconds: 1.5,
+        };
         let text = render(&totals, &rest);
         for expected in [
             "weir_packets_in_total 7",
@@ -182,6 +221,8 @@ mod tests {
             "# TYPE weir_viewers gauge",
             "weir_event_streams 2",
             "weir_rtmp_connections 0",
+            "weir_hls_waiting 3",
+            "weir_hls_requests_total{what=\"part\"} 8",
             "weir_rtmp_players 2",
             "weir_bridges{state=\"running\"} 2",
             "weir_bridges{state=\"starting\"} 0",

@@ -74,6 +74,8 @@ pub struct Stream {
     pub bridges: Vec<Bridge>,
     /// How many watch, by protocol.
     pub viewers: ViewerCounts,
+    /// The stream as files; `null` while nobody has asked for it.
+    pub hls: Option<Hls>,
     /// What an operator should know and do.
     pub warnings: Vec<Warning>,
 }
@@ -195,6 +197,40 @@ pub struct ViewerCounts {
     pub hls: usize,
     /// By DASH.
     pub dash: usize,
+}
+
+/// A stream as files, for audiences by HLS.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Hls {
+    /// Clients who have lately asked for a playlist; a cache counts once.
+    pub viewers: usize,
+    /// The folder of its files.
+    pub epoch: String,
+    /// What there is to choose from.
+    pub renditions: Vec<Rendition>,
+    /// No part is longer; `null` without parts.
+    pub part_target_ms: Option<u64>,
+    /// How far back players can seek.
+    pub window_seconds: f64,
+    /// What that takes in memory.
+    pub window_bytes: usize,
+    /// Requests that wait for what comes next.
+    pub waiting: usize,
+    /// Answered so far.
+    pub requests: u64,
+    /// Of those answers.
+    pub bytes: u64,
+}
+
+/// One rendition of a stream as files.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Rendition {
+    /// `v0`, `a0`
+    pub name: String,
+    /// `h264`, `aac`
+    pub codec: &'static str,
+    /// Over the window.
+    pub bandwidth_bps: u64,
 }
 
 /// Something an operator should know.

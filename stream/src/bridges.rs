@@ -25,9 +25,30 @@ pub const AGAIN_MOST: Duration = Duration::from_secs(16 * 60);
 pub struct Consumer<'a> {
     /// The codecs that it can take, audio and video. A kind of which there is none it does not want.
     pub codecs: &'a [Codec],
-    /// By WebRTC, which shows pictures in the order in which they come.
-    pub rtp: bool,
+    /// What it takes them by.
+    pub by: By,
 }
+
+/// What media is taken by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// WebRTC, which shows pictures in the order in which they come.
+    Rtp,
+    /// RTMP.
+    Rtmp,
+    /// Files (HLS): an audience of any size counts once.
+    Files,
+}
+
+/// What an audience that takes files wants: whatever its players may show, as it is; and all sound also as AAC, for
+/// those (Apple's) that take no Opus.
+pub const AUDIENCE: [Consumer<'static>; 2] = [
+    Consumer {
+        codecs: &[Codec::H264, Codec::H265, Codec::Av1, Codec::Vp9, Codec::Opus, Codec::Aac],
+        by: By::Files,
+    },
+    Consumer { codecs: &[Codec::Aac], by: By::Files },
+];
 
 /// What a publisher sends, of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +89,8 @@ pub struct Why {
     pub viewers: usize,
     /// So many players by RTMP do.
     pub players: usize,
+    /// An audience that takes files does.
+    pub audience: bool,
     /// The viewers know the codec, but it has B-frames.
     pub reorders: bool,
 }
@@ -108,7 +131,7 @@ pub struct Bridges {
 /// What `consumer` needs made of what is sent; `None`: nothing, or nothing helps.
 pub fn needs(consumer: &Consumer<'_>, sent: Sent) -> Option<Codec> {
     let takes = |codec: &Codec| consumer.codecs.contains(codec);
-    if takes(&sent.codec) && !(consumer.rtp && sent.reorders) {
+    if takes(&sent.codec) && !(consumer.by == By::Rtp && sent.reorders) {
         return None;
     }
     let choices: &[Codec] = match sent.codec.kind() {
@@ -223,9 +246,12 @@ fn wanted<'c>(
                 wanted.len() - 1
             });
             let why = &mut wanted[index].why;
-            why.viewers += usize::from(consumer.rtp);
-            why.players += usize::from(!consumer.rtp);
-            why.reorders |= consumer.rtp && consumer.codecs.contains(&from);
+            match consumer.by {
+                By::Rtp => why.viewers += 1,
+                By::Rtmp => why.players += 1,
+                By::Files => why.audience = true,
+            }
+            why.reorders |= consumer.by == By::Rtp && consumer.codecs.contains(&from);
         }
     }
     wanted
@@ -279,6 +305,7 @@ impl fmt::Display for Why {
         let parts = [
             (self.viewers > 0, "whep viewers"),
             (self.players > 0, "rtmp players"),
+            (self.audience, "hls audience"),
             (self.reorders, "b-frames"),
         ];
         let mut said = parts.into_iter().filter(|(is, _)| *is).map(|(_, text)| text);
@@ -321,16 +348,38 @@ mod tests {
             (&[], true, H264, true, None),
         ];
         for (codecs, rtp, codec, reorders, expected) in cases {
-            let (consumer, sent) = (Consumer { codecs, rtp }, Sent { codec, reorders });
+            let by = if rtp { By::Rtp } else { By::Rtmp };
+            let (consumer, sent) = (Consumer { codecs, by }, Sent { codec, reorders });
             assert_eq!(needs(&consumer, sent), expected, "{sent:?} to {consumer:?}");
         }
     }
 
     #[test]
+    fn an_audience_gets_pictures_as_they_are_and_all_sound_as_aac() {
+        use Codec::{Aac, Av1, H264, H265, Opus, Vp8, Vp9};
+        for (codec, expected) in [
+            (H264, None),
+            (H265, None),
+            (Av1, None),
+            (Vp9, None),
+            (Vp8, Some(H264)),
+            (Aac, None),
+            (Opus, Some(Aac)),
+        ] {
+            let sent = Sent { codec, reorders: true };
+            let made = AUDIENCE.iter().find_map(|consumer| needs(consumer, sent));
+            assert_eq!(made, expected, "{codec:?}");
+        }
+    }
+
+    #[test]
     fn the_reason_in_words() {
-        let why = |viewers, players, reorders| Why { viewers, players, reorders }.to_string();
-        assert_eq!(why(2, 0, false), "whep viewers");
-        assert_eq!(why(0, 1, false), "rtmp players");
-        assert_eq!(why(1, 1, true), "whep viewers, rtmp players, b-frames");
+        let why = |viewers, players, audience, reorders| {
+            Why { viewers, players, audience, reorders }.to_string()
+        };
+        assert_eq!(why(2, 0, false, false), "whep viewers");
+        assert_eq!(why(0, 1, false, false), "rtmp players");
+        assert_eq!(why(0, 0, true, false), "hls audience");
+        assert_eq!(why(1, 1, false, true), "whep viewers, rtmp players, b-frames");
     }
 }

@@ -96,6 +96,12 @@ pub enum Event {
         /// Who.
         session: SessionId,
     },
+    /// Somebody takes the stream as files (HLS), or nobody does any more: [`bridges::AUDIENCE`]. Its owner gives it what
+    /// the active publisher sends, and what is bridged.
+    Audience {
+        /// Somebody does.
+        present: bool,
+    },
     /// An operator disconnects the publisher, and all that wait or stand by.
     PublisherKicked,
     /// The server stops: everybody is told, and nobody may join any more.

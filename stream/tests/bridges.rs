@@ -95,7 +95,7 @@ fn b_frames_are_taken_out_for_webrtc_and_left_for_players() {
         (Codec::Opus, Codec::Aac, "rtmp players")
     );
     let out = scene.on(Event::Reorders { session: ALICE, reorders: true });
-    let why = Why { viewers: 1, players: 0, reorders: true };
+    let why = Why { viewers: 1, players: 0, audience: false, reorders: true };
     let (publisher, from) = (ALICE, Codec::H264);
     assert_eq!(out, [Command::Bridge { publisher, from, to: from, why }]);
     assert_eq!(why.to_string(), "whep viewers, b-frames");

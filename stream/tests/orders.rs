@@ -9,7 +9,7 @@ use made::Made;
 use media::{Activity, Codec, Kind};
 use proptest::prelude::*;
 use signaling::SessionId;
-use stream::bridges::{self, LINGER};
+use stream::bridges::{self, AUDIENCE, LINGER};
 use stream::{Command, Config, Conflict, Event, MAX_PENDING, MAX_STANDBYS, STEADY, State, Stream};
 
 const GRACE: Duration = Duration::from_secs(3);
@@ -38,6 +38,8 @@ struct Observer {
     viewers: BTreeMap<SessionId, Vec<Codec>>,
     attached: BTreeMap<SessionId, SessionId>,
     players: BTreeMap<SessionId, Vec<Codec>>,
+    /// Somebody takes it as files.
+    audience: bool,
     /// Whether there may be any.
     bridges: bool,
     bridged: BTreeMap<Way, Made>,
@@ -54,6 +56,7 @@ impl Observer {
         Self {
             conflict,
             players: BTreeMap::new(),
+            audience: false,
             bridges,
             bridged: BTreeMap::new(),
             came: 0,
@@ -123,7 +126,8 @@ impl Observer {
                 self.viewers.remove(session);
                 self.attached.remove(session);
             }
-            Event::Drain => self.drained = true,
+            Event::Audience { present } => self.audience = *present && !self.drained,
+            Event::Drain => (self.drained, self.audience) = (true, false),
             _ => {}
         }
         Vec::new()
@@ -178,7 +182,10 @@ impl Observer {
             return BTreeSet::new();
         };
         let viewers = self.viewers.values().map(|codecs| (codecs, true));
-        let everybody = viewers.chain(self.players.values().map(|codecs| (codecs, false)));
+        let players = self.players.values().map(|codecs| (codecs, false));
+        let audience = AUDIENCE.map(|consumer| consumer.codecs.to_vec());
+        let audience = audience.iter().filter(|_| self.audience).map(|codecs| (codecs, false));
+        let everybody = viewers.chain(players).chain(audience);
         let ways = everybody.flat_map(|(codecs, rtp)| {
             let to = move |from: &Codec| {
                 let to = self.made_of(codecs, rtp, publisher, *from)?;
@@ -262,7 +269,7 @@ impl Observer {
                     let due = made.again.is_some_and(|again| again <= now);
                     prop_assert!(due && self.bridges, "{:?}", command);
                     (made.state, made.again) = (bridges::State::Starting, None);
-                    prop_assert!(why.viewers + why.players > 0, "{:?}", command);
+                    prop_assert!(why.viewers + why.players > 0 || why.audience, "{:?}", command);
                 }
                 Command::Unbridge { publisher, from, to } => {
                     let made = self.bridged.remove(&(*publisher, *from, *to));
@@ -300,7 +307,7 @@ impl Observer {
         let interrupted = state == State::Interrupted;
         prop_assert_eq!(stream.players(), self.players.len());
         let takers = self.viewers.len() + self.players.len();
-        let nobody = self.publishers.is_empty() && takers == 0;
+        let nobody = self.publishers.is_empty() && takers == 0 && !self.audience;
         prop_assert_eq!(stream.is_empty(), nobody && !interrupted);
         prop_assert!(!(self.drained && interrupted));
         let media = active.is_some_and(|p| !self.publishers[&p].sends.is_empty());
@@ -445,6 +452,7 @@ fn event(people: u128) -> impl Strategy<Value = Event> {
         2 => viewer().prop_map(|session| Event::ViewerLeft { session }),
         2 => (player(), played()).prop_map(|(session, codecs)| Event::PlayerJoined { session, codecs }),
         1 => player().prop_map(|session| Event::PlayerLeft { session }),
+        2 => any::<bool>().prop_map(|present| Event::Audience { present }),
         1 => Just(Event::PublisherKicked),
     ]
 }
@@ -548,6 +556,7 @@ proptest! {
         let mut leave: Vec<Event> = observer.publishers.keys().map(left).collect();
         leave.extend(observer.players.keys().map(|session| Event::PlayerLeft { session: *session }));
         leave.extend(observer.viewers.keys().map(|session| Event::ViewerLeft { session: *session }));
+        leave.push(Event::Audience { present: false });
         for event in leave {
             observer.sees(now, &event);
             observer.pictured = false;

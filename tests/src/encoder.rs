@@ -43,6 +43,14 @@ impl Encoder {
         Self::run(command)
     }
 
+    /// Pulls a stream of files for so many seconds of media into an FLV file.
+    pub fn pull(by: Ffmpeg, url: &str, seconds: u32, file: &Path) -> Self {
+        let mut command = by.command();
+        command.args(["-y", "-i", url, "-t", &seconds.to_string(), "-c", "copy", "-f", "flv"]);
+        command.arg(file);
+        Self::run(command)
+    }
+
     fn run(mut command: Command) -> Self {
         let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| {

@@ -18,6 +18,7 @@ pub mod encoder;
 pub mod events;
 pub mod film;
 pub mod flv;
+pub mod hls;
 pub mod http;
 pub mod peer;
 pub mod pictures;

@@ -82,6 +82,7 @@ fn together(config: &Config) -> Result<(), &'static str> {
     if config.http.listen.0.is_none() && config.admin.listen.0.is_none() {
         return Err("http.listen and admin.listen are both off: nothing to serve");
     }
+    config.live.check()?;
     let named = |path: &Path| !path.as_os_str().is_empty();
     match (named(&config.tls.cert), named(&config.tls.key)) {
         (true, false) => Err("tls.cert needs tls.key, the private key of that certificate"),
@@ -284,6 +285,20 @@ mod tests {
         assert!(error(&[("tls.key", "a.pem")]).contains("tls.cert"));
         let both = [("tls.cert", "a.pem"), ("tls.key", "b.pem"), ("rtmp.tls_listen", "[::]:1936")];
         assert!(says(&both).is_ok());
+    }
+
+    #[test]
+    fn lengths_of_files_are_what_players_take() {
+        let says = |key, value| from(&[], &[(key, value)]).map(|_| ()).map_err(|e| e.to_string());
+        for (key, good, bad) in [
+            ("live.segment", ["0s", "1s", "20s"], "500ms"),
+            ("live.part", ["0s", "100ms", "2s"], "3s"),
+            ("live.window", ["0s", "6h", "24h"], "25h"),
+        ] {
+            good.iter().for_each(|value| assert_eq!(says(key, value), Ok(())));
+            assert!(says(key, bad).unwrap_err().starts_with(key));
+        }
+        assert!(says("live.preset", "nearest").is_err() && says("live.start", "never").is_err());
     }
 
     #[test]

@@ -14,8 +14,10 @@ use serde::{Deserialize, Serialize};
 pub use keys::{KEYS, Kind, kind};
 pub(crate) use load::flag;
 pub use load::{Error, Sources, load};
-pub use parts::{Admin, Data, Http, Rtmp, Server, Stream, Tls, Transcode, Webrtc};
-pub use value::{Advertise, Apps, Listen, Network, OnConflict, Origin, PublicUrl};
+pub use parts::{Admin, Data, Http, Live, Rtmp, Server, Stream, Tls, Transcode, Webrtc};
+pub use value::{
+    Advertise, Apps, Listen, LiveStart, Network, OnConflict, Origin, Preset, PublicUrl,
+};
 
 use crate::access::Rule;
 
@@ -33,6 +35,8 @@ pub struct Config {
     pub tls: Tls,
     /// Bridges between codecs.
     pub transcode: Transcode,
+    /// Streams as files.
+    pub live: Live,
     /// The life of every stream.
     pub stream: Stream,
     /// The process.

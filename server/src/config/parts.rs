@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::value::{Advertise, Apps, Listen, Network, OnConflict, Origin, PublicUrl, duration};
+use super::value::{
+    Advertise, Apps, Listen, LiveStart, Network, OnConflict, Origin, Preset, PublicUrl, duration,
+};
 use crate::bridges::Limit;
 
 /// `[http]`
@@ -164,6 +166,56 @@ impl Transcode {
             memory_mb: self.memory_mb,
             threads: self.threads,
         }
+    }
+}
+
+/// `[live]`: streams as files, for audiences by HLS.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Live {
+    /// How near to live.
+    pub preset: Preset,
+    /// Length of a segment; zero: as the preset says.
+    #[serde(with = "duration")]
+    pub segment: Duration,
+    /// Length of a part, about; zero: as the preset says.
+    #[serde(with = "duration")]
+    pub part: Duration,
+    /// How far back players can seek.
+    #[serde(with = "duration")]
+    pub window: Duration,
+    /// When packaging begins.
+    pub start: LiveStart,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self {
+            preset: Preset::default(),
+            segment: Duration::ZERO,
+            part: Duration::ZERO,
+            window: Duration::from_secs(60),
+            start: LiveStart::default(),
+        }
+    }
+}
+
+impl Live {
+    /// What is outside of what players and memory can take, in words.
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        let within = |value: Duration, least: u64, most: u64| {
+            (Duration::from_millis(least)..=Duration::from_millis(most)).contains(&value)
+        };
+        if !self.segment.is_zero() && !within(self.segment, 1000, 20_000) {
+            return Err("live.segment lies between 1s and 20s, or is 0s: as the preset says");
+        }
+        if !self.part.is_zero() && !within(self.part, 100, 2000) {
+            return Err("live.part lies between 100ms and 2s, or is 0s: as the preset says");
+        }
+        if !within(self.window, 0, 86_400_000) {
+            return Err("live.window is 24h at most");
+        }
+        Ok(())
     }
 }
 

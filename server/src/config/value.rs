@@ -195,6 +195,30 @@ impl From<OnConflict> for stream::Conflict {
     }
 }
 
+/// `live.preset`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// Parts of about 200 ms: about a second behind.
+    #[default]
+    Near,
+    /// Parts of about 500 ms, and players stay further back: for long or shaky ways.
+    Far,
+    /// Plain HLS, segments of 4 s and no parts: for what does not know LL-HLS.
+    Safe,
+}
+
+/// `live.start`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LiveStart {
+    /// The first request begins it; it ends some time after the last.
+    #[default]
+    OnDemand,
+    /// From a stream's first keyframe on.
+    Always,
+}
+
 /// Where a page is from, as a browser's `Origin` header says it (RFC 6454 section 6.2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

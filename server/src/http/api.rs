@@ -129,7 +129,9 @@ pub(super) async fn server(_: Allowed, State(context): State<Shared>) -> impl In
 #[utoipa::path(get, path = "/api/v1/streams", tag = "streams",
     responses((status = 200, body = [status::Stream]), (status = "4XX", body = ProblemBody)))]
 pub(super) async fn streams(_: Allowed, State(context): State<Shared>) -> impl IntoResponse {
-    Json(context.hub.streams().await)
+    let mut streams = context.hub.streams().await;
+    streams.iter_mut().for_each(|stream| context.live.tell(stream));
+    Json(streams)
 }
 
 /// One stream
@@ -142,7 +144,9 @@ pub(super) async fn stream(
     Path(name): Path<String>,
 ) -> Result<Json<status::Stream>, Failure> {
     let name = endpoint::name(&name)?;
-    context.hub.stream(&name).await.map(Json).ok_or_else(|| unknown(&name))
+    let mut stream = context.hub.stream(&name).await.ok_or_else(|| unknown(&name))?;
+    context.live.tell(&mut stream);
+    Ok(Json(stream))
 }
 
 /// Its last five minutes, for charts
@@ -197,6 +201,7 @@ pub(super) async fn metrics(_: Allowed, State(context): State<Shared>) -> impl I
         event_streams: context.events.taken(),
         requests: &context.requests,
         rtmp: &context.rtmp,
+        live: context.live.totals(),
         uptime_seconds: uptime,
     };
     let text = metrics::render(&totals, &rest);

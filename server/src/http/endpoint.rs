@@ -62,13 +62,22 @@ pub(super) async fn whep(
         Outcome::Do(Accepted { answer, agreement }) => {
             let session = random_session();
             let location = incoming.location(&context, "whep", &stream, session)?;
+            let files = format!("{}/live/{stream}/index.m3u8", incoming.base(&context)?);
             let video_line = whep::events::video_line(&answer);
             let join = incoming.join(stream, session, *agreement, announced);
             let join = Join { video_line, ..join };
-            context.hub.watch(join).await?;
+            context.hub.watch(join).await.map_err(|problem| elsewhere(problem, &files))?;
             let links = whep::links(&location);
             Ok(reply(created(answer, location, &ETag::new(session, 0), &links)))
         }
+    }
+}
+
+/// Who may not watch here may take files.
+fn elsewhere(problem: Problem, files: &str) -> Problem {
+    match &problem.alternatives {
+        Some(known) if known.is_empty() => problem.alternatives(vec![files.to_owned()]),
+        _ => problem,
     }
 }
 
@@ -207,11 +216,15 @@ impl Incoming {
         stream: &stream::Name,
         session: SessionId,
     ) -> Result<String, Problem> {
-        let base = match &context.http.public_url.0 {
-            Some(url) => url,
-            None => self.client.base()?,
-        };
-        Ok(format!("{base}/{protocol}/{stream}/{}", session.secret()))
+        Ok(format!("{}/{protocol}/{stream}/{}", self.base(context)?, session.secret()))
+    }
+
+    /// What our absolute URLs begin with for this client.
+    fn base<'a>(&'a self, context: &'a Shared) -> Result<&'a str, Problem> {
+        match &context.http.public_url.0 {
+            Some(url) => Ok(url),
+            None => self.client.base(),
+        }
     }
 
     fn join(

@@ -49,6 +49,30 @@ pub(super) async fn cross_origin(
     request: Request,
     next: Next,
 ) -> Response {
+    across(&context, request, next, &signaling::endpoint::CORS).await
+}
+
+/// The same for players of HLS: they look at how old an answer is, and ask for parts of files.
+pub(super) async fn cross_origin_files(
+    State(context): State<Shared>,
+    request: Request,
+    next: Next,
+) -> Response {
+    const CORS: [(&str, &str); 4] = [
+        ("Access-Control-Expose-Headers", "Age, Date, Content-Length, Content-Range, Retry-After"),
+        ("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS"),
+        ("Access-Control-Allow-Headers", "Authorization, Range"),
+        ("Access-Control-Max-Age", "86400"),
+    ];
+    across(&context, request, next, &CORS).await
+}
+
+async fn across(
+    context: &Shared,
+    request: Request,
+    next: Next,
+    says: &[(&str, &'static str)],
+) -> Response {
     let asking = request.headers().get(header::ORIGIN).cloned();
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
@@ -67,7 +91,7 @@ pub(super) async fn cross_origin(
         }
         return response;
     };
-    for (name, value) in signaling::endpoint::CORS {
+    for (name, value) in says {
         if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
             headers.insert(name, HeaderValue::from_static(value));
         }

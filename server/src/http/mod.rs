@@ -11,6 +11,7 @@ mod endpoint;
 mod events;
 mod layers;
 mod limit;
+mod live;
 mod pages;
 mod reply;
 mod sessions;
@@ -33,6 +34,7 @@ pub(crate) use limit::group;
 use crate::access::Access;
 use crate::config;
 use crate::hub::Hub;
+use crate::live::Live;
 use crate::metrics::Requests;
 use crate::rtmp;
 use limit::Limiter;
@@ -50,6 +52,7 @@ pub struct Context {
     limiter: Limiter,
     requests: Requests,
     rtmp: Arc<rtmp::Counts>,
+    live: Live,
     events: events::Hall,
     draining: std::sync::atomic::AtomicBool,
 }
@@ -58,6 +61,7 @@ impl Context {
     /// Ready to serve.
     pub fn new(hub: Hub, access: Arc<Access>, config: &config::Config, info: Info) -> Self {
         Self {
+            live: Live::new(hub.clone(), &config.live, config.http.max_connections),
             hub,
             access,
             limiter: Limiter::new(config.http.rate, config.http.loopback_rate),
@@ -101,7 +105,7 @@ type Shared = Arc<Context>;
 pub enum Routes {
     /// All, while `admin.listen` is off.
     All,
-    /// Pages, WHIP and WHEP.
+    /// Pages, WHIP, WHEP and HLS.
     Public,
     /// API, metrics and the admin page.
     Admin,
@@ -115,7 +119,7 @@ pub fn router(context: &Arc<Context>, routes: Routes) -> Router {
         router = router.merge(admin()).merge(pages::admin());
     }
     if routes != Routes::Admin {
-        router = router.merge(signalling(context)).merge(pages::router());
+        router = router.merge(signalling(context)).merge(files(context)).merge(pages::router());
     }
     router
         .fallback(pages::missing)
@@ -153,4 +157,11 @@ fn signalling(context: &Arc<Context>) -> Router<Shared> {
         .route_layer(from_fn_with_state(context.clone(), layers::limit))
         .route_layer(from_fn(layers::time_out))
         .route_layer(from_fn_with_state(context.clone(), layers::cross_origin))
+}
+
+fn files(context: &Arc<Context>) -> Router<Shared> {
+    Router::new()
+        .route("/live/{stream}/index.m3u8", get(live::index).options(live::preflight))
+        .route("/live/{stream}/{epoch}/{file}", get(live::file).options(live::preflight))
+        .route_layer(from_fn_with_state(context.clone(), layers::cross_origin_files))
 }

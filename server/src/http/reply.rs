@@ -30,8 +30,7 @@ pub(crate) struct ProblemBody {
     /// What happened this time and what to do about it.
     detail: String,
     /// Only where a viewer is refused because the server is full (503): URLs of the same stream by other
-    /// ways, best first, to which a page may move by itself. Empty: there is no other way; come back
-    /// after `Retry-After`.
+    /// ways, best first, to which a page may move by itself: its playlist by HLS.
     alternatives: Option<Vec<String>>,
 }
 

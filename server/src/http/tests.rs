@@ -387,3 +387,36 @@ async fn a_panic_is_one_answer() {
     let request = Request::builder().uri("/").body(Body::empty()).unwrap();
     Answer::of(router.oneshot(request).await.unwrap()).await.is_problem(500);
 }
+
+#[tokio::test]
+async fn files_of_no_stream_are_problems_that_nobody_keeps() {
+    let server = Server::new("");
+    for (path, status) in [
+        ("/live/demo/index.m3u8", 404),
+        ("/live/demo/abc/v0.m3u8", 404),
+        ("/live/demo/abc/..%2f..%2fetc", 404),
+        ("/live/../index.m3u8", 404),
+        ("/live/a%2Fb/index.m3u8", 400),
+        ("/live/demo/abc/v0/x", 404),
+    ] {
+        let answer = server.get(path).await;
+        answer.is_problem(status);
+        assert_eq!(answer.header("cache-control"), "no-store", "{path}");
+    }
+    assert!(server.context.live.totals().streams == 0);
+    let answer = server.ask("POST", "/live/demo/index.m3u8", &[], "").await;
+    answer.is_problem(405);
+    let asks = [("origin", "https://a.example"), ("access-control-request-method", "GET")];
+    let answer = server.ask("OPTIONS", "/live/demo/index.m3u8", &asks, "").await;
+    assert_eq!(answer.status, 204);
+    assert_eq!(answer.header("access-control-allow-origin"), "*");
+    assert!(answer.header("access-control-expose-headers").contains("Age, Date"));
+}
+
+#[tokio::test]
+async fn who_may_not_watch_gets_no_files() {
+    let server = Server::new("[[access]]\naction='watch'\ntoken='a b'\n");
+    server.get("/live/demo/index.m3u8").await.is_problem(401);
+    server.get("/live/demo/abc/v0-1.m4s?token=x").await.is_problem(403);
+    server.get("/live/demo/index.m3u8?token=a%20b").await.is_problem(404);
+}

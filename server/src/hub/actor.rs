@@ -4,6 +4,7 @@
 mod admission;
 mod bridges;
 mod files;
+mod live;
 mod local;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -19,6 +20,8 @@ use transcode::Counters;
 use whep::events::{Reason, Wanted};
 
 use self::bridges::Bridges;
+use self::live::Audiences;
+pub(crate) use self::live::Stage;
 use super::health::End;
 use super::history::Subject;
 use super::local::{Intake, Local, Totals};
@@ -48,6 +51,7 @@ pub(super) struct Actor {
     /// Units of publishers that send packets, while somebody wants them.
     taps: HashMap<SessionId, WeakBus>,
     bridges: Bridges,
+    audiences: Audiences,
     /// For tasks that tell us something later.
     requests: mpsc::WeakSender<Request>,
     /// What viewers are told.
@@ -139,6 +143,7 @@ impl Actor {
             locals: HashMap::new(),
             taps: HashMap::new(),
             bridges: Bridges::default(),
+            audiences: Audiences::default(),
             requests,
             news: Desk::default(),
             book: Book::default(),
@@ -476,6 +481,7 @@ impl Actor {
             self.deadlines.extend(deadline.map(|due| (due, name.clone())));
         }
         self.note_publisher(name);
+        self.tell_audience(name);
         self.tell(name);
         if empty {
             self.streams.remove(name);

@@ -20,12 +20,13 @@ use std::sync::Arc;
 use sfu::transport::Context;
 use sfu::{Certificate, Link, Peer, Transport};
 use signaling::{Agreement, Local, Problem, SessionId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use whep::events::Wanted;
 
 use self::actor::Actor;
+pub(crate) use self::actor::Stage;
 use self::history::History;
-pub(crate) use self::local::{Guest, Playing, Publishing, Said};
+pub(crate) use self::local::{Guest, Playing, Publishing, Said, Source};
 pub(crate) use self::news::Listener;
 pub(crate) use self::sessions::File;
 use crate::net::{self, Media, Socket};
@@ -203,6 +204,36 @@ impl Hub {
         codecs: Vec<media::Codec>,
     ) -> Result<Playing, Problem> {
         self.ask(move |actor| actor.play_local(guest, codecs)).await?
+    }
+
+    /// Somebody packages a stream as files, until what is returned is dropped and [`Hub::audience_left`] is said.
+    ///
+    /// # Errors
+    /// 404 if nobody publishes it, 503 if the server stops.
+    pub(crate) async fn audience(
+        &self,
+        stream: &stream::Name,
+    ) -> Result<watch::Receiver<Stage>, Problem> {
+        let stream = stream.clone();
+        self.ask(move |actor| actor.audience(&stream)).await?
+    }
+
+    /// See [`Hub::audience`].
+    pub(crate) async fn audience_left(&self, stream: &stream::Name) {
+        let stream = stream.clone();
+        // Whoever stops has no audience.
+        let _ = self.ask(move |actor| actor.audience_left(&stream)).await;
+    }
+
+    /// An audience needs a keyframe of the pictures that are bridged for it.
+    pub(crate) async fn audience_keyframe(&self, stream: &stream::Name) {
+        let stream = stream.clone();
+        let _ = self.ask(move |actor| actor.audience_keyframe(&stream)).await;
+    }
+
+    /// Has `herald` told of every stream that goes live.
+    pub(crate) async fn announce(&self, herald: mpsc::Sender<stream::Name>) {
+        let _ = self.ask(move |actor| actor.announce(herald)).await;
     }
 
     /// A publisher of ours says something about what it sends.

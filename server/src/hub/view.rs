@@ -110,7 +110,9 @@ fn stream(
         publisher: facts.publisher.map(|(id, session)| publisher(id, session)),
         standbys: facts.standbys,
         bridges: facts.bridges,
+        // Who packages the stream knows, and says it.
         viewers: ViewerCounts { whep, rtmp, hls: 0, dash: 0 },
+        hls: None,
         warnings,
     }
 }

@@ -105,6 +105,11 @@ impl Reader {
         self.tracks.iter_mut().for_each(|seat| seat.blind = true);
     }
 
+    /// Has the publisher asked for a keyframe, if it can be; what comes until then is read all the same.
+    pub(crate) fn ask_keyframe(&self) {
+        self.shared.keyframe.notify_one();
+    }
+
     fn ended(&self) -> bool {
         let log = self.shared.log();
         log.ended && self.next >= log.head()

@@ -59,6 +59,8 @@ pub struct Stream {
     viewers: BTreeMap<SessionId, Viewer>,
     /// Who takes it by another protocol, and in which codecs.
     players: BTreeMap<SessionId, Vec<Codec>>,
+    /// Somebody takes it as files.
+    audience: bool,
     bridges: Bridges,
     absence: Absence,
     draining: bool,
@@ -84,6 +86,7 @@ impl Stream {
             active: None,
             viewers: BTreeMap::new(),
             players: BTreeMap::new(),
+            audience: false,
             bridges: Bridges::new(config.bridges),
             absence: Absence::None,
             draining: false,
@@ -132,6 +135,7 @@ impl Stream {
             Event::PlayerLeft { session } => {
                 self.players.remove(&session);
             }
+            Event::Audience { present } => self.audience = present && !self.draining,
             Event::PublisherKicked => self.close_publishers(Reason::Kicked, out),
             Event::Drain => self.drain(out),
         }
@@ -184,7 +188,7 @@ impl Stream {
     /// Nobody publishes, is about to, is waited for, or watches: the stream can be dropped.
     pub fn is_empty(&self) -> bool {
         let waiting = matches!(self.absence, Absence::Grace { .. });
-        let nobody = self.viewers.is_empty() && self.players.is_empty();
+        let nobody = self.viewers.is_empty() && self.players.is_empty() && !self.audience;
         self.publishers.is_empty() && nobody && !waiting
     }
 
@@ -354,6 +358,7 @@ impl Stream {
 
     fn drain(&mut self, out: &mut Vec<Command>) {
         self.draining = true;
+        self.audience = false;
         for (session, _) in std::mem::take(&mut self.viewers) {
             out.push(Command::Close { session, reason: Reason::Draining });
         }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use media::{Activity, Codec, Kind};
 use signaling::SessionId;
 
-use crate::bridges::{Consumer, Sent};
+use crate::bridges::{By, Consumer, Sent};
 
 /// One publisher.
 #[derive(Clone, Debug)]
@@ -104,6 +104,6 @@ impl Publisher {
 impl Viewer {
     /// What bridges look at.
     pub(super) fn consumer(&self) -> Consumer<'_> {
-        Consumer { codecs: &self.codecs, rtp: true }
+        Consumer { codecs: &self.codecs, by: By::Rtp }
     }
 }

@@ -8,7 +8,7 @@ use signaling::SessionId;
 
 use super::people::{Publisher, Viewer};
 use super::{Stream, policy};
-use crate::bridges::{self, Bridge, Consumer};
+use crate::bridges::{self, AUDIENCE, Bridge, By, Consumer};
 use crate::event::{Command, Reason};
 
 const KINDS: [Kind; 2] = [Kind::Audio, Kind::Video];
@@ -24,7 +24,7 @@ impl Stream {
 
     /// The same of a viewer who has not joined.
     pub fn untakeable(&self, codecs: &[Codec]) -> Vec<Codec> {
-        let consumer = Consumer { codecs, rtp: true };
+        let consumer = Consumer { codecs, by: By::Rtp };
         let Some(publisher) = self.publisher() else { return Vec::new() };
         KINDS.into_iter().filter_map(|kind| self.lacking(&consumer, publisher, kind)).collect()
     }
@@ -120,12 +120,13 @@ impl Stream {
 
     /// Begins and ends bridges as they are needed.
     pub(super) fn settle_bridges(&mut self, now: Instant, out: &mut Vec<Command>) {
-        let Self { publishers, active, viewers, players, bridges, .. } = self;
+        let Self { publishers, active, viewers, players, audience, bridges, .. } = self;
         let sent = |p: &Publisher| (p.session, KINDS.map(|kind| p.sent(kind)));
         let active = policy::find(publishers, *active).map(sent);
         let sends = |session, kind| policy::find(publishers, Some(session))?.sends(kind);
         let viewers = viewers.values().map(Viewer::consumer);
-        let players = players.values().map(|codecs| Consumer { codecs, rtp: false });
-        bridges.settle(now, active, sends, viewers.chain(players), out);
+        let players = players.values().map(|codecs| Consumer { codecs, by: By::Rtmp });
+        let audience = AUDIENCE.into_iter().filter(|_| *audience);
+        bridges.settle(now, active, sends, viewers.chain(players).chain(audience), out);
     }
 }

@@ -23,7 +23,7 @@ impl Actor {
         let problem = Problem::new(503, "server-full", "The server is full", detail).retry_after(5);
         Err(match role {
             Role::Publisher => problem,
-            // Who may not watch here may watch elsewhere, once there is another way than WHEP.
+            // Who may not watch here may watch elsewhere: HTTP knows under which URL.
             Role::Viewer => problem.alternatives(Vec::new()),
         })
     }

@@ -1,0 +1,320 @@
+//! What there is to be seen of one stream: the present epoch with the newest view of each of its renditions, and those
+//! that have ended and are kept for a while. The stream's task writes, requests read and wait.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use media::MediaTime;
+use packager::hls::Form;
+use packager::{Epoch, RenditionId, View};
+use signaling::Problem;
+use tokio::sync::watch;
+
+use super::crowd::{Crowd, Room};
+use super::text::{Text, Texts};
+use crate::status;
+
+/// One stream on the audience's way.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    name: stream::Name,
+    phase: watch::Sender<Phase>,
+    /// Epochs that have ended, and until when they are kept.
+    past: Mutex<Vec<(Arc<Show>, Instant)>>,
+    touched: Mutex<Instant>,
+    /// Somebody waits, or has waited, for a first playlist.
+    wanted: watch::Sender<bool>,
+    crowd: Mutex<Crowd>,
+    room: Room,
+    requests: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// How far a channel is.
+#[derive(Clone, Debug)]
+pub(crate) enum Phase {
+    /// There is nothing to be seen yet.
+    Starting,
+    /// There is, or was until its end.
+    On(Arc<Show>),
+    /// There will be nothing, and why.
+    Over(Problem),
+}
+
+/// One epoch.
+#[derive(Debug)]
+pub(crate) struct Show {
+    epoch: Epoch,
+    sheets: Mutex<BTreeMap<RenditionId, watch::Sender<Arc<Sheet>>>>,
+    front: Mutex<Option<Arc<Front>>>,
+}
+
+/// One rendition at one moment.
+#[derive(Debug)]
+pub(crate) struct Sheet {
+    pub(crate) view: Arc<View>,
+    /// All renditions at the same moment, for reports.
+    all: Arc<[Arc<View>]>,
+    texts: Texts<(Playlist, String)>,
+}
+
+/// Which playlist of a rendition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Playlist {
+    /// Its segments.
+    Media(Form),
+    /// Its keyframes.
+    Keyframes(Form),
+}
+
+/// What stands above the renditions.
+#[derive(Debug)]
+pub(crate) struct Front {
+    views: Arc<[Arc<View>]>,
+    texts: Texts<String>,
+}
+
+impl Channel {
+    pub(super) fn new(name: stream::Name, now: Instant, room: usize) -> Self {
+        Self {
+            name,
+            phase: watch::Sender::new(Phase::Starting),
+            past: Mutex::default(),
+            touched: Mutex::new(now),
+            wanted: watch::Sender::new(false),
+            crowd: Mutex::default(),
+            room: Room::new(room),
+            requests: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &stream::Name {
+        &self.name
+    }
+
+    /// How far it is, to wait on.
+    pub(crate) fn phase(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
+    /// An epoch that can still be seen.
+    pub(crate) fn show(&self, epoch: &str) -> Option<Arc<Show>> {
+        let is = |show: &Arc<Show>| show.epoch.as_str() == epoch;
+        if let Phase::On(show) = &*self.phase.borrow()
+            && is(show)
+        {
+            return Some(Arc::clone(show));
+        }
+        lock(&self.past).iter().map(|(show, _)| show).find(|show| is(show)).cloned()
+    }
+
+    /// A client has asked for a playlist.
+    pub(crate) fn saw(&self, now: Instant, address: IpAddr, agent: Option<&str>) {
+        lock(&self.crowd).saw(now, address, agent);
+    }
+
+    pub(super) fn room(&self) -> &Room {
+        &self.room
+    }
+
+    pub(super) fn answered(&self, bytes: u64) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Somebody wants something of it.
+    pub(super) fn touch(&self, now: Instant) {
+        *lock(&self.touched) = now;
+    }
+
+    /// Somebody waits for a first playlist.
+    pub(super) fn want(&self) {
+        self.wanted.send_if_modified(|wanted| !std::mem::replace(wanted, true));
+    }
+
+    /// Whether somebody does, or has.
+    pub(super) fn wanted(&self) -> watch::Receiver<bool> {
+        self.wanted.subscribe()
+    }
+
+    /// Nobody has wanted anything of it for so long, and nobody waits.
+    pub(super) fn is_idle(&self, now: Instant, linger: Duration) -> bool {
+        let idle = now.saturating_duration_since(*lock(&self.touched)) >= linger;
+        idle && self.room.taken() == 0
+    }
+
+    pub(super) fn enter(&self, phase: Phase) {
+        self.phase.send_replace(phase);
+    }
+
+    /// An epoch has ended; it is kept until then.
+    pub(super) fn keep(&self, show: Arc<Show>, until: Instant) {
+        lock(&self.past).push((show, until));
+    }
+
+    /// Lets go of what has been kept for long enough; true if nothing is left.
+    pub(super) fn tidy(&self, now: Instant) -> bool {
+        let mut past = lock(&self.past);
+        past.retain(|(_, until)| *until > now);
+        past.is_empty()
+    }
+
+    /// What the API says; `None` while there is nothing to be seen.
+    pub(super) fn status(&self, now: Instant) -> Option<status::Hls> {
+        let Phase::On(show) = self.phase.borrow().clone() else { return None };
+        let views = show.views();
+        let length = |view: &Arc<View>| {
+            let sum = |sum: MediaTime, one: MediaTime| sum.plus(one);
+            view.all().map(|s| s.duration).fold(MediaTime::from_nanos(0), sum).millis()
+        };
+        let bytes = |view: &Arc<View>| view.all().map(|s| s.len()).sum::<usize>();
+        let renditions = views.iter().map(|view| status::Rendition {
+            name: view.rendition.id.to_string(),
+            codec: view.init.codec().name(),
+            bandwidth_bps: view.bandwidth.average,
+        });
+        let targets = views.first().map(|view| view.targets);
+        Some(status::Hls {
+            viewers: lock(&self.crowd).count(now),
+            epoch: show.epoch.to_string(),
+            renditions: renditions.collect(),
+            part_target_ms: targets
+                .and_then(|targets| targets.part)
+                .map(|part| u64::try_from(part.as_millis()).unwrap_or(u64::MAX)),
+            window_seconds: views.iter().map(length).max().unwrap_or(0) as f64 / 1000.0,
+            window_bytes: views.iter().map(bytes).sum(),
+            waiting: self.room.taken(),
+            requests: self.requests.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+        })
+    }
+}
+
+impl Show {
+    pub(super) fn new(epoch: Epoch) -> Self {
+        Self { epoch, sheets: Mutex::default(), front: Mutex::default() }
+    }
+
+    /// The newest sheet of a rendition, and those that follow.
+    pub(crate) fn sheets(&self, rendition: RenditionId) -> Option<watch::Receiver<Arc<Sheet>>> {
+        lock(&self.sheets).get(&rendition).map(watch::Sender::subscribe)
+    }
+
+    /// What stands above the renditions; `None` before there are any.
+    pub(crate) fn front(&self) -> Option<Arc<Front>> {
+        lock(&self.front).clone()
+    }
+
+    /// How many renditions there are.
+    pub(super) fn renditions(&self) -> usize {
+        lock(&self.sheets).len()
+    }
+
+    /// Shows these views. Only who waits for a rendition that has changed is woken.
+    pub(super) fn publish(&self, views: Vec<Arc<View>>) {
+        let views: Arc<[Arc<View>]> = views.into();
+        let lead = |views: &[Arc<View>]| {
+            let lead = views.first();
+            let last = lead.map(|view| (view.segments.last().map(|s| s.msn), view.ended));
+            (views.len(), last)
+        };
+        let mut front = lock(&self.front);
+        if front.as_ref().is_none_or(|front| lead(&front.views) != lead(&views)) {
+            let texts = Texts::default();
+            *front = Some(Arc::new(Front { views: Arc::clone(&views), texts }));
+        }
+        drop(front);
+        let mut sheets = lock(&self.sheets);
+        for view in views.iter() {
+            let (view, all) = (Arc::clone(view), Arc::clone(&views));
+            let id = view.rendition.id;
+            match sheets.get(&id) {
+                Some(known) if is_same(&known.borrow().view, &view) => {}
+                Some(known) => drop(known.send_replace(Arc::new(Sheet::new(view, all)))),
+                None => {
+                    sheets.insert(id, watch::Sender::new(Arc::new(Sheet::new(view, all))));
+                }
+            }
+        }
+    }
+
+    fn views(&self) -> Vec<Arc<View>> {
+        lock(&self.sheets).values().map(|sheet| Arc::clone(&sheet.borrow().view)).collect()
+    }
+}
+
+/// True if the same playlist is written from both.
+fn is_same(one: &Arc<View>, other: &Arc<View>) -> bool {
+    let of = |view: &View| (view.first(), view.next(), view.ended, view.discontinuity_sequence);
+    Arc::ptr_eq(one, other) || of(one) == of(other)
+}
+
+impl Sheet {
+    fn new(view: Arc<View>, all: Arc<[Arc<View>]>) -> Self {
+        Self { view, all, texts: Texts::default() }
+    }
+
+    /// A playlist, with this query behind every name in it.
+    pub(crate) fn text(&self, playlist: Playlist, query: &str) -> Arc<Text> {
+        self.texts.get((playlist, query.to_owned()), || match playlist {
+            Playlist::Media(form) => packager::hls::media(&self.view, &self.all, form, query),
+            Playlist::Keyframes(form) => packager::hls::keyframes(&self.view, form, query),
+        })
+    }
+}
+
+impl Front {
+    /// The multivariant playlist.
+    pub(crate) fn text(&self, query: &str) -> Arc<Text> {
+        self.texts.get(query.to_owned(), || packager::hls::multivariant(&self.views, query))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that runs under these locks leaves a value half changed by a panic.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn channel(now: Instant) -> Channel {
+        Channel::new(stream::Name::new("demo").unwrap(), now, 1)
+    }
+
+    #[test]
+    fn nobody_is_there_who_has_not_asked_lately_and_does_not_wait() {
+        let linger = Duration::from_secs(30);
+        let start = crate::clock::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let channel = channel(start);
+        assert!(!channel.is_idle(at(29), linger) && channel.is_idle(at(30), linger));
+        channel.touch(at(20));
+        assert!(!channel.is_idle(at(49), linger) && channel.is_idle(at(50), linger));
+        let place = channel.room().enter();
+        assert!(!channel.is_idle(at(90), linger), "somebody waits");
+        drop(place);
+        assert!(channel.is_idle(at(90), linger));
+    }
+
+    #[test]
+    fn an_epoch_that_has_ended_is_found_until_its_time_is_over() {
+        let start = crate::clock::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let channel = channel(start);
+        let show = |name| Arc::new(Show::new(Epoch::new(name).unwrap()));
+        let (one, two) = (show("one"), show("two"));
+        channel.enter(Phase::On(Arc::clone(&one)));
+        assert!(channel.show("one").is_some() && channel.show("two").is_none());
+        channel.keep(one, at(60));
+        channel.enter(Phase::On(two));
+        assert!(channel.show("one").is_some() && channel.show("two").is_some());
+        assert!(!channel.tidy(at(59)) && channel.show("one").is_some());
+        assert!(channel.tidy(at(60)) && channel.show("one").is_none());
+    }
+}

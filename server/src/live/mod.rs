@@ -1,0 +1,299 @@
+//! Streams as files, for audiences by HLS: each stream that is asked for has a task (`run`) that reads the units of whoever
+//! publishes it and has `packager` make parts and segments of them; what is there to be seen lies on a [`Channel`],
+//! from where requests take it and wait for more. No HTTP enters here.
+
+mod cast;
+mod channel;
+mod crowd;
+mod run;
+mod text;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use packager::hls::Preset;
+use signaling::Problem;
+use tokio::sync::mpsc;
+
+pub(crate) use self::channel::{Channel, Phase, Playlist, Sheet, Show};
+use self::crowd::{Place, Room};
+pub(crate) use self::text::{Coding, Text};
+use crate::config::{self, LiveStart};
+use crate::hub::Hub;
+use crate::{clock, status};
+
+/// A stream that nobody asks for is packaged for so long.
+const LINGER: Duration = Duration::from_secs(30);
+/// What has ended can be seen for so long.
+const KEPT: Duration = Duration::from_secs(60);
+/// What one stream's files may take in memory, all renditions together: the window shrinks to it.
+const BYTES: usize = 256 << 20;
+/// Names of live streams that wait to be packaged.
+const HERALDED: usize = 256;
+
+/// All streams that are packaged. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Live(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    hub: Hub,
+    packager: packager::Config,
+    /// Streams are packaged as long as they are live, whether somebody asks for them or not.
+    always: bool,
+    channels: Mutex<HashMap<stream::Name, Arc<Channel>>>,
+    /// Requests that wait, of all streams.
+    room: Room,
+    /// How many of one stream may.
+    room_each: usize,
+    counts: Counts,
+}
+
+/// What was answered, since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    requests: [AtomicU64; What::ALL.len()],
+    bytes: AtomicU64,
+    /// Requests that had to wait, and found no place.
+    crowded: AtomicU64,
+    dropped: [AtomicU64; Drop::ALL.len()],
+}
+
+/// Why a unit is in no file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Drop {
+    /// The task was too slow, and jumped to the next keyframe.
+    Slow,
+    /// Nobody has said what it is.
+    Strange,
+    /// It needs a keyframe that did not come.
+    Blind,
+    /// What it belongs to was closed already.
+    Early,
+    /// Too much of it waited for pictures.
+    Overflow,
+}
+
+impl Drop {
+    const ALL: [Self; 5] = [Self::Slow, Self::Strange, Self::Blind, Self::Early, Self::Overflow];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Slow => "slow",
+            Self::Strange => "strange",
+            Self::Blind => "blind",
+            Self::Early => "early",
+            Self::Overflow => "overflow",
+        }
+    }
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    Playlist,
+    Part,
+    Segment,
+    Init,
+}
+
+impl What {
+    const ALL: [Self; 4] = [Self::Playlist, Self::Part, Self::Segment, Self::Init];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Playlist => "playlist",
+            Self::Part => "part",
+            Self::Segment => "segment",
+            Self::Init => "init",
+        }
+    }
+}
+
+/// Sums for `/metrics`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) streams: usize,
+    pub(crate) viewers: usize,
+    pub(crate) waiting: usize,
+    pub(crate) window_bytes: usize,
+    pub(crate) requests: Vec<(&'static str, u64)>,
+    pub(crate) bytes: u64,
+    pub(crate) crowded: u64,
+    pub(crate) dropped: Vec<(&'static str, u64)>,
+}
+
+impl Live {
+    /// None yet. `connections`: how many clients there may be, each of which may wait.
+    pub(crate) fn new(hub: Hub, config: &config::Live, connections: usize) -> Self {
+        let always = config.start == LiveStart::Always;
+        let shared = Arc::new(Shared {
+            hub,
+            packager: packaging(config),
+            always,
+            channels: Mutex::default(),
+            room: Room::new(connections.saturating_mul(2)),
+            room_each: connections,
+            counts: Counts::default(),
+        });
+        let live = Self(shared);
+        if always {
+            tokio::spawn(live.clone().follow());
+        }
+        live
+    }
+
+    /// The stream's channel, for somebody who waits; begins to package it where nobody does.
+    pub(crate) fn open(&self, name: &stream::Name) -> Arc<Channel> {
+        let channel = self.begin(name);
+        channel.want();
+        channel
+    }
+
+    fn begin(&self, name: &stream::Name) -> Arc<Channel> {
+        let mut channels = self.0.channels();
+        if let Some(channel) = channels.get(name) {
+            // Under the lock: it is not let go of from now on.
+            channel.touch(clock::now());
+            return Arc::clone(channel);
+        }
+        let channel = Arc::new(Channel::new(name.clone(), clock::now(), self.0.room_each));
+        channels.insert(name.clone(), Arc::clone(&channel));
+        tokio::spawn(run::run(Arc::clone(&self.0), Arc::clone(&channel)));
+        channel
+    }
+
+    /// The stream's channel, if it is packaged.
+    pub(crate) fn find(&self, name: &stream::Name) -> Option<Arc<Channel>> {
+        let channels = self.0.channels();
+        let channel = channels.get(name)?;
+        channel.touch(clock::now());
+        Some(Arc::clone(channel))
+    }
+
+    /// How long segments should be.
+    pub(crate) fn segment(&self) -> Duration {
+        self.0.packager.segment
+    }
+
+    /// A place for a request that has to wait.
+    ///
+    /// # Errors
+    /// 503 if too many do.
+    pub(crate) fn wait(&self, channel: &Channel) -> Result<(Place, Place), Problem> {
+        let places = (self.0.room.enter(), channel.room().enter());
+        if let (Some(here), Some(there)) = places {
+            return Ok((here, there));
+        }
+        self.0.counts.crowded.fetch_add(1, Ordering::Relaxed);
+        let detail = "too many requests wait for this stream; ask for what is there";
+        Err(Problem::new(503, "too-many-waiting", "Too many requests wait", detail).retry_after(1))
+    }
+
+    /// A request is answered with so many bytes.
+    pub(crate) fn answered(&self, channel: &Channel, what: What, bytes: u64) {
+        self.0.counts.requests[what as usize].fetch_add(1, Ordering::Relaxed);
+        self.0.counts.bytes.fetch_add(bytes, Ordering::Relaxed);
+        channel.answered(bytes);
+    }
+
+    /// Says what is known of a stream's audience.
+    pub(crate) fn tell(&self, stream: &mut status::Stream) {
+        let channels = self.0.channels();
+        let channel = channels.iter().find(|(name, _)| name.as_str() == stream.name);
+        if let Some(hls) = channel.and_then(|(_, channel)| channel.status(clock::now())) {
+            stream.viewers.hls = hls.viewers;
+            stream.warnings.extend(self.0.shortened(&hls));
+            stream.hls = Some(hls);
+        }
+    }
+
+    /// Sums over everything.
+    pub(crate) fn totals(&self) -> Totals {
+        let now = clock::now();
+        let channels: Vec<Arc<Channel>> = self.0.channels().values().cloned().collect();
+        let all: Vec<status::Hls> = channels.iter().filter_map(|c| c.status(now)).collect();
+        let counts = &self.0.counts;
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Totals {
+            streams: all.len(),
+            viewers: all.iter().map(|hls| hls.viewers).sum(),
+            waiting: self.0.room.taken(),
+            window_bytes: all.iter().map(|hls| hls.window_bytes).sum(),
+            requests: What::ALL
+                .map(|what| (what.name(), read(&counts.requests[what as usize])))
+                .to_vec(),
+            bytes: read(&counts.bytes),
+            crowded: read(&counts.crowded),
+            dropped: Drop::ALL
+                .map(|why| (why.name(), read(&counts.dropped[why as usize])))
+                .to_vec(),
+        }
+    }
+
+    /// Packages whatever goes live.
+    async fn follow(self) {
+        let (herald, mut names) = mpsc::channel(HERALDED);
+        self.0.hub.announce(herald).await;
+        while let Some(name) = names.recv().await {
+            self.begin(&name);
+        }
+    }
+}
+
+impl Shared {
+    fn channels(&self) -> MutexGuard<'_, HashMap<stream::Name, Arc<Channel>>> {
+        // Nothing that runs under the lock can leave the map half changed by a panic.
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Units that are in no file.
+    fn dropped(&self, why: Drop, units: u64) {
+        self.counts.dropped[why as usize].fetch_add(units, Ordering::Relaxed);
+    }
+
+    /// What is to be said where memory does not hold the window that is wanted.
+    fn shortened(&self, hls: &status::Hls) -> Option<status::Warning> {
+        let wanted = self.packager.window.as_secs_f64();
+        let full = hls.window_bytes > BYTES / 10 * 9;
+        let text = || {
+            format!(
+                "players can seek back {:.0} s and not {wanted:.0} s (live.window): the files of a stream may take {} MiB of memory; \
+                 lower the publisher's bitrate or live.window",
+                hls.window_seconds,
+                BYTES >> 20,
+            )
+        };
+        let short = full && hls.window_seconds < wanted * 0.9;
+        short.then(|| status::Warning { code: "live_window".to_owned(), text: text() })
+    }
+
+    /// Lets go of a channel if `really` holds: from then on whoever asks gets another one.
+    fn close(&self, channel: &Arc<Channel>, really: impl FnOnce() -> bool) -> bool {
+        let mut channels = self.channels();
+        let mine = channels.get(channel.name()).is_some_and(|c| Arc::ptr_eq(c, channel));
+        let closes = really();
+        if mine && closes {
+            channels.remove(channel.name());
+        }
+        closes
+    }
+}
+
+/// What streams are cut into.
+fn packaging(config: &config::Live) -> packager::Config {
+    let preset = match config.preset {
+        config::Preset::Near => Preset::Near,
+        config::Preset::Far => Preset::Far,
+        config::Preset::Safe => Preset::Safe,
+    };
+    let chosen = |value: Duration| Some(value).filter(|value| !value.is_zero());
+    packager::Config {
+        segment: chosen(config.segment).unwrap_or(preset.segment()),
+        part: preset.part().map(|part| chosen(config.part).unwrap_or(part)),
+        window: config.window,
+        bytes: BYTES,
+    }
+}

@@ -1,0 +1,389 @@
+//! The task of one stream that is packaged: it reads the units of whoever publishes the stream, in one epoch for as long
+//! as the stream lives, and shows what becomes of them. The bus bounds how far it may be behind.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::rand;
+use media::{Format, Kind};
+use packager::{Anchor, Cadence, Counters, Epoch, Event, Packager, Rendition, RenditionId};
+use signaling::{Problem, SessionId};
+use tokio::sync::watch;
+use tokio::time::sleep_until;
+
+use super::cast::{self, Cast};
+use super::channel::{Channel, Phase, Show};
+use super::{Drop as Why, KEPT, LINGER, Shared};
+use crate::clock;
+use crate::hub::{Source, Stage};
+use crate::units::{Item, Reader, Start, Track, VIDEO};
+
+/// How often it is looked whether anybody is still there.
+const LOOK: Duration = Duration::from_secs(1);
+/// A publisher of whom only sound is known may still send pictures.
+const ALONE: Duration = Duration::from_millis(500);
+/// So long the first playlist waits for renditions that are still being made.
+const PATIENCE: Duration = Duration::from_millis(1500);
+/// Units that wait until it is known what there is; the oldest go.
+const HELD: usize = 512;
+
+/// Packages a stream until nobody wants it any more, or there is nothing.
+pub(super) async fn run(shared: Arc<Shared>, channel: Arc<Channel>) {
+    let closing = Closing { shared: &shared, channel: &channel };
+    match shared.hub.audience(channel.name()).await {
+        Ok(stage) => {
+            tracing::info!(stream = %channel.name(), "an audience comes: packaging begins");
+            let mut desk = Desk::new(&shared, &channel, stage);
+            desk.work().await;
+            drop(desk);
+            tracing::info!(stream = %channel.name(), "packaging ends");
+        }
+        Err(problem) => channel.enter(Phase::Over(problem)),
+    }
+    drop(closing);
+    shared.hub.audience_left(channel.name()).await;
+}
+
+/// However it ends, nobody waits for it any more.
+struct Closing<'a> {
+    shared: &'a Shared,
+    channel: &'a Arc<Channel>,
+}
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.shared.close(self.channel, || true);
+        if !matches!(&*self.channel.phase().borrow(), Phase::Over(_)) {
+            self.channel.enter(Phase::Over(over(self.channel.name())));
+        }
+    }
+}
+
+struct Desk<'a> {
+    shared: &'a Shared,
+    channel: &'a Arc<Channel>,
+    stage: watch::Receiver<Stage>,
+    /// Somebody waits for a first playlist.
+    wanted: watch::Receiver<bool>,
+    seat: Option<Seat>,
+    work: Option<Work>,
+}
+
+/// One publisher's units.
+struct Seat {
+    publisher: SessionId,
+    reader: Option<Reader>,
+    formats: BTreeMap<Track, Arc<Format>>,
+    /// Units it was too slow for, as far as they are counted.
+    lost: u64,
+    /// Until it is known whether there are pictures: since when something has come, and what.
+    held: Option<(Option<Instant>, Vec<Item>)>,
+}
+
+/// One epoch in the making.
+struct Work {
+    packager: Packager,
+    cast: Cast,
+    show: Arc<Show>,
+    version: u64,
+    counted: Counters,
+    /// Since when there is something to be seen, and whether it is shown.
+    ready: Option<Instant>,
+    on: bool,
+}
+
+impl<'a> Desk<'a> {
+    fn new(shared: &'a Shared, channel: &'a Arc<Channel>, stage: watch::Receiver<Stage>) -> Self {
+        let wanted = channel.wanted();
+        let mut desk = Self { shared, channel, stage, wanted, seat: None, work: None };
+        desk.sit();
+        desk
+    }
+
+    async fn work(&mut self) {
+        let mut look = clock::now() + LOOK;
+        loop {
+            let wake = self.wakes().map_or(look, |due| due.min(look));
+            tokio::select! {
+                changed = self.stage.changed() => match changed {
+                    Ok(()) => self.sit(),
+                    Err(_) => return self.end(),
+                },
+                Ok(()) = self.wanted.changed() => self.hurry(),
+                item = read(&mut self.seat) => self.read(item),
+                () = sleep_until(wake.into()) => {}
+            }
+            let now = clock::now();
+            self.settle(now);
+            self.show(now);
+            self.ask().await;
+            if look <= now {
+                look = now + LOOK;
+                self.count();
+                if self.is_over(now) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Reads whoever publishes now.
+    fn sit(&mut self) {
+        let stage = self.stage.borrow_and_update().clone();
+        let Some(Source { publisher, bus }) = stage.source else {
+            self.seat = None;
+            if !stage.waits {
+                self.end();
+            }
+            return;
+        };
+        if self.seat.as_ref().is_some_and(|seat| seat.publisher == publisher) {
+            // What is made of its sound may be another thing now.
+            return self.cast();
+        }
+        tracing::info!(stream = %self.channel.name(), %publisher, "its units are packaged");
+        let reader = Some(bus.subscribe(Start::Keyframe, &cast::TRACKS));
+        let held = Some((None, Vec::new()));
+        self.seat = Some(Seat { publisher, reader, formats: BTreeMap::new(), lost: 0, held });
+        if let Some(work) = &mut self.work {
+            work.packager.discontinuity();
+        }
+    }
+
+    /// Takes what was read, and what lies there already.
+    fn read(&mut self, item: Option<Item>) {
+        let Some(item) = item else {
+            // The publisher is gone; the stage says what becomes of the stream.
+            self.seat.iter_mut().for_each(|seat| seat.reader = None);
+            return;
+        };
+        self.take(item);
+        while let Some(item) =
+            self.seat.as_mut().and_then(|seat| seat.reader.as_mut()).and_then(Reader::read)
+        {
+            self.take(item);
+        }
+    }
+
+    fn take(&mut self, item: Item) {
+        let Some(seat) = &mut self.seat else { return };
+        if let Some((since, held)) = &mut seat.held {
+            since.get_or_insert_with(clock::now);
+            if held.len() == HELD {
+                held.remove(0);
+            }
+            held.push(item);
+            return;
+        }
+        match item {
+            Item::Format(track, format) => {
+                seat.formats.insert(track, format);
+                self.cast();
+            }
+            Item::Unit(track, unit, captured) => {
+                let Some(work) = &mut self.work else { return };
+                for (from, id) in work.cast.routes() {
+                    if *from == track {
+                        work.packager.unit(*id, &unit, captured);
+                    }
+                }
+            }
+        }
+    }
+
+    /// As soon as it is known what there is, it goes in.
+    fn settle(&mut self, now: Instant) {
+        let Some(seat) = &mut self.seat else { return };
+        let Some((since, held)) = &seat.held else { return };
+        let picture = |item: &Item| match item {
+            Item::Format((kind, _), _) | Item::Unit((kind, _), ..) => *kind == Kind::Video,
+        };
+        let stage = self.stage.borrow();
+        let pictures =
+            stage.sends.iter().any(|codec| codec.kind() == Kind::Video) || held.iter().any(picture);
+        let alone = since.is_some_and(|since| now.saturating_duration_since(since) >= ALONE);
+        if !pictures && !alone {
+            return;
+        }
+        drop(stage);
+        let held = seat.held.take().map(|(_, held)| held).unwrap_or_default();
+        let wanted = *self.wanted.borrow();
+        let work = self.work.get_or_insert_with(|| Work::new(self.shared.packager, wanted));
+        if pictures {
+            work.add(RenditionId::VIDEO);
+        }
+        held.into_iter().for_each(|item| self.take(item));
+    }
+
+    /// Who waits shall not wait for all that could be learned of the stream first.
+    fn hurry(&mut self) {
+        self.work.iter_mut().for_each(|work| work.packager.show());
+    }
+
+    /// Who plays what, by what is known now.
+    fn cast(&mut self) {
+        let (Some(seat), Some(work)) = (&self.seat, &mut self.work) else { return };
+        if seat.held.is_some() {
+            return;
+        }
+        let (soon, whip) = {
+            let stage = self.stage.borrow();
+            (stage.bridged.contains(&media::Codec::Aac), stage.whip)
+        };
+        for id in work.cast.choose(&seat.formats, soon) {
+            work.add(id);
+        }
+        if let Some(track) = work.cast.pictures() {
+            work.add(RenditionId::VIDEO);
+            // A bridge makes keyframes when asked, whoever publishes.
+            let asked = whip || track != VIDEO;
+            work.packager.cadence(if asked { Cadence::OnRequest } else { Cadence::Own });
+        }
+        for (track, id) in work.cast.routes() {
+            let Some(format) = seat.formats.get(track) else { continue };
+            if let Err(refusal) = work.packager.format(*id, format) {
+                let (stream, codec) = (self.channel.name(), format.codec);
+                tracing::warn!(%stream, %codec, rendition = %id, "cannot be packaged: {refusal}");
+            }
+        }
+    }
+
+    /// Shows what has become of it.
+    fn show(&mut self, now: Instant) {
+        let Some(work) = &mut self.work else { return };
+        if work.version != work.packager.version() {
+            work.version = work.packager.version();
+            let views = work.packager.views();
+            if !views.is_empty() {
+                work.show.publish(views);
+                work.ready.get_or_insert(now);
+            }
+        }
+        if !work.on && work.ready.is_some() {
+            let stage = self.stage.borrow();
+            let all = work.show.renditions() >= cast::expected(&stage.sends, &stage.bridged);
+            if all || work.patience_ends().is_some_and(|end| end <= now) {
+                work.on = true;
+                self.channel.enter(Phase::On(Arc::clone(&work.show)));
+            }
+        }
+    }
+
+    /// Asks for the keyframes that the packager wants.
+    async fn ask(&mut self) {
+        let (Some(work), Some(seat)) = (&mut self.work, &self.seat) else { return };
+        let mut wanted = false;
+        while let Some(event) = work.packager.poll() {
+            wanted |= matches!(event, Event::Keyframe(_));
+        }
+        match (wanted, work.cast.pictures(), &seat.reader) {
+            (true, Some(VIDEO), Some(reader)) => reader.ask_keyframe(),
+            (true, Some(_), _) => self.shared.hub.audience_keyframe(self.channel.name()).await,
+            _ => {}
+        }
+    }
+
+    /// What is in no file is counted, with its reason.
+    fn count(&mut self) {
+        if let Some(seat) = &mut self.seat {
+            let lost = seat.reader.as_ref().map_or(seat.lost, Reader::lost);
+            self.shared.dropped(Why::Slow, lost.saturating_sub(seat.lost));
+            seat.lost = lost;
+        }
+        if let Some(work) = &mut self.work {
+            let (now, before) = (work.packager.counters(), work.counted);
+            work.counted = now;
+            for (why, now, before) in [
+                (Why::Strange, now.strange, before.strange),
+                (Why::Blind, now.blind, before.blind),
+                (Why::Early, now.early, before.early),
+                (Why::Overflow, now.overflow, before.overflow),
+            ] {
+                self.shared.dropped(why, now.saturating_sub(before));
+            }
+        }
+    }
+
+    /// The stream has ended: what there is stays for a while.
+    fn end(&mut self) {
+        self.count();
+        self.seat = None;
+        let Some(mut work) = self.work.take() else { return };
+        work.packager.end();
+        let views = work.packager.views();
+        if !views.is_empty() {
+            work.show.publish(views);
+            self.channel.enter(Phase::On(Arc::clone(&work.show)));
+            self.channel.keep(work.show, clock::now() + KEPT);
+        }
+    }
+
+    /// Nobody wants it any more, or there is nothing more of it.
+    fn is_over(&self, now: Instant) -> bool {
+        let nothing_kept = self.channel.tidy(now);
+        if self.work.is_none() && self.seat.is_none() {
+            let waits = self.stage.borrow().waits;
+            return nothing_kept && !waits && self.shared.close(self.channel, || true);
+        }
+        let idle = || self.channel.is_idle(now, LINGER);
+        !self.shared.always && self.shared.close(self.channel, idle)
+    }
+
+    /// When there is something to do without anything happening.
+    fn wakes(&self) -> Option<Instant> {
+        let held = self.seat.as_ref().and_then(|seat| seat.held.as_ref());
+        let alone = held.and_then(|(since, _)| *since).map(|since| since + ALONE);
+        let shown = self.work.as_ref().filter(|work| !work.on).and_then(Work::patience_ends);
+        alone.into_iter().chain(shown).min()
+    }
+}
+
+async fn read(seat: &mut Option<Seat>) -> Option<Item> {
+    match seat.as_mut().and_then(|seat| seat.reader.as_mut()) {
+        Some(reader) => reader.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Work {
+    fn new(config: packager::Config, wanted: bool) -> Self {
+        let anchor = Anchor { instant: clock::now(), unix: clock::since_epoch() };
+        let epoch = epoch();
+        let mut packager = Packager::new(config, epoch.clone(), anchor);
+        if wanted {
+            packager.show();
+        }
+        let show = Arc::new(Show::new(epoch));
+        let counted = Counters::default();
+        let cast = Cast::default();
+        Self { packager, cast, show, version: 0, counted, ready: None, on: false }
+    }
+
+    fn add(&mut self, id: RenditionId) {
+        let label = match id.kind {
+            Kind::Video => "Video",
+            Kind::Audio => "Audio",
+        };
+        self.packager.add(Rendition { id, label: label.to_owned(), language: None });
+    }
+
+    fn patience_ends(&self) -> Option<Instant> {
+        self.ready.map(|ready| ready + PATIENCE)
+    }
+}
+
+/// A name that no other epoch has, of this run of the server or another one.
+fn epoch() -> Epoch {
+    const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
+    let mut random = [0; 12];
+    rand::fill(&mut random).expect("the system has random numbers");
+    let text: String =
+        random.iter().map(|byte| char::from(DIGITS[usize::from(byte & 31)])).collect();
+    Epoch::new(&text).expect("digits and small letters")
+}
+
+fn over(name: &stream::Name) -> Problem {
+    let detail = format!("{name} is not packaged any more; ask for its index.m3u8 again");
+    Problem::new(404, "stream-over", "The stream is over", detail)
+}

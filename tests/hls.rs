@@ -1,0 +1,151 @@
+//! The audience path of the real program, held against the checklist of what validators, players and caches want: one named rule per line,
+//! see `tests::hls::rules`. 20 s each; two minutes with WEIR_HLS=long.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tests::clip::{Clip, Codec};
+use tests::film::{self, Ffmpeg, Film, Recipe};
+use tests::hls::playlist::{Multivariant, Playlist, resolve};
+use tests::hls::rules::{Rule, broken, ending, watching};
+use tests::hls::{Recording, Watch};
+use tests::{Encoder, Publisher, Weir, http};
+
+fn length() -> Duration {
+    let long = std::env::var_os("WEIR_HLS").is_some_and(|value| value == "long");
+    Duration::from_secs(if long { 120 } else { 20 })
+}
+
+#[track_caller]
+fn hold<'r>(recording: &Recording, rules: impl Iterator<Item = &'r Rule>) {
+    let found = broken(recording, rules);
+    assert!(found.is_empty(), "broken:\n  {}", found.join("\n  "));
+}
+
+/// Publishes a film by FFmpeg, live on return.
+fn publish(weir: &Weir, film: &Film) -> Encoder {
+    let encoder = Encoder::publish(film, &weir.rtmp_url("show"));
+    weir.until("show", |s| s["state"] == "live");
+    encoder
+}
+
+/// The encoder is killed in the middle, and another one takes its place; then the stream ends.
+#[test]
+fn an_rtmp_stream_is_as_the_checklist_wants_across_a_change_of_publishers() {
+    let weir = Weir::configured("[live]\nstart = \"always\"\n");
+    let film = Film::small(Recipe::PLAIN);
+    let mut encoder = Some(publish(&weir, &film));
+    // The target duration is told when two seconds have been seen; before that it would be 6 s, and a delta would have
+    // nothing to leave out.
+    std::thread::sleep(Duration::from_secs(3));
+    let mut watch = Watch::start(&weir.url, "show");
+    watch.watch(length(), || {
+        std::thread::sleep(length() * 2 / 3);
+        encoder.take();
+        encoder = Some(publish(&weir, &film));
+    });
+    hold(&watch.recording, watching());
+    assert!(cuts(&watch.recording) > 0, "the change of publishers is a discontinuity");
+
+    drop(encoder);
+    watch.stalled();
+    watch.ended();
+    hold(&watch.recording, ending());
+}
+
+/// Discontinuities in the newest version of the first rendition.
+fn cuts(recording: &Recording) -> usize {
+    let whole = recording.renditions[0].reloads.iter().rev().map(|reload| reload.text());
+    let newest =
+        whole.filter_map(|text| Playlist::parse(&text).ok()).find(|list| list.skipped == 0);
+    newest.map_or(0, |list| list.all().filter(|segment| segment.discontinuity).count())
+}
+
+/// Opus as it is, and as AAC by the worker; keyframes come when they are asked for. Packaged from the first request on, so the
+/// target duration may be one with which a delta has nothing to leave out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whip_stream_is_as_the_checklist_wants() {
+    let weir = Weir::start();
+    let publisher = Publisher::start(&weir, "show", Clip::small(Codec::H264)).await;
+    let url = weir.url.clone();
+    let watched = tokio::task::spawn_blocking(move || {
+        let mut watch = Watch::start(&url, "show");
+        watch.watch(length(), || {});
+        watch.recording
+    });
+    let recording = watched.await.expect("a player does not panic");
+    hold(&recording, watching().filter(|rule| rule.name != "delta-is-shorter-and-true"));
+    let list = Multivariant::parse(&recording.multivariant[0].text()).expect("it is read");
+    let groups: Vec<_> = list.media.iter().filter_map(|media| media.get("GROUP-ID")).collect();
+    assert_eq!(groups, ["aac", "opus"], "{list:?}");
+    publisher.leave().await;
+}
+
+fn scratch(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("weir-hls-{}-{name}.flv", std::process::id()))
+}
+
+/// Six seconds by a player that knows nothing of low latency: every picture once, in order.
+fn ffmpeg_plays(weir: &Weir, name: &str) {
+    let file = scratch(name);
+    let url = weir.at("/live/show/index.m3u8");
+    let mut player = Encoder::pull(Ffmpeg::Old, &url, 6, &file);
+    let status = player.ended(Duration::from_secs(60));
+    let bytes = std::fs::read(&file).unwrap_or_default();
+    let _ = std::fs::remove_file(&file);
+    assert!(status.success() && !bytes.is_empty(), "{}", player.log());
+    let numbers = film::numbers("flv", &bytes);
+    assert!(numbers.len() > 150, "only {} pictures: {}", numbers.len(), player.log());
+    let shown: Vec<u16> = numbers.iter().copied().flatten().collect();
+    assert_eq!(shown.len(), numbers.len(), "spoiled pictures: {numbers:?}");
+    let in_order = shown.windows(2).all(|pair| pair[1] == (pair[0] + 1) % 600);
+    assert!(in_order, "{shown:?}");
+}
+
+#[test]
+fn ffmpeg_plays_it_picture_by_picture() {
+    let weir = Weir::start();
+    let _encoder = publish(&weir, &Film::small(Recipe::PLAIN));
+    ffmpeg_plays(&weir, "near");
+}
+
+/// B-frames stay what they are: files can have them.
+#[test]
+fn ffmpeg_plays_b_frames_in_order() {
+    let weir = Weir::start();
+    let _encoder = publish(&weir, &Film::small(Recipe::FLAT));
+    ffmpeg_plays(&weir, "flat");
+}
+
+#[test]
+fn the_safe_preset_is_plain_hls() {
+    let weir = Weir::configured("[live]\npreset = \"safe\"\n");
+    let _encoder = publish(&weir, &Film::small(Recipe::PLAIN));
+    ffmpeg_plays(&weir, "safe");
+    let (path, list) = first_playlist(&weir);
+    let text = weir.get(&path).text();
+    assert!(!list.segments.is_empty() && !text.contains("PART"), "{text}");
+}
+
+/// The first media playlist.
+fn first_playlist(weir: &Weir) -> (String, Playlist) {
+    let index = "/live/show/index.m3u8";
+    let list = Multivariant::parse(&weir.get(index).text()).expect("it is read");
+    let path = resolve(index, &list.playlists()[0]);
+    let answer = http::send("GET", &weir.at(&path), &[], &[]);
+    (path, Playlist::parse(&answer.text()).expect("it is read"))
+}
+
+/// A cache in front may keep a file for days: another run must not give its name to another file.
+#[test]
+fn no_name_is_used_again_after_a_restart() {
+    let film = Film::small(Recipe::PLAIN);
+    let name = || {
+        let weir = Weir::start();
+        let _encoder = publish(&weir, &film);
+        let (path, list) = first_playlist(&weir);
+        resolve(&path, &list.segments[0].uri)
+    };
+    let (before, after) = (name(), name());
+    assert_ne!(before, after);
+}
