@@ -25,6 +25,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("whip", 1),
     ("whep", 1),
     ("rtmp", 1),
+    ("packager", 1),
     ("transcode", 2),
     ("weir-transcoder", 3),
     ("server", 3),

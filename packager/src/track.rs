@@ -1,0 +1,1 @@
+//! A track of one rendition: the units of a format on the timeline of the stream.
