@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use media::Codec;
-use media::config::{aac, av1, avc, facts, hevc, opus};
+use media::config::{aac, av1, avc, facts, hevc, look, opus};
 
 const CODECS: [Codec; 7] =
     [Codec::H264, Codec::H265, Codec::Av1, Codec::Aac, Codec::Opus, Codec::Vp8, Codec::Vp9];
@@ -14,7 +14,7 @@ fuzz_target!(|data: &[u8]| {
     let [codec, config @ ..] = data else { return };
     let codec = CODECS[usize::from(*codec) % CODECS.len()];
     let config = Bytes::copy_from_slice(config);
-    let _ = facts(codec, &config);
+    let _ = (facts(codec, &config), look(codec, &config));
     match codec {
         Codec::H264 => {
             if let Ok(record) = avc::Record::parse(&config) {

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 
 use super::read::Reader;
-use super::{Error, Facts};
-use crate::payload::av1::{self, Colour, Sequence};
+use super::{Error, Facts, Look};
+use crate::payload::av1::{self, Sequence};
 
 const WHAT: &str = "AV1CodecConfigurationRecord";
 
@@ -73,18 +73,17 @@ impl Record {
         let Sequence { profile, level, high_tier, colour: Some(colour), .. } = sequence else {
             return Err(missing);
         };
-        let Colour { high_bitdepth, twelve_bit, monochrome, subsampling, sample_position } = colour;
         let mut obus = Vec::with_capacity(obu.len() + 8);
         av1::append(&mut obus, obu);
         Ok(Self {
             profile,
             level,
             high_tier,
-            high_bitdepth,
-            twelve_bit,
-            monochrome,
-            subsampling,
-            sample_position,
+            high_bitdepth: colour.high_bitdepth,
+            twelve_bit: colour.twelve_bit,
+            monochrome: colour.monochrome,
+            subsampling: colour.subsampling,
+            sample_position: colour.sample_position,
             obus: obus.into(),
         })
     }
@@ -123,6 +122,12 @@ impl Record {
             // Each temporal unit shows exactly one picture, in order.
             reorder: Some(0),
         }
+    }
+
+    /// What its sequence header says of colours. Pixels are square, or a frame says otherwise.
+    pub fn look(&self) -> Look {
+        let sequence = self.sequence_header().and_then(av1::sequence_header);
+        Look { pixel: None, colour: sequence.and_then(|s| s.colour).and_then(|c| c.description) }
     }
 }
 

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use h264_reader::nal::sps::{ChromaFormat, PicOrderCntType, SeqParameterSet};
 
 use super::read::{Reader, put_sized};
-use super::{Error, Facts};
+use super::{Colour, Error, Facts, Look};
 use crate::payload::h264;
 
 const WHAT: &str = "AVCDecoderConfigurationRecord";
@@ -116,6 +116,24 @@ impl Record {
             level: self.level,
             reorder: sps.and_then(|s| s.reorder),
         })
+    }
+
+    /// What its first SPS says of colours and the shape of pixels.
+    pub fn look(&self) -> Look {
+        let sps = self.sps.first().and_then(|sps| sequence(sps));
+        let Some(vui) = sps.and_then(|sps| sps.vui_parameters) else {
+            return Look::default();
+        };
+        let colour = vui.video_signal_type.and_then(|signal| {
+            let description = signal.colour_description?;
+            Some(Colour {
+                primaries: description.colour_primaries,
+                transfer: description.transfer_characteristics,
+                matrix: description.matrix_coefficients,
+                full_range: signal.video_full_range_flag,
+            })
+        });
+        Look { pixel: vui.aspect_ratio_info.and_then(|ratio| ratio.get()), colour }
     }
 }
 

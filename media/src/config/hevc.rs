@@ -5,8 +5,10 @@ use bytes::Bytes;
 use h264_reader::rbsp::{BitRead, BitReader, ByteReader};
 
 use super::read::{Reader, put_sized};
-use super::{Error, Facts};
+use super::{Error, Facts, Look};
 use crate::payload::h265;
+
+mod vui;
 
 const WHAT: &str = "HEVCDecoderConfigurationRecord";
 /// As much of an SPS as is read, in bytes: what is of interest comes first.
@@ -167,6 +169,11 @@ impl Record {
             reorder: sps.and_then(|s| s.reorder),
         })
     }
+
+    /// What its first SPS says of colours and the shape of pixels.
+    pub fn look(&self) -> Look {
+        self.sps.first().and_then(|sps| parse_sps(sps)).map(|sps| sps.look).unwrap_or_default()
+    }
 }
 
 /// What an SPS says.
@@ -205,6 +212,7 @@ struct Parsed {
     depths: (u8, u8),
     dimensions: Option<(u16, u16)>,
     reorder: Option<u8>,
+    look: Look,
 }
 
 fn parse_sps(unit: &[u8]) -> Option<Parsed> {
@@ -237,6 +245,9 @@ fn parse_sps(unit: &[u8]) -> Option<Parsed> {
         depth(bits.read_ue("bit_depth_luma_minus8").ok()?)?,
         depth(bits.read_ue("bit_depth_chroma_minus8").ok()?)?,
     );
+    let log2_order = bits.read_ue("log2_max_pic_order_cnt_lsb_minus4").ok().filter(|n| *n <= 12);
+    let reorder = log2_order.and_then(|_| reorder(&mut bits, sub_layers));
+    let look = reorder.zip(log2_order).and_then(|(_, order)| vui::look(&mut bits, order + 4));
     Some(Parsed {
         profile_tier_level,
         temporal_layers: sub_layers + 1,
@@ -245,7 +256,8 @@ fn parse_sps(unit: &[u8]) -> Option<Parsed> {
         chroma_format,
         depths,
         dimensions: dimensions.filter(|(width, height)| *width > 0 && *height > 0),
-        reorder: reorder(&mut bits, sub_layers),
+        reorder,
+        look: look.unwrap_or_default(),
     })
 }
 
@@ -291,7 +303,6 @@ fn dimensions(bits: &mut impl BitRead, chroma_format: u8) -> Option<Option<(u16,
 }
 
 fn reorder(bits: &mut impl BitRead, sub_layers: u8) -> Option<u8> {
-    bits.read_ue("log2_max_pic_order_cnt_lsb_minus4").ok()?;
     let each = bits.read_bit("sps_sub_layer_ordering_info_present_flag").ok()?;
     let mut reorder = None;
     for _ in 0..if each { sub_layers + 1 } else { 1 } {

@@ -9,8 +9,11 @@ pub mod aac;
 pub mod av1;
 pub mod avc;
 pub mod hevc;
+mod look;
 pub mod opus;
 mod read;
+
+pub use look::{Colour, Look, look};
 
 /// Why bytes are no configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -139,7 +142,7 @@ mod tests {
             let head: &[u8] = [&[][..], &[1], b"OpusHead\x01"][first];
             let bytes = Bytes::from([head, &bytes].concat());
             for codec in [Codec::H264, Codec::H265, Codec::Av1, Codec::Aac, Codec::Opus, Codec::Vp8] {
-                let _ = facts(codec, &bytes);
+                let _ = (facts(codec, &bytes), look(codec, &bytes));
             }
         }
     }

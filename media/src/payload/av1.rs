@@ -3,6 +3,7 @@
 
 use super::PayloadInfo;
 use super::bits::Bits;
+use crate::config;
 
 /// Types of OBUs.
 pub(crate) const SEQUENCE_HEADER: u8 = 1;
@@ -42,6 +43,7 @@ pub(crate) struct Colour {
     /// Horizontally and vertically.
     pub(crate) subsampling: (bool, bool),
     pub(crate) sample_position: u8,
+    pub(crate) description: Option<config::Colour>,
 }
 
 pub(super) fn inspect(payload: &[u8]) -> PayloadInfo {
@@ -215,21 +217,21 @@ fn skip_tools(bits: &mut Bits<'_>, still: bool) -> Option<()> {
 
 fn colour(bits: &mut Bits<'_>, profile: u8) -> Option<Colour> {
     /// BT.709 primaries, the transfer of sRGB, no matrix: RGB.
-    const RGB: (u32, u32, u32) = (1, 13, 0);
+    const RGB: [u8; 3] = [1, 13, 0];
     let high_bitdepth = bits.flag()?;
     let twelve_bit = profile == 2 && high_bitdepth && bits.flag()?;
     let monochrome = profile != 1 && bits.flag()?;
-    let mut description = (2, 2, 2);
+    let mut code_points = None;
     if bits.flag()? {
-        description = (bits.read(8)?, bits.read(8)?, bits.read(8)?);
+        code_points = Some([bits.read(8)? as u8, bits.read(8)? as u8, bits.read(8)? as u8]);
     }
+    let mut full_range = true;
     let mut subsampling = (true, true);
     let mut sample_position = 0;
-    if !monochrome && description == RGB {
+    if !monochrome && code_points == Some(RGB) {
         subsampling = (false, false);
     } else {
-        // color_range
-        bits.skip(1)?;
+        full_range = bits.flag()?;
         if !monochrome {
             subsampling = match profile {
                 0 => (true, true),
@@ -245,7 +247,20 @@ fn colour(bits: &mut Bits<'_>, profile: u8) -> Option<Colour> {
             }
         }
     }
-    Some(Colour { high_bitdepth, twelve_bit, monochrome, subsampling, sample_position })
+    let description = code_points.map(|[primaries, transfer, matrix]| config::Colour {
+        primaries,
+        transfer,
+        matrix,
+        full_range,
+    });
+    Some(Colour {
+        high_bitdepth,
+        twelve_bit,
+        monochrome,
+        subsampling,
+        sample_position,
+        description,
+    })
 }
 
 /// From `timing_info_present_flag` to the last operating point: level and tier of the first.
