@@ -12,9 +12,9 @@ use clap::{Args, Parser, Subcommand};
 use crate::source::{Generator, Shape};
 use crate::table::Values;
 use crate::trace::Trace;
-use crate::{blackhole, floor, load, publish, push, record, runs, suite, sys};
+use crate::{blackhole, floor, hls, load, publish, push, record, runs, suite, sys};
 
-/// Load on any WHIP, WHEP or RTMP server, and what it did with it.
+/// Load on any WHIP, WHEP, RTMP or LL-HLS server, and what it did with it.
 #[derive(Debug, Parser)]
 #[command(name = "weir-bench", version, about)]
 pub struct Cli {
@@ -30,6 +30,8 @@ enum Command {
     Whip(Whip),
     /// Publishes by RTMP to any server, and says what that costs it
     Rtmp(Rtmp),
+    /// Watches a stream by Low-Latency HLS with many players, and says what that costs the server
+    Hls(Hls),
     /// Records a packet trace by watching a stream
     Record(Record),
     /// Measures the floor: seal and send to loopback, and nothing else
@@ -168,6 +170,37 @@ struct Rtmp {
 }
 
 #[derive(Debug, Args)]
+struct Hls {
+    /// The multivariant playlist, such as `http://127.0.0.1:8080/live/demo/index.m3u8`
+    #[arg(long)]
+    url: String,
+    /// Bearer token
+    #[arg(long)]
+    token: Option<String>,
+    /// How many viewers
+    #[arg(long, default_value_t = 100)]
+    viewers: usize,
+    /// How long is measured, once all play
+    #[arg(long, default_value_t = 20.0)]
+    seconds: f64,
+    /// Joins per second
+    #[arg(long, default_value_t = 300.0)]
+    ramp: f64,
+    /// Process of the server, to say what it costs
+    #[arg(long)]
+    server_pid: Option<u32>,
+    /// Keep what the first viewer gets in this folder, as files
+    #[arg(long)]
+    record: Option<PathBuf>,
+    /// Ask for the files that were recorded in this folder, at the root of the server, at the same moments
+    #[arg(long, conflicts_with = "record")]
+    replay: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
 struct Record {
     #[command(flatten)]
     target: Target,
@@ -220,6 +253,9 @@ struct Suite {
     /// Publishers by RTMP alone, beside nginx-rtmp
     #[arg(long)]
     rtmp_only: bool,
+    /// Players by LL-HLS alone, beside nginx
+    #[arg(long, conflicts_with = "rtmp_only")]
+    hls_only: bool,
     /// Numbers of viewers, instead of the form's
     #[arg(long, value_delimiter = ',')]
     viewers: Vec<usize>,
@@ -254,6 +290,7 @@ impl Cli {
             Command::Whep(args) => args.run(),
             Command::Whip(args) => args.run(),
             Command::Rtmp(args) => args.run(),
+            Command::Hls(args) => args.run(),
             Command::Record(args) => args.run(),
             Command::Floor(args) => args.run(),
             Command::Suite(args) => {
@@ -350,6 +387,30 @@ impl Rtmp {
     }
 }
 
+impl Hls {
+    fn run(self) -> Result<()> {
+        let outcome = hls::run(&hls::Plan {
+            url: self.url,
+            token: self.token,
+            viewers: self.viewers,
+            seconds: self.seconds,
+            ramp: self.ramp,
+            server_pid: self.server_pid,
+            record: self.record,
+            replay: self.replay,
+        })?;
+        if let Some(why) = outcome.failures.first() {
+            eprintln!("{} viewers got nothing; {why}", outcome.silent);
+        }
+        if self.json {
+            println!("{}", outcome.json());
+        } else {
+            println!("{}", outcome.text());
+        }
+        Ok(())
+    }
+}
+
 impl Record {
     fn run(self) -> Result<()> {
         let Self { target, out, seconds } = self;
@@ -412,6 +473,7 @@ impl Suite {
             weir,
             quick: self.quick,
             rtmp_only: self.rtmp_only,
+            hls_only: self.hls_only,
             sizes,
             repeats: self.repeats.unwrap_or(5).max(1),
             seconds: self.seconds.unwrap_or(if self.quick { 3.0 } else { 10.0 }),

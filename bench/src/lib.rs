@@ -1,4 +1,5 @@
-//! The load tool: viewers and publishers for any WHIP/WHEP server, publishers for any RTMP server ([`push`]), and the floors that a server's
+//! The load tool: viewers and publishers for any WHIP/WHEP server, publishers for any RTMP server ([`push`]), players for any
+//! LL-HLS server ([`hls`]), and the floors that a server's
 //! send path is measured against.
 //!
 //! A crowd is one thread: [`load`] waits for all sockets of all [`viewer`]s; each has a [`link`]
@@ -10,6 +11,7 @@ pub mod blackhole;
 pub mod cli;
 pub mod dtls;
 pub mod floor;
+pub mod hls;
 pub mod ice;
 pub mod link;
 pub mod load;

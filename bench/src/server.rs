@@ -25,6 +25,7 @@ impl Process {
             .args(arguments)
             .env("WEIR_DATA__DIR", data)
             .env("WEIR_HTTP__RATE", "0")
+            .env("WEIR_HTTP__MAX_CONNECTIONS", "20000")
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -14,7 +14,7 @@ use crate::server::{Process, Weir};
 use crate::source::Shape;
 use crate::srtp::Profile;
 use crate::table::{Row, Table, Values};
-use crate::{blackhole, push, queue, record, sys};
+use crate::{blackhole, hls, push, queue, record, sys};
 
 /// What most people send.
 const FULL: Shape = Shape { bitrate: 2_500_000, fps: 30, gop: 60, audio: true };
@@ -55,6 +55,8 @@ pub struct Config {
     pub quick: bool,
     /// Publishers by RTMP alone.
     pub rtmp_only: bool,
+    /// Players by LL-HLS alone.
+    pub hls_only: bool,
     /// Numbers of viewers.
     pub sizes: Vec<usize>,
     /// How often each is measured; the median counts.
@@ -78,10 +80,15 @@ pub struct Config {
 pub fn run(config: &Config) -> Result<Table> {
     sys::pin(config.load_core);
     let mut table = Table::default();
-    if !config.rtmp_only {
+    if !config.rtmp_only && !config.hls_only {
         config.viewers(&mut table)?;
     }
-    push::rows(config, &mut table)?;
+    if !config.hls_only {
+        push::rows(config, &mut table)?;
+    }
+    if !config.rtmp_only {
+        hls::rows(config, &mut table)?;
+    }
     let written = serde_json::to_vec_pretty(&table.json(&config.machine()))?;
     std::fs::write(&config.out, written).with_context(|| format!("{}", config.out.display()))?;
     Ok(table)

@@ -68,3 +68,31 @@ fn twenty_viewers_get_everything() {
     // They have left: nobody waits for consent to run out.
     assert_eq!(weir.metric("weir_viewers").unwrap(), 0.0);
 }
+
+#[test]
+fn twenty_players_by_ll_hls_get_everything() {
+    let weir = Weir::start(&weir(), 0, "127.0.0.1").unwrap();
+    let tool = Path::new(env!("CARGO_BIN_EXE_weir-bench"));
+    let rtmp = format!("{}/film", weir.rtmp().unwrap());
+    let arguments = ["rtmp", "--url", &rtmp, "--publishers", "1", "--bitrate", "800000"];
+    let arguments = [&arguments[..], &["--seconds", "600"]].concat();
+    let _publisher = Process::pinned(0, tool, &arguments, &std::env::temp_dir()).unwrap();
+    weir.until_live("film").unwrap();
+
+    let output = Command::new(tool)
+        .args(["hls", "--url", &format!("{}/live/film/index.m3u8", weir.url)])
+        .args(["--viewers", "20", "--seconds", "5", "--json"])
+        .args(["--server-pid", &weir.pid().to_string()])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&found["viewers"], &found["renditions"]), (&20.into(), &2.into()), "{found}");
+    assert_eq!((&found["errors"], &found["missed"]), (&0.into(), &0.into()), "{found} {said}");
+    // Five seconds in parts of at most 300 ms, of pictures and of sound.
+    assert!(found["parts"].as_u64().unwrap() > 20 * 2 * 15, "{found}");
+    assert!(found["bits_per_second"].as_f64().unwrap() > 20.0 * 500_000.0, "{found}");
+    // From the end of a part's media until a player has it.
+    assert!(found["part_age_ms"]["p50"].as_f64().unwrap() < 300.0, "{found}");
+}

@@ -1,5 +1,5 @@
-//! nginx with Arut's RTMP module, as Debian has it, to be measured beside: one process on one core, a port of
-//! its own on loopback, ended with us.
+//! nginx as Debian has it, with Arut's RTMP module or as a server of files, to be measured beside: one process on one
+//! core, a port of its own on loopback, ended with us.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -24,29 +24,71 @@ fn found(target: &Path) -> Option<(PathBuf, PathBuf)> {
 /// A running nginx.
 pub struct Nginx {
     process: Process,
-    /// Where to publish, without a name.
+    /// Where to publish, or where the files are, without a name.
     pub url: String,
     folder: PathBuf,
 }
 
 impl Nginx {
-    /// Starts on this core; `None` if there is none on this machine. `target`: the folder of the build.
+    /// Starts on this core, for RTMP; `None` if there is none on this machine. `target`: the folder of the build.
     ///
     /// # Errors
     /// If it does not listen.
     pub fn start(target: &Path, core: usize) -> Result<Option<Self>> {
         let Some((program, module)) = found(target) else { return Ok(None) };
-        let folder = std::env::temp_dir().join(format!("weir-bench-nginx-{}", std::process::id()));
+        let text = |port: u16| {
+            format!(
+                "rtmp {{ access_log off; server {{ listen 127.0.0.1:{port}; chunk_size 4096; application live {{ live on; }} }} }}\n"
+            )
+        };
+        let load = format!("load_module {};\n", module.display());
+        let mut nginx = Self::serve(&program, core, "rtmp", &load, text)?;
+        nginx.url = format!("rtmp://{}/live", nginx.url);
+        Ok(Some(nginx))
+    }
+
+    /// Starts on this core, with the files of `root`, in the way that is fastest for it; otherwise as
+    /// [`Nginx::start`].
+    ///
+    /// # Errors
+    /// If it does not listen.
+    pub fn of_files(target: &Path, core: usize, root: &Path) -> Result<Option<Self>> {
+        let Some((program, _)) = found(target) else { return Ok(None) };
+        let root = root.display();
+        let text = |port: u16| {
+            format!(
+                "http {{ access_log off; sendfile on; tcp_nopush on; tcp_nodelay on;\n\
+                 keepalive_timeout 300s; keepalive_requests 1000000;\n\
+                 open_file_cache max=10000 inactive=300s; open_file_cache_valid 300s;\n\
+                 types {{ application/vnd.apple.mpegurl m3u8; video/mp4 mp4 m4s; }}\n\
+                 server {{ listen 127.0.0.1:{port} backlog=4096; root {root}; }} }}\n"
+            )
+        };
+        let mut nginx = Self::serve(&program, core, "files", "", text)?;
+        nginx.url = format!("http://{}", nginx.url);
+        Ok(Some(nginx))
+    }
+
+    /// Starts with the part of its configuration that is its own; its URL is an address yet.
+    fn serve(
+        program: &Path,
+        core: usize,
+        what: &str,
+        load: &str,
+        own: impl FnOnce(u16) -> String,
+    ) -> Result<Self> {
+        let folder =
+            std::env::temp_dir().join(format!("weir-bench-nginx-{what}-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
         // Free a moment ago; nobody else on this machine asks for it now.
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let config = folder.join("nginx.conf");
-        std::fs::write(&config, text(&module, &folder, port))?;
+        std::fs::write(&config, format!("{load}{}{}", common(&folder), own(port)))?;
         let (prefix, config) = (folder.display().to_string(), config.display().to_string());
         let errors = folder.join("error.log").display().to_string();
         let arguments = ["-p", &prefix, "-c", &config, "-e", &errors];
-        let process = Process::pinned(core, &program, &arguments, &folder)?;
-        let nginx = Self { process, url: format!("rtmp://127.0.0.1:{port}/live"), folder };
+        let process = Process::pinned(core, program, &arguments, &folder)?;
+        let nginx = Self { process, url: format!("127.0.0.1:{port}"), folder };
         let end = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             if Instant::now() > end {
@@ -57,7 +99,7 @@ impl Nginx {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        Ok(Some(nginx))
+        Ok(nginx)
     }
 
     /// Process id.
@@ -72,13 +114,12 @@ impl Drop for Nginx {
     }
 }
 
-/// Nothing but RTMP, live, in one process that can be looked at.
-fn text(module: &Path, folder: &Path, port: u16) -> String {
-    let (module, folder) = (module.display(), folder.display());
+/// One process that can be looked at, with room for everybody, and nothing of the system's own.
+fn common(folder: &Path) -> String {
+    let folder = folder.display();
     format!(
-        "load_module {module};\n\
-         daemon off;\nmaster_process off;\nworker_processes 1;\npid {folder}/pid;\nerror_log {folder}/error.log warn;\n\
-         events {{ worker_connections 4096; }}\n\
-         rtmp {{ access_log off; server {{ listen 127.0.0.1:{port}; chunk_size 4096; application live {{ live on; }} }} }}\n"
+        "daemon off;\nmaster_process off;\nworker_processes 1;\nworker_rlimit_nofile 65536;\n\
+         pid {folder}/pid;\nerror_log {folder}/error.log warn;\n\
+         events {{ worker_connections 32768; }}\n"
     )
 }
