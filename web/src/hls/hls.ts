@@ -39,7 +39,7 @@ export interface Timeline {
 export class Hls {
   state: HlsState = "off";
   problem: Problem | null = null;
-  /** A Weir says that nobody publishes; another server's 404 says only that it has no HLS. */
+  /** It has played, or a Weir says that nobody publishes; another server's 404 says only that it has no HLS. */
   known = false;
   media: Media = "nothing";
   /** It runs dry at this moment. */
@@ -189,7 +189,7 @@ export class Hls {
   private again(url: string, token: string | null, problem: Problem): void {
     this.leave();
     this.problem = problem;
-    this.known = problem.type.startsWith("urn:weir:problem:");
+    this.known ||= problem.type.startsWith("urn:weir:problem:");
     const gone = problem.temporary || problem.status === 404 || problem.status === 409 || problem.status === 410;
     if (!gone) return this.become("failed");
     const wait = WAITS_MS[Math.min(this.tries++, WAITS_MS.length - 1)] as number;
@@ -211,7 +211,6 @@ export class Hls {
     if (this.state === "playing" && still > STILL_MS) {
       this.media = "nothing";
       this.state = "idle";
-      this.known = true;
     }
     const begun = this.state !== "trying" || now - this.startedAt < FIRST_MS;
     if (!begun || (this.state === "idle" && still > GIVE_UP_MS)) {
@@ -226,6 +225,7 @@ export class Hls {
   private plays(): void {
     if (this.playsSince === Infinity) this.playsSince = performance.now();
     this.state = "playing";
+    this.known = true;
     this.media = this.video.videoWidth > 0 ? "video" : "audio";
     this.problem = null;
     this.tries = 0;

@@ -14,6 +14,8 @@ import { Rates } from "./rates";
 const BEHIND_S = 20;
 /** Seconds of the future, for who has gone back in the window. */
 const AHEAD_S = 12;
+/** Parts without news, after which there are none. */
+const OVERDUE = 2;
 /** Times that the decoder is begun anew within that many ms. */
 const RECOVERIES = 2;
 const RECOVERY_MS = 15_000;
@@ -90,7 +92,9 @@ class HlsJs implements Engine {
     const details = this.hls.latestLevelDetails;
     const { targetLatency } = this.hls;
     if (!details || targetLatency === null || details.fragments.length === 0) return null;
-    return { start: details.fragmentStart, end: details.edge + (details.live ? details.age : 0), holdBack: targetLatency };
+    // Live goes on between two playlists, but not where the publisher has stopped.
+    const since = details.live ? Math.min(details.age, OVERDUE * (details.partTarget || details.targetduration)) : 0;
+    return { start: details.fragmentStart, end: details.edge + since, holdBack: targetLatency };
   }
 
   playingDate(): number | null {
