@@ -32,6 +32,7 @@ export default defineConfig(({ mode }) => {
     resolve: { alias: script ? [{ find: "./load", replacement: at("src/hls/load-script.ts") }] : [] },
     build: {
       target: "es2021",
+      chunkSizeWarningLimit: 1000,
       outDir: "player/dist",
       emptyOutDir: !script,
       lib: { entry: at(entry), name, formats: [format], fileName: () => file },

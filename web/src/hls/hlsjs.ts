@@ -20,6 +20,9 @@ const OVERDUE = 2;
 const RECOVERIES = 2;
 const RECOVERY_MS = 15_000;
 
+/** The next publisher may bring another codec. */
+const CODEC_RETRY_MS = 10_000;
+
 const retries = (most: number) => ({ maxNumRetry: most, retryDelayMs: 300, maxRetryDelayMs: 2000, backoff: "exponential" as const });
 /** A request that hangs is asked again soon; one that fails a few times is for whoever began all this. */
 const policy = (firstByteMs: number, allMs: number, most: number) => ({
@@ -155,9 +158,10 @@ class HlsJs implements Engine {
     const { events } = this.start;
     if (!fatal) return;
     if (type === ErrorTypes.MEDIA_ERROR && this.mayRecover()) return this.hls.recoverMediaError();
-    const codec = /codec/i.test(details);
-    const title = codec ? "This browser cannot play the stream" : "Playing by HLS has stopped";
-    events.lost(new Problem(title, codec ? error.message : `${details}: ${error.message}`, response?.code ?? 0));
+    const problem = /codec/i.test(details)
+      ? new Problem("This browser cannot play the stream", error.message, 0, CODEC_RETRY_MS)
+      : new Problem("Playing by HLS has stopped", `${details}: ${error.message}`, response?.code ?? 0);
+    events.lost(problem);
   }
 
   private mayRecover(): boolean {

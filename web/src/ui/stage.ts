@@ -168,7 +168,7 @@ export class Stage {
     root.dataset["state"] = player.state;
     root.dataset["media"] = player.media;
     root.dataset["via"] = player.way;
-    if (player.media === "audio") this.still.drop();
+    if (player.media === "audio" || player.state === "stopped") this.still.drop();
     if (player.media === "audio" && mediaBefore !== "audio") this.soundLevel();
 
     const words = wordsFor(player, this.info);
