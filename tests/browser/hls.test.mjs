@@ -236,7 +236,13 @@ test('<weir-player> on another site, an LL-HLS that is not ours, and its renditi
 <script src="${weir.origin}/weir-player.js" async></script>
 <weir-player src="${weir.whep('nobody')}" hls="${origin.url}" via="hls" muted autoplay controls><video></video></weir-player>`);
     const page = await rig.open(`${rig.labOrigin}/hls-menu.html`, { name: 'hls-menu' });
-    await until('it plays', () => page.evaluate(() => document.querySelector('weir-player').state === 'playing'));
+    await until('it plays', async () => {
+      const { state, problem, hls } = await page.evaluate(() => {
+        const { state, problem } = document.querySelector('weir-player');
+        return { state, problem: problem?.message, hls: typeof window.weirHls };
+      });
+      return state === 'playing' || Promise.reject(new Error(JSON.stringify([state, problem, hls, origin.requests.slice(-5), page.errors])));
+    });
     const sizes = await page.evaluate(() => document.querySelector('weir-player').layers.map(({ id, height }) => `${id} ${height}`));
     assert.deepEqual(sizes, ['v0 720', 'v1 360'], 'best first');
     await page.hover('video');
@@ -262,6 +268,13 @@ test("Chromium's own HLS plays it", async () => {
   const page = await rig.lab('hls-native');
   const can = await page.evaluate(() => document.createElement('video').canPlayType('application/vnd.apple.mpegurl'));
   assert.notEqual(can, '', 'this Chromium has HLS');
+  // It cannot begin with parts alone: the first viewer of a stream comes too early for it by one segment.
+  await until('a whole segment', async () => {
+    const index = `${weir.origin}/live/hls-native/index.m3u8`;
+    const media = (await (await fetch(index)).text()).match(/[^\s"]+\/[av]\d\.m3u8/g);
+    const texts = await Promise.all(media.map(async (one) => (await fetch(new URL(one, index))).text()));
+    return texts.every((text) => text.includes('#EXTINF'));
+  });
   await page.evaluate((src) => {
     const video = Object.assign(document.createElement('video'), { src, muted: true, autoplay: true });
     document.body.append(video);

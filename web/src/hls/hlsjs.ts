@@ -48,6 +48,8 @@ const CONFIG: Partial<HlsConfig> = {
   // A blocking reload answers when there is news, by 3 target durations at the latest.
   playlistLoadPolicy: policy(20_000, 25_000, 3),
   fragLoadPolicy: policy(8000, 20_000, 4),
+  // As it came from a browser, without another coding in between.
+  audioPreference: { audioCodec: "opus" },
   // There is nothing of these in the streams.
   enableWorker: false,
   enableInterstitialPlayback: false,
