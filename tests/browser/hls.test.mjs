@@ -15,6 +15,8 @@ const BIG = { width: 1280, height: 720, frames: 1800 };
 const SMALL = { width: 640, height: 360, frames: 600 };
 /// What is held of the latency, in ms, at the preset `near`.
 const NEAR = { p50: 1200, p95: 1600 };
+/// What may come on top of the distance that the server asks for, in ms.
+const ADDED = 350;
 /// The player's own idea of it may be off by so much.
 const SAID = 300;
 const WATCH = 15000;
@@ -55,10 +57,13 @@ async function judge(page, ages) {
   const all = await ages(notes.frames);
   const latency = quantiles(all);
   const frozen = own(freezes(notes.frames), notes.stalls);
-  console.log(`${line(latency)}; the page says ${Math.round(numbers.hls.latencyMs)} ms; dry ${notes.dry.length}; frozen ${JSON.stringify(frozen)}; stalls ${JSON.stringify(notes.stalls)}`);
+  const { targetMs } = numbers.hls;
+  console.log(`${line(latency)}; aimed at ${Math.round(targetMs)} ms; the page says ${Math.round(numbers.hls.latencyMs)} ms; dry ${notes.dry.length}; frozen ${JSON.stringify(frozen)}; stalls ${JSON.stringify(notes.stalls)}`);
   assert.ok(notes.frames.length > 20 * (WATCH / 1000), `${notes.frames.length} pictures in ${WATCH} ms`);
   assert.ok(all.length > 0.9 * notes.frames.length, `${all.length} of ${notes.frames.length} pictures could be read`);
-  assert.ok(latency.p50 <= NEAR.p50 && latency.p95 <= NEAR.p95, `latency: ${line(latency)}`);
+  // A publisher whose pictures come unevenly gets longer parts, and the server asks for more distance.
+  const more = Math.max(0, targetMs + ADDED - NEAR.p50);
+  assert.ok(latency.p50 <= NEAR.p50 + more && latency.p95 <= NEAR.p95 + more, `latency: ${line(latency)}, aimed at ${targetMs} ms`);
   assert.deepEqual(frozen, [], 'without a freeze');
   const last = quantiles(all.slice(-30)).p50;
   assert.ok(Math.abs(numbers.hls.latencyMs - last) < SAID, `it says ${numbers.hls.latencyMs} ms, and ${last} are measured`);
@@ -268,12 +273,12 @@ test("Chromium's own HLS plays it", async () => {
   const page = await rig.lab('hls-native');
   const can = await page.evaluate(() => document.createElement('video').canPlayType('application/vnd.apple.mpegurl'));
   assert.notEqual(can, '', 'this Chromium has HLS');
-  // It cannot begin with parts alone: the first viewer of a stream comes too early for it by one segment.
-  await until('a whole segment', async () => {
+  // It knows no parts, and cannot begin before there are three segments: whoever asks first for a stream on demand comes too early for it.
+  await until('three whole segments', async () => {
     const index = `${weir.origin}/live/hls-native/index.m3u8`;
     const media = (await (await fetch(index)).text()).match(/[^\s"]+\/[av]\d\.m3u8/g);
     const texts = await Promise.all(media.map(async (one) => (await fetch(new URL(one, index))).text()));
-    return texts.every((text) => text.includes('#EXTINF'));
+    return texts.every((text) => text.match(/#EXTINF/g)?.length >= 3);
   });
   await page.evaluate((src) => {
     const video = Object.assign(document.createElement('video'), { src, muted: true, autoplay: true });
