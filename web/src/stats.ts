@@ -52,7 +52,7 @@ export interface ViewerStats {
 export interface HlsNumbers {
   /** From the server's having the picture to its being shown, by the server's clock; `null`: it is not known. */
   latencyMs: number | null;
-  /** How far behind the newest it means to be. */
+  /** How far behind the newest the server asks it to be. */
   targetMs: number | null;
   /** What is here to be played. */
   bufferMs: number;

@@ -10,6 +10,8 @@ export interface EngineEvents {
   lost(problem: Problem): void;
   /** The stream has ended and was played to its end. */
   ended(): void;
+  /** Another publisher's pictures begin: what was late before was not the network's fault. */
+  renewed(): void;
   /** Something of it is another. */
   changed(): void;
 }

@@ -174,6 +174,7 @@ export class Hls {
       events: {
         lost: (problem) => engine === this.engine && this.again(url, token, problem),
         ended: mine(() => this.again(url, token, new Problem("The stream has ended", "", 404, 0, "urn:weir:problem:ended"))),
+        renewed: mine(() => this.beginsAnew()),
         changed: mine(() => this.changed()),
       },
     });
@@ -223,12 +224,18 @@ export class Hls {
   }
 
   private plays(): void {
-    if (this.playsSince === Infinity) this.playsSince = performance.now();
+    if (this.playsSince === Infinity || this.state === "idle") this.beginsAnew();
     this.state = "playing";
     this.known = true;
     this.media = this.video.videoWidth > 0 ? "video" : "audio";
     this.problem = null;
     this.tries = 0;
+  }
+
+  /** What was late until now says nothing of what comes. */
+  private beginsAnew(): void {
+    this.pace = new Pace();
+    this.playsSince = performance.now();
   }
 
   private keepPace(now: number): void {
@@ -278,7 +285,7 @@ export class Hls {
       audio: facts.audioCodec ? { ...none, codec: facts.audioCodec, channels: 0, bitrateBps: facts.audioBps, level: 0 } : null,
       hls: {
         latencyMs: made === null || time === null ? null : Math.max(0, time - made),
-        targetMs: reach ? 1000 * this.pace.aim(now, reach.holdBack) : null,
+        targetMs: reach ? 1000 * reach.holdBack : null,
         bufferMs: 1000 * this.ahead(),
         rate: video.playbackRate,
         stalls: this.stalls,

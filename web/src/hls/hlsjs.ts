@@ -73,6 +73,8 @@ class HlsJs implements Engine {
   private readonly hls: Hls;
   private readonly rates = new Rates();
   private recoveries: number[] = [];
+  /** Counts the discontinuities. */
+  private era: number | null = null;
 
   constructor(private readonly start: Start) {
     const { video, url, token, events } = start;
@@ -81,6 +83,10 @@ class HlsJs implements Engine {
     hls.on(Events.ERROR, (_, data) => this.failed(data));
     hls.on(Events.MANIFEST_PARSED, () => events.changed());
     hls.on(Events.LEVEL_SWITCHED, () => events.changed());
+    hls.on(Events.FRAG_CHANGED, (_, { frag }) => {
+      if (this.era !== null && frag.cc !== this.era) events.renewed();
+      this.era = frag.cc;
+    });
     hls.on(Events.LEVEL_LOADED, (_, { networkDetails, stats }) => this.hear(networkDetails, stats));
     hls.on(Events.FRAG_LOADED, (_, { networkDetails, frag, part }) => {
       const { stats, duration } = part ?? frag;
