@@ -23,6 +23,7 @@ SOAK_SECONDS ?= 3600
 SOAK_JOINS ?= 100000
 SOAK_STREAMS ?= 1000
 SOAK_OBS_SECONDS ?= 600
+SOAK_HLS_SECONDS ?= 600
 # quick, or full: more viewers, longer, five repeats.
 BENCH ?= quick
 
@@ -59,7 +60,7 @@ check: web lint ## The quick part of `test`: format, lints, unit tests, the laws
 	cargo test --locked --workspace --exclude tests --lib --bins
 	cargo test --locked -p tests --test architecture
 
-soak: setup-test setup-obs web ## Joins, streams and replaced publishers by the thousand, OBS for SOAK_OBS_SECONDS (600), then fuzz every parser for SOAK_SECONDS each (an hour if not said)
+soak: setup-test setup-obs web ## Joins, streams and replaced publishers by the thousand, OBS for SOAK_OBS_SECONDS (600), LL-HLS for SOAK_HLS_SECONDS (600), then fuzz every parser for SOAK_SECONDS each (an hour if not said)
 	$(call say,$(SOAK_JOINS) joins and leaves: memory and files stay flat)
 	WEIR_CROWDS=$$(( $(SOAK_JOINS) / 200 )) cargo test --locked -p tests --test many -- --nocapture a_thousand
 	$(call say,$(SOAK_STREAMS) streams with one viewer each in ten minutes: memory and files stay flat)
@@ -71,6 +72,8 @@ soak: setup-test setup-obs web ## Joins, streams and replaced publishers by the 
 	$(call say,OBS for $(SOAK_OBS_SECONDS) seconds$(comma) seen and heard without a freeze)
 	cargo build --locked --workspace --bins
 	cd tests/browser && WEIR_OBS_SECONDS=$(SOAK_OBS_SECONDS) npm run obs
+	$(call say,LL-HLS for $(SOAK_HLS_SECONDS) seconds$(comma) by RTMP and by WHIP$(comma) across a reconnect)
+	cd tests/browser && WEIR_HLS_SECONDS=$(SOAK_HLS_SECONDS) npm run hls
 	$(call say,Fuzzing every parser)
 	scripts/fuzz.sh $(SOAK_SECONDS)
 

@@ -1,6 +1,6 @@
 // The build: five pages into dist/, everything they need under /assets/ with a hash in its name
 // (the server says "immutable" for that folder). In development the same addresses as the server
-// gives, with WHIP, WHEP and the API passed on to a server on 127.0.0.1:8080; with WEIR_MOCK=1 the
+// gives, with WHIP, WHEP, HLS and the API passed on to a server on 127.0.0.1:8080; with WEIR_MOCK=1 the
 // API is made up (test/mock-api.ts). The player by itself is built by vite.player.config.ts.
 
 import { fileURLToPath } from "node:url";
@@ -29,12 +29,14 @@ export default defineConfig({
   build: {
     target: "es2021",
     modulePreload: { polyfill: false },
+    // hls.js, a chunk of its own that is loaded only where it is needed.
+    chunkSizeWarningLimit: 700,
     rollupOptions: { input: ["index", "publish", "watch", "embed", "admin"].map(page) },
   },
   server: {
     // The browser's own Host goes on: to the server these are then pages of its own.
     proxy: Object.fromEntries(
-      ["/whip/", "/whep/", "/api/", "/healthz", "/readyz", "/metrics"].map((path) => [
+      ["/whip/", "/whep/", "/live/", "/api/", "/healthz", "/readyz", "/metrics"].map((path) => [
         path,
         { target: server, changeOrigin: false },
       ]),

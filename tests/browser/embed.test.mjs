@@ -148,6 +148,8 @@ test('a full server is said to the page, with the time of the next try', async (
   let refused = 0;
   const full = createServer(async (request, reply) => {
     const cors = { 'Access-Control-Allow-Origin': '*', 'Access-Control-Expose-Headers': 'Location, Link, Retry-After' };
+    // It has no HLS to fall back to.
+    if (request.url.startsWith('/live/')) return reply.writeHead(404, cors).end();
     if (request.method === 'OPTIONS') return reply.writeHead(204, { ...cors, 'Access-Control-Allow-Headers': '*', 'Access-Control-Allow-Methods': '*' }).end();
     if (refused++ < 2) {
       const body = { type: 'urn:weir:problem:full', title: 'The server is full', status: 503, detail: 'try again' };

@@ -2,7 +2,7 @@
 // lost and why, in plain words. What ICE and DTLS report is spread over three state machines with
 // different timers; here they become one.
 
-import { Problem } from "./problem";
+import { NO_MEDIA_PATH, Problem } from "./problem";
 import { describeCandidates } from "./sdp";
 
 /** From the answer to a working connection. Chromium itself would say "failed" only after 15 s or more. */
@@ -42,7 +42,7 @@ export function watchConnection(pc: RTCPeerConnection, answer: string, events: C
     if (dtls?.state === "closed") {
       lost(new Problem("The server closed the connection", "It is stopping, or somebody ended this session."), true);
     } else if (dtls?.state === "failed" || (pc.connectionState === "failed" && iceWorks(pc))) {
-      lost(new Problem("No encrypted connection", "The server is reached, but the DTLS handshake with it failed."));
+      lost(noDtls("failed"));
     } else if (pc.connectionState === "failed") {
       lost(wasUp ? silent() : noPath(answer));
     } else if (pc.connectionState === "connected") {
@@ -57,10 +57,7 @@ export function watchConnection(pc: RTCPeerConnection, answer: string, events: C
   };
 
   timer = window.setTimeout(() => {
-    const problem = iceWorks(pc)
-      ? new Problem("No encrypted connection", "The server is reached, but the DTLS handshake with it does not finish.")
-      : noPath(answer);
-    lost(problem);
+    lost(iceWorks(pc) ? noDtls("does not finish") : noPath(answer));
   }, CONNECT_MS);
   pc.addEventListener("connectionstatechange", changed);
   dtls?.addEventListener("statechange", changed);
@@ -77,7 +74,14 @@ function noPath(answer: string): Problem {
     "No UDP path to the server",
     `It answers over HTTP, but not on ${describeCandidates(answer)}. A firewall or a port mapping is in the way, ` +
       "or the server does not know the address it is reached at (webrtc.advertise).",
+    0,
+    0,
+    NO_MEDIA_PATH,
   );
+}
+
+function noDtls(how: string): Problem {
+  return new Problem("No encrypted connection", `The server is reached, but the DTLS handshake with it ${how}.`, 0, 0, NO_MEDIA_PATH);
 }
 
 function silent(): Problem {

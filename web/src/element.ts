@@ -5,17 +5,20 @@
 
 import type { Layer } from "./events";
 import type { Media } from "./flow";
-import type { PlayerState } from "./player";
+import { HOME } from "./home";
+import type { PlayerState, Source } from "./player";
 import type { Problem } from "./problem";
 import { StatsReader, type ViewerStats } from "./stats";
 import css from "./style/player.css?inline";
 import { el } from "./ui/dom";
 import { Stage } from "./ui/stage";
+import { hlsOf } from "./url";
+import type { Via, Way } from "./way";
 
-export type { Layer, Media, PlayerState, Problem, ViewerStats };
+export type { Layer, Media, PlayerState, Problem, ViewerStats, Via, Way };
 
 export interface WeirPlayerEventMap {
-  "weir-state": CustomEvent<{ state: PlayerState; media: Media; paused: boolean; muted: boolean }>;
+  "weir-state": CustomEvent<{ state: PlayerState; media: Media; way: Way; paused: boolean; muted: boolean }>;
   /** `problem` says which it is to a program; `retryInMs` is `null` if it does not try again by itself. */
   "weir-error": CustomEvent<{ title: string; detail: string; status: number; problem: string; retryInMs: number | null }>;
   /** `layer` is what was asked for, `null`: the highest. */
@@ -24,22 +27,21 @@ export interface WeirPlayerEventMap {
   "weir-stats": CustomEvent<ViewerStats>;
 }
 
-const TEXTS = ["src", "server", "stream", "token", "poster"] as const;
+const TEXTS = ["src", "server", "stream", "hls", "token", "poster"] as const;
 const SWITCHES = ["autoplay", "controls", "hotkeys"] as const;
-
-/** The server that a classic script tag has loaded us from; a module is asked for its page's. */
-const HOME = new URL((globalThis.document?.currentScript as HTMLScriptElement | null)?.src || globalThis.location?.href || "http://localhost").origin;
 
 // A server that renders pages may import this; it only cannot show anything.
 const Base = globalThis.HTMLElement ?? (class {} as typeof HTMLElement);
 
 export class WeirPlayer extends Base {
-  static readonly observedAttributes = [...TEXTS, ...SWITCHES, "layer", "muted"];
+  static readonly observedAttributes = [...TEXTS, ...SWITCHES, "layer", "muted", "via"];
   /** WHEP address. Without it, `stream` on `server`. */
   declare src: string;
   /** Where Weir is, `https://live.example.org`. */
   declare server: string;
   declare stream: string;
+  /** LL-HLS address. Without it, what a Weir has beside the WHEP address. */
+  declare hls: string;
   /** Sent as Bearer. */
   declare token: string;
   /** Image until the first picture. */
@@ -78,6 +80,16 @@ export class WeirPlayer extends Base {
     else this.setAttribute("layer", id);
   }
 
+  /** What to try: `auto`, `webrtc` or `hls`. */
+  get via(): Via {
+    const wish = this.getAttribute("via");
+    return wish === "webrtc" || wish === "hls" ? wish : "auto";
+  }
+
+  set via(way: Via) {
+    this.setAttribute("via", way);
+  }
+
   /** 0 to 1. */
   get volume(): number {
     return this.picture?.volume ?? 1;
@@ -93,6 +105,16 @@ export class WeirPlayer extends Base {
 
   get media(): Media {
     return this.stage?.player.media ?? "nothing";
+  }
+
+  /** By which way the stream comes. */
+  get way(): Way {
+    return this.stage?.player.way ?? "webrtc";
+  }
+
+  /** Why it does not come by WebRTC, while it comes by HLS; else `null`. */
+  get detour(): Problem | null {
+    return this.stage?.player.detour ?? null;
   }
 
   /** Why it is reconnecting or failed, or `null`. */
@@ -130,6 +152,7 @@ export class WeirPlayer extends Base {
 
   /** A reading of its own, with rates since the previous call; `null` without a connection. */
   async stats(): Promise<ViewerStats | null> {
+    if (this.way === "hls") return this.numbers;
     const report = await this.pc?.getStats();
     return report ? this.reader.viewer(report) : null;
   }
@@ -143,6 +166,11 @@ export class WeirPlayer extends Base {
   /** Holds the picture; the session stays. */
   pause(): void {
     this.stage?.pause();
+  }
+
+  /** To the newest there is, where the past can be seen too. */
+  goLive(): void {
+    this.stage?.goLive();
   }
 
   /** Ends the session. */
@@ -185,6 +213,8 @@ export class WeirPlayer extends Base {
       case "src":
       case "server":
       case "stream":
+      case "hls":
+      case "via":
       case "token":
         this.later();
     }
@@ -199,33 +229,36 @@ export class WeirPlayer extends Base {
 
   private settle(): void {
     this.pending = false;
-    const endpoint = this.isConnected ? this.endpoint() : null;
-    if (endpoint === null) return this.stop();
+    const source = this.isConnected ? this.source() : null;
+    if (source === null) return this.stop();
     const { stage } = this;
-    if (!stage) return this.build(endpoint);
+    if (!stage) return this.build(source);
     const { player } = stage;
     // A token that was typed in stays until the attribute is another, and is for its own server only.
     const given = this.token || null;
-    const stays = given === this.given && new URL(endpoint).origin === new URL(player.endpoint).origin;
+    const stays = given === this.given && new URL(source.endpoint).origin === new URL(player.source.endpoint).origin;
     const token = stays ? player.token : given;
     this.given = given;
-    if (player.endpoint === endpoint && player.token === token) return;
-    player.endpoint = endpoint;
+    const same = JSON.stringify([player.source, player.token, player.via]) === JSON.stringify([source, token, this.via]);
+    if (same) return;
+    player.source = source;
     player.token = token;
+    player.via = this.via;
     if (player.state !== "stopped") player.start();
   }
 
-  private endpoint(): string | null {
+  private source(): Source | null {
+    if (!this.src && !this.stream) return null;
+    const own = `${(this.server || HOME).replace(/\/+$/, "")}/whep/${encodeURIComponent(this.stream)}`;
     try {
-      if (this.src) return new URL(this.src, document.baseURI).href;
-      if (!this.stream) return null;
-      return new URL(`${(this.server || HOME).replace(/\/+$/, "")}/whep/${encodeURIComponent(this.stream)}`, document.baseURI).href;
+      const endpoint = new URL(this.src || own, document.baseURI).href;
+      return { endpoint, hls: this.hls ? new URL(this.hls, document.baseURI).href : hlsOf(endpoint) };
     } catch {
       return null;
     }
   }
 
-  private build(endpoint: string): void {
+  private build(source: Source): void {
     const root = this.shadowRoot ?? this.attachShadow({ mode: "open" });
     const given = this.querySelector<HTMLVideoElement>(":scope > video");
     const picture = given ?? el("video");
@@ -240,7 +273,7 @@ export class WeirPlayer extends Base {
     const stage = new Stage(
       picture,
       given ? el("slot", { name: "video" }) : picture,
-      { endpoint, token: this.given, layer: this.getAttribute("layer") || null, keys: this.hotkeys ? document : null },
+      { source, token: this.given, via: this.via, layer: this.getAttribute("layer") || null, keys: this.hotkeys ? document : null },
       () => this.tell(),
     );
     this.stage = stage;
@@ -256,7 +289,7 @@ export class WeirPlayer extends Base {
     const { stage, told } = this;
     if (!stage) return;
     const { player } = stage;
-    const now = { state: player.state, media: player.media, paused: this.paused, muted: this.picture?.muted ?? false };
+    const now = { state: player.state, media: player.media, way: player.way, paused: this.paused, muted: this.picture?.muted ?? false };
     if (told.state !== (told.state = JSON.stringify(now))) this.emit("weir-state", now);
     if (told.problem !== player.problem) {
       told.problem = player.problem;

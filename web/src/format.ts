@@ -51,6 +51,11 @@ export function ms(value: number): string {
   return `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`;
 }
 
+/** `0.9 s`, `14 s`. */
+export function seconds(value: number): string {
+  return `${value < 9.95 ? value.toFixed(1) : Math.round(value)} s`;
+}
+
 /** `1 viewer`, `3 viewers`. */
 export function count(n: number, one: string, many = `${one}s`): string {
   return `${n} ${n === 1 ? one : many}`;

@@ -3,6 +3,7 @@
 //   document.documentElement.dataset.state   connecting | waiting | playing | reconnecting | failed | stopped  (player)
 //                                            idle | connecting | live | reconnecting | failed                  (publisher)
 //   document.documentElement.dataset.media   nothing | undecodable | audio | video                             (player)
+//   document.documentElement.dataset.way     webrtc | hls                                                      (player)
 //   window.weir.state                        the same as dataset.state
 //   window.weir.problem                      why it is reconnecting or failed, or null
 //   window.weir.pc                           the RTCPeerConnection now in use, or null

@@ -31,7 +31,7 @@ export function connectParent(player: WeirPlayer, stream: string): void {
   const { parent } = window;
   if (parent === window) return;
   const say = (type: string, detail: object) => parent.postMessage({ source: "weir", stream, ...detail, type }, "*");
-  const state = () => ({ state: player.state, media: player.media, paused: player.paused, muted: player.muted });
+  const state = () => ({ state: player.state, media: player.media, way: player.way, paused: player.paused, muted: player.muted });
   for (const type of ["state", "error", "layers", "viewercount"] as const) {
     player.addEventListener(`weir-${type}`, (event) => say(type, event.detail));
   }

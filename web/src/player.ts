@@ -1,14 +1,16 @@
-// The player behind <weir-player>: keeps one WHEP session, tells what can be seen and heard, and
-// comes back by itself when the connection is lost. A publisher that leaves is no reason to
-// reconnect: the session waits, and media starts again by itself. The server's events say so at
-// once; without them it is judged from what arrives.
+// The player behind <weir-player>: one stream on one media element, by WebRTC or by LL-HLS as `way.ts` decides,
+// and what can be said of it. It comes back by itself when the connection is lost.
 
-import type { Layer, WhepEvent } from "./events";
-import { Flow, type Media } from "./flow";
-import { NO_COMMON_CODEC, Problem, toProblem } from "./problem";
-import { Retry } from "./retry";
-import { StatsReader, type ViewerStats } from "./stats";
-import { WhepClient } from "./whep";
+import type { Layer } from "./events";
+import type { Media } from "./flow";
+import { Hls, type Timeline } from "./hls/hls";
+import type { Problem } from "./problem";
+import type { ViewerStats } from "./stats";
+import { Chooser, type Plan, type Via, type Way } from "./way";
+import { WebRtc } from "./webrtc";
+import type { WhepClient } from "./whep";
+
+export type { Timeline };
 
 export type PlayerState =
   /** Negotiating, for the first time. */
@@ -22,223 +24,228 @@ export type PlayerState =
   | "failed"
   | "stopped";
 
-const POLL_MS = 500;
-/** A server that sends its viewers away again within that time makes them wait as after a failure. */
-const MOVE_MS = 10_000;
+/** Where the stream is. */
+export interface Source {
+  /** WHEP address. */
+  endpoint: string;
+  /** Its LL-HLS address, `null`: there is none. */
+  hls: string | null;
+}
 
 export class Player {
   state: PlayerState = "stopped";
+  /** Why it is `reconnecting` or `failed`. */
   problem: Problem | null = null;
-  media: Media = "nothing";
-  /** The connection stutters at this moment. */
-  shaky = false;
-  /** The last reading. */
-  numbers: ViewerStats | null = null;
-  client: WhepClient | null = null;
-  /** What the server says of the publisher; `null`: it says nothing. */
-  publisher: "there" | "gone" | null = null;
-  /** What can be asked for, as the server says; `null`: it does not. */
-  layers: Layer[] | null = null;
-  /** The layer asked for; `null`: the highest. */
-  layer: string | null = null;
-  /** How many watch, as the server says. */
-  viewers: number | null = null;
+  /** Why it does not come by WebRTC, while it comes by HLS. */
+  detour: Problem | null = null;
+  /** What to try. Takes effect with the next `start`. */
+  via: Via = "auto";
+  /** Before the media element gets another source. */
+  taking: () => void = () => {};
 
-  private readonly retry = new Retry(() => void this.connect());
-  private flow = new Flow();
-  private reader = new StatsReader();
-  private poll = 0;
-  private movedAt = -Infinity;
+  private chooser = new Chooser("auto", { webrtc: true, hls: false });
+  private readonly webrtc: WebRtc;
+  private readonly hls: Hls;
+  private lastProblem: Problem | null = null;
+  private running = false;
+  private timer = 0;
+  private settling = false;
+  private told: Plan = { webrtc: false, hls: false, show: "webrtc", wakeAt: Infinity };
 
   constructor(
-    private readonly video: HTMLVideoElement,
-    public endpoint: string,
-    /** Sent as Bearer. */
+    video: HTMLVideoElement,
+    public source: Source,
+    /** Sent as Bearer, and to HLS by `?token=`. */
     public token: string | null,
-    /** Called after any change of the fields above. */
+    /** Called after any change of what can be read here. */
     private readonly changed: () => void,
-  ) {}
-
-  get pc(): RTCPeerConnection | null {
-    return this.client?.pc ?? null;
+  ) {
+    this.webrtc = new WebRtc(video, {
+      answered: () => this.step(() => this.chooser.answered(performance.now())),
+      moved: () => this.step(() => this.chooser.moved()),
+      up: () => this.step(() => this.chooser.up(performance.now())),
+      lost: (problem) => this.step(() => this.isLost(problem)),
+      changed: () => this.step(() => this.chooser.flows(performance.now(), flows(this.webrtc.media))),
+    });
+    this.hls = new Hls(
+      video,
+      () => this.taking(),
+      () => this.step(() => this.chooser.hlsIs(performance.now(), this.hls.state, Math.random())),
+    );
   }
 
+  /** By which way what is on the screen comes, or would. */
+  get way(): Way {
+    return this.told.show;
+  }
+
+  get media(): Media {
+    return this.way === "hls" ? this.hls.media : this.webrtc.media;
+  }
+
+  /** It stutters at this moment. */
+  get shaky(): boolean {
+    return this.way === "hls" ? this.hls.shaky : this.webrtc.shaky;
+  }
+
+  /** The last reading. */
+  get numbers(): ViewerStats | null {
+    return this.way === "hls" ? this.hls.numbers : this.webrtc.numbers;
+  }
+
+  get client(): WhepClient | null {
+    return this.webrtc.client;
+  }
+
+  get pc(): RTCPeerConnection | null {
+    return this.webrtc.client?.pc ?? null;
+  }
+
+  /** What the server says of the publisher; `null`: it says nothing. */
+  get publisher(): "there" | "gone" | null {
+    return this.webrtc.publisher;
+  }
+
+  /** What can be asked for, best first, as far as it is known here; `null`: it is not. */
+  get layers(): Layer[] | null {
+    return this.way === "hls" ? this.hls.layers : this.webrtc.layers;
+  }
+
+  /** The layer asked for; `null`: the highest, or by HLS whatever the network carries. */
+  get layer(): string | null {
+    return this.way === "hls" ? this.hls.layer : this.webrtc.layer;
+  }
+
+  /** To begin with. */
+  set layer(layer: string | null) {
+    this.webrtc.layer = layer;
+  }
+
+  /** True if a layer can be asked for. */
+  get canChoose(): boolean {
+    return this.way === "hls" || (this.client?.canChooseLayer ?? false);
+  }
+
+  /** How many watch, as the server says. */
+  get viewers(): number | null {
+    return this.webrtc.viewers;
+  }
+
+  /** What of the stream can be seen; `null`: it is live and nothing else. */
+  get timeline(): Timeline | null {
+    return this.way === "hls" ? this.hls.timeline() : null;
+  }
+
+  /** When WebRTC is tried again (`performance.now()`), or `null`. */
   get retryAt(): number | null {
-    return this.retry.dueAt;
+    return this.state === "playing" ? null : this.chooser.dueAt;
   }
 
   /** Starts, or starts again at once. */
   start(): void {
-    this.retry.reset();
-    this.problem = null;
-    this.drop();
-    this.become("connecting");
-    void this.connect();
+    this.halt();
+    this.running = true;
+    const webrtc = "RTCPeerConnection" in window;
+    this.chooser = new Chooser(this.via, { webrtc, hls: this.source.hls !== null });
+    this.chooser.begin();
+    window.addEventListener("online", this.online);
+    this.step(() => {});
   }
 
   stop(): void {
-    this.retry.cancel();
-    this.drop();
-    this.become("stopped");
-  }
-
-  /** Asks for a layer by its id, now and in every later session; `null`: the highest. Throws a `Problem`. */
-  async choose(layer: string | null): Promise<void> {
-    this.layer = layer;
-    if (!this.client?.canChooseLayer) return;
-    try {
-      await this.client.chooseLayer(layer);
-    } catch (error) {
-      this.layer = null;
-      throw error;
-    } finally {
-      this.changed();
-    }
-  }
-
-  /** A fresh reading of the connection's numbers. */
-  async stats(): Promise<ViewerStats | null> {
-    const client = this.client;
-    if (!client || client.pc.connectionState === "closed") return null;
-    const report = await client.pc.getStats();
-    if (client !== this.client) return null;
-    this.numbers = this.reader.viewer(report);
-    return this.numbers;
-  }
-
-  private async connect(endpoint = this.endpoint): Promise<void> {
-    this.drop();
-    const client = new WhepClient();
-    this.client = client;
-    try {
-      await client.connect(endpoint, this.token, {
-        up: () => this.isUp(client),
-        shaky: () => {
-          this.shaky = true;
-          this.changed();
-        },
-        lost: (problem) => this.isLost(client, problem),
-        heard: (event) => this.hears(client, event),
-      });
-    } catch (error) {
-      this.isLost(client, toProblem(error));
-    }
-  }
-
-  private isUp(client: WhepClient): void {
-    if (client !== this.client) return;
-    this.shaky = false;
-    if (this.poll !== 0) {
-      this.changed();
-      return;
-    }
-    this.problem = null;
-    this.retry.reset();
-    this.become("waiting");
-    this.attach(client.stream);
-    // A server that refuses the layer sends the highest.
-    if (this.layer !== null) void this.choose(this.layer).catch(() => undefined);
-    this.watchFrames(client);
-    this.poll = window.setInterval(() => void this.look(client), POLL_MS);
-  }
-
-  private isLost(client: WhepClient, problem: Problem): void {
-    if (client !== this.client) return;
-    this.problem = problem;
-    this.drop();
-    // No codec in common passes too: the next publisher may bring another.
-    if (problem.temporary || problem.type === NO_COMMON_CODEC) {
-      this.retry.schedule(problem);
-      this.become("reconnecting");
-    } else {
-      this.become("failed");
-    }
-  }
-
-  private hears(client: WhepClient, event: WhepEvent): void {
-    if (client !== this.client) return;
-    switch (event.type) {
-      case "active":
-        this.publisher = "there";
-        this.flow.begun();
-        return this.changed();
-      case "inactive":
-        this.publisher = "gone";
-        this.flow.ended(performance.now());
-        this.media = "nothing";
-        return this.state === "playing" ? this.become("waiting") : this.changed();
-      case "layers":
-        this.layers = event.layers;
-        return this.changed();
-      case "viewercount":
-        this.viewers = event.count;
-        return this.changed();
-      case "reconnect":
-        return this.move(event.url);
-    }
-  }
-
-  /** One new session in place of this one, because the server says so. */
-  private move(url: string | null): void {
-    const again = performance.now() - this.movedAt < MOVE_MS;
-    this.movedAt = performance.now();
-    if (again) {
-      this.problem = new Problem("Connecting anew", "The server has asked for a new session.");
-      this.drop();
-      this.retry.schedule(this.problem);
-      this.become("reconnecting");
-    } else {
-      void this.connect(url ?? this.endpoint);
-      this.become("connecting");
-    }
-  }
-
-  /** The first frame shows "playing" at once; that it goes on is judged by `look`. */
-  private watchFrames(client: WhepClient): void {
-    if (!("requestVideoFrameCallback" in this.video)) return;
-    const frame = () => {
-      if (client !== this.client) return;
-      if (this.media !== "video") void this.look(client);
-      this.video.requestVideoFrameCallback(frame);
-    };
-    this.video.requestVideoFrameCallback(frame);
-  }
-
-  private async look(client: WhepClient): Promise<void> {
-    const now = performance.now();
-    const stats = await this.stats();
-    if (!stats || client !== this.client) return;
-    this.media = this.flow.sample(now, {
-      frames: stats.video?.framesDecoded ?? 0,
-      videoPackets: stats.video?.packets ?? 0,
-      audioPackets: stats.audio?.packets ?? 0,
-    });
-    this.attach(this.media === "audio" ? client.soundOnly : client.stream);
-    this.become(this.media === "video" || this.media === "audio" ? "playing" : "waiting");
-  }
-
-  private attach(stream: MediaStream): void {
-    // Assigning the same one again would start the element anew.
-    if (this.video.srcObject !== stream) this.video.srcObject = stream;
-  }
-
-  private drop(): void {
-    clearInterval(this.poll);
-    this.poll = 0;
-    this.client?.close();
-    this.client = null;
-    this.flow = new Flow();
-    this.reader = new StatsReader();
-    this.media = "nothing";
-    this.shaky = false;
-    this.numbers = null;
-    this.publisher = null;
-    this.layers = null;
-    this.viewers = null;
-  }
-
-  private become(state: PlayerState): void {
-    this.state = state;
+    this.halt();
     this.changed();
   }
+
+  /** Asks for a layer by its id; by WebRTC in every later session too. `null`: see `layer`. Throws a `Problem`. */
+  async choose(layer: string | null): Promise<void> {
+    if (this.way === "hls") this.hls.choose(layer);
+    else await this.webrtc.choose(layer);
+  }
+
+  /** A fresh reading of the numbers. */
+  async stats(): Promise<ViewerStats | null> {
+    return this.way === "hls" ? this.hls.numbers : this.webrtc.stats();
+  }
+
+  /** To this second of `timeline`. */
+  seek(second: number): void {
+    if (this.way === "hls") this.hls.to(second);
+  }
+
+  goLive(): void {
+    if (this.way === "hls") this.hls.goLive();
+  }
+
+  private readonly online = () => this.step(() => this.chooser.changed(performance.now()));
+
+  private isLost(problem: Problem): void {
+    this.lastProblem = problem;
+    this.chooser.lost(performance.now(), problem, Math.random());
+  }
+
+  private halt(): void {
+    this.running = false;
+    clearTimeout(this.timer);
+    window.removeEventListener("online", this.online);
+    this.webrtc.close();
+    this.hls.stop();
+    this.lastProblem = null;
+    this.problem = null;
+    this.detour = null;
+    this.state = "stopped";
+  }
+
+  /** Something has happened: lets it be known, runs what is to run, and says what has become of it. */
+  private step(happens: () => void): void {
+    if (!this.running) return;
+    happens();
+    // What is started or stopped below tells of itself in between.
+    if (this.settling) return;
+    this.settling = true;
+    this.told = this.follow(this.chooser.plan(performance.now()));
+    this.settling = false;
+    clearTimeout(this.timer);
+    const { wakeAt } = this.told;
+    if (wakeAt !== Infinity) this.timer = window.setTimeout(() => this.step(() => {}), Math.max(0, wakeAt - performance.now()) + 1);
+    if (this.webrtc.isUp && !this.hls.isOn) this.lastProblem = null;
+    [this.state, this.problem] = this.now();
+    this.detour = this.way === "hls" ? this.lastProblem : null;
+    this.changed();
+  }
+
+  private follow(plan: Plan): Plan {
+    const { webrtc, hls } = this;
+    if (plan.hls && !hls.isOn && this.source.hls !== null) {
+      webrtc.hide();
+      hls.start(this.source.hls, this.token);
+    } else if (!plan.hls && hls.isOn) {
+      // Its last picture stays until WebRTC's first is there.
+      hls.stop();
+      this.chooser.hlsIs(performance.now(), "off", 0);
+    }
+    if (!plan.webrtc && webrtc.client) webrtc.close();
+    if (plan.webrtc && !webrtc.client) void webrtc.connect(this.source.endpoint, this.token);
+    if (!hls.isOn) webrtc.show();
+    return plan;
+  }
+
+  private now(): [PlayerState, Problem | null] {
+    const { hls, webrtc, chooser } = this;
+    if (hls.state === "playing") return ["playing", null];
+    if (webrtc.isUp) return [flows(webrtc.media) ? "playing" : "waiting", null];
+    const pure = this.via === "hls" || !("RTCPeerConnection" in window);
+    const problem = pure ? hls.problem : this.lastProblem;
+    if (hls.isOn && chooser.because !== null) {
+      if (hls.state === "trying") return ["connecting", problem];
+      if (hls.state === "idle" && hls.known) return ["waiting", null];
+      if (pure) return [hls.state === "failed" ? "failed" : "reconnecting", problem];
+    }
+    if (webrtc.client !== null && problem === null) return ["connecting", null];
+    return [chooser.dueAt === null && webrtc.client === null ? "failed" : "reconnecting", problem];
+  }
+}
+
+function flows(media: Media): boolean {
+  return media === "video" || media === "audio";
 }

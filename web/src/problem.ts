@@ -35,6 +35,9 @@ export class Problem extends Error {
 /** The stream is in a codec that this viewer did not offer. */
 export const NO_COMMON_CODEC = "urn:weir:problem:no-common-codec";
 
+/** The server is there, but no media gets to it and back: found here, not by the server. */
+export const NO_MEDIA_PATH = "urn:weir:problem:no-media-path";
+
 /** The problem that an unsuccessful answer tells of. */
 export async function problemOf(response: Response): Promise<Problem> {
   const body = await response.json().catch(() => null);

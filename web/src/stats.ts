@@ -45,6 +45,26 @@ export interface ViewerStats {
   rttMs: number | null;
   video: ReceivedVideo | null;
   audio: ReceivedAudio | null;
+  /** Only of a stream that comes by HLS; it has no packets and no round trip. */
+  hls: HlsNumbers | null;
+}
+
+export interface HlsNumbers {
+  /** From the server's having the picture to its being shown, by the server's clock; `null`: it is not known. */
+  latencyMs: number | null;
+  /** How far behind the newest the server asks it to be. */
+  targetMs: number | null;
+  /** What is here to be played. */
+  bufferMs: number;
+  /** How fast it plays. */
+  rate: number;
+  /** How often playing has run dry. */
+  stalls: number;
+}
+
+/** Whether there is sound. */
+export function sounds(stats: ViewerStats | null): boolean {
+  return stats !== null && stats.audio !== null && (stats.hls !== null || stats.audio.packets > 0);
 }
 
 export interface SentLayer {
@@ -115,6 +135,7 @@ export class StatsReader {
         jitterBufferMs: this.jitterBuffer(audio),
         level: num(audio, "audioLevel"),
       },
+      hls: null,
     };
   }
 

@@ -1,6 +1,8 @@
 // What addresses mean: which stream a page is for, where its WHIP and WHEP endpoints are, and what
 // the query asks. Pure; nothing here reads `location`.
 
+import type { Via } from "./way";
+
 /** Why `name` is no stream name, or `null` if it is one: 1-128 of `A-Z a-z 0-9 . _ ~ -`. */
 export function nameProblem(name: string): string | null {
   if (name.length === 0) return "Give the stream a name.";
@@ -45,6 +47,13 @@ export function streamUrls(origin: string, stream: string): StreamUrls {
     watch: at("watch"),
     embed: at("embed"),
   };
+}
+
+/** The LL-HLS address of the stream that a Weir gives by WHEP at `whep`, or `null` if that is no address of a Weir. */
+export function hlsOf(whep: string): string | null {
+  const address = new URL(whep);
+  const [, before, stream] = /^(.*)\/whep\/([^/]+)$/.exec(address.pathname) ?? [];
+  return stream === undefined ? null : `${address.origin}${before}/live/${stream}/index.m3u8`;
 }
 
 /**
@@ -128,6 +137,8 @@ export interface EmbedOptions {
   layer: string | null;
   /** A CSS colour behind the picture, or `null`: nearly black. */
   background: string | null;
+  /** `auto`: WebRTC, and LL-HLS where that cannot be. */
+  via: Via;
 }
 
 export function embedOptions(query: URLSearchParams): EmbedOptions {
@@ -138,6 +149,7 @@ export function embedOptions(query: URLSearchParams): EmbedOptions {
     poster: posterUrl(query.get("poster")),
     layer: /^[\w-]{1,64}$/.exec(query.get("layer") ?? "")?.[0] ?? null,
     background: colour(query.get("background")),
+    via: oneOf(query.get("via")?.toLowerCase(), ["auto", "webrtc", "hls"], "auto"),
   };
 }
 

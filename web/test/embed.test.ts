@@ -19,10 +19,11 @@ test("orders of the page around, and nothing else", () => {
 
 test("what the address of /embed sets", () => {
   const options = (query: string) => embedOptions(new URLSearchParams(query));
-  expect(options("")).toEqual({ muted: true, controls: true, autoplay: true, poster: null, layer: null, background: null });
+  expect(options("")).toEqual({ muted: true, controls: true, autoplay: true, poster: null, via: "auto", layer: null, background: null });
   expect(options("muted=0&controls=0&autoplay=0&layer=h&poster=https://a.test/x.jpg&background=FFF")).toEqual({
-    muted: false, controls: false, autoplay: false, layer: "h", poster: "https://a.test/x.jpg", background: "#fff",
+    muted: false, controls: false, autoplay: false, layer: "h", poster: "https://a.test/x.jpg", background: "#fff", via: "auto",
   });
+  expect(["hls", "WebRTC", "pigeon", ""].map((via) => options(`via=${via}`).via)).toEqual(["hls", "webrtc", "auto", "auto"]);
   for (const [text, colour] of [["%23102030", "#102030"], ["10203040", "#10203040"], ["transparent", "transparent"], ["red;x", null], ["url(x)", null], ["12345", null]]) {
     expect(options(`background=${text}`).background).toBe(colour);
   }
@@ -42,7 +43,7 @@ test("a full server says so, when to come again, and where else the stream is", 
 
 test("a publisher who is gone is said at once, in the words that are known", () => {
   const known = { why: "", interrupted: false };
-  const waiting = { state: "waiting", media: "nothing", problem: null, publisher: null } as const;
+  const waiting = { state: "waiting", media: "nothing", problem: null, publisher: null, via: "auto" } as const;
   expect(wordsFor(waiting, known)?.title).toBe("Waiting for the publisher");
   expect(wordsFor({ ...waiting, publisher: "gone" }, known)?.title).toBe("The publisher has left or is interrupted");
   expect(wordsFor({ ...waiting, publisher: "gone" }, { ...known, interrupted: true })?.title).toBe("The publisher is interrupted");

@@ -15,6 +15,7 @@ export function ownPlayer(player: WeirPlayer, stream: string): void {
     player.style.setProperty("--weir-background", options.background);
     document.body.style.setProperty("--weir-background", options.background);
   }
+  player.via = options.via;
   player.muted = options.muted;
   player.controls = options.controls;
   player.autoplay = options.autoplay;
@@ -23,6 +24,7 @@ export function ownPlayer(player: WeirPlayer, stream: string): void {
   player.addEventListener("weir-state", ({ detail }) => {
     html.dataset["state"] = detail.state;
     html.dataset["media"] = detail.media;
+    html.dataset["way"] = detail.way;
     // One that was typed into the player serves this tab's other pages too.
     if (["waiting", "playing"].includes(detail.state) && player.usedToken) rememberToken(player.usedToken);
   });

@@ -4,6 +4,7 @@
 import type { WeirPlayer } from "../element";
 import "../element";
 import * as format from "../format";
+import { sounds } from "../stats";
 import { copies } from "../ui/copy";
 import { byId, setText } from "../ui/dom";
 import { nameless } from "../ui/nameless";
@@ -30,11 +31,14 @@ function show(player: WeirPlayer): void {
     if (player.media === "video" && video) {
       facts.push(format.codec(video.codec), format.size(video.width, video.height), format.fps(video.fps));
     }
-    if (audio && audio.packets > 0) facts.push(`${audio.codec}${audio.channels === 2 ? " stereo" : ""}`);
+    if (audio && sounds(player.numbers)) facts.push(`${audio.codec}${audio.channels === 2 ? " stereo" : ""}`);
     facts.push(format.bitrate((video?.bitrateBps ?? 0) + (audio?.bitrateBps ?? 0)));
+    const hls = player.numbers?.hls;
+    if (hls) facts.push(hls.latencyMs === null ? "HLS" : `HLS, ${format.seconds(hls.latencyMs / 1000)} behind`);
   }
   if (player.viewers !== null) facts.push(`${player.viewers} watching`);
   setText(byId("facts"), facts.filter(Boolean).join("  ·  "));
+  byId("facts").title = player.detour ? `Not by WebRTC: ${player.detour.title}. It is tried again by itself.` : "";
 }
 
 themeButton();

@@ -1,9 +1,10 @@
-// The player's control bar and its keys: sound, layer, statistics, picture in picture, full screen.
+// The player's control bar and its keys: position, sound, layer, statistics, picture in picture, full screen.
 
 import { el } from "./dom";
 import { icon, type IconName } from "./icons";
+import { STEP_S, TimelineBar, type TimelineActions } from "./timeline";
 
-export interface ControlActions {
+export interface ControlActions extends TimelineActions {
   statistics(): boolean;
   /** Plays if it is paused, else pauses. */
   toggle(): void;
@@ -14,6 +15,7 @@ const LINGER_MS = 2500;
 
 export class Controls {
   readonly bar = el("div", { class: "controls", role: "toolbar", "aria-label": "Controls" });
+  readonly timeline: TimelineBar;
   readonly layerBox = el("label", { class: "layer-box" }, icon("layers"));
   private readonly mute = this.button("muted", "Turn sound on (m)", () => this.toggleMute());
   private readonly volume = el("input", { type: "range", min: "0", max: "1", step: "0.05", class: "volume", "aria-label": "Volume" });
@@ -32,8 +34,10 @@ export class Controls {
     keys: EventTarget,
     signal: AbortSignal,
   ) {
+    this.timeline = new TimelineBar(actions);
     this.pip.hidden = !document.pictureInPictureEnabled;
-    this.bar.append(this.mute, this.volume, el("span", { class: "spacer" }), this.layerBox, this.stats, this.pip, this.full);
+    const { bar: position, live } = this.timeline;
+    this.bar.append(position, this.mute, this.volume, live, el("span", { class: "spacer" }), this.layerBox, this.stats, this.pip, this.full);
     this.volume.addEventListener("input", () => this.setVolume(Number(this.volume.value)));
     video.addEventListener("volumechange", () => this.showSound(), { signal });
     document.addEventListener("fullscreenchange", () => this.showFull(), { signal });
@@ -122,6 +126,9 @@ export class Controls {
       s: () => this.toggleStats(),
       " ": () => this.actions.toggle(),
       ArrowUp: () => this.setVolume((video.muted ? 0 : video.volume) + 0.1),
+      l: () => this.actions.goLive(),
+      ArrowLeft: () => this.timeline.step(-STEP_S),
+      ArrowRight: () => this.timeline.step(STEP_S),
       ArrowDown: () => this.setVolume((video.muted ? 0 : video.volume) - 0.1),
     };
     const action = act[event.key.length === 1 ? event.key.toLowerCase() : event.key];

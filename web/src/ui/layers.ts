@@ -1,6 +1,6 @@
-// The layer menu of the player. The list comes with the session's events, or from the API where the
-// server lets a viewer read that; the choice goes by WHEP's layer extension. Without either there is
-// no menu.
+// The layer menu of the player. By WebRTC the list comes with the session's events, or from the API where the
+// server lets a viewer read that, and the choice goes by WHEP's layer extension; without either there is
+// no menu. By HLS it is what the playlist lists, and without a choice the network decides.
 
 import type { Layer } from "../events";
 import * as format from "../format";
@@ -25,13 +25,14 @@ export class LayerMenu {
 
   /** To be called when the player or what is known of the stream changes. */
   update(known: Layer[]): void {
-    const layers = this.player.client?.canChooseLayer ? known : [];
+    const layers = this.player.canChoose ? known : [];
     this.box.hidden = layers.length < 2;
-    const key = JSON.stringify(layers);
+    const { way } = this.player;
+    const key = JSON.stringify([way, layers]);
     // Rebuilding would close the menu under the viewer's hand.
     if (key !== this.shown) {
       this.shown = key;
-      this.select.replaceChildren(el("option", { value: HIGHEST }, "Highest"), ...layers.map(option));
+      this.select.replaceChildren(el("option", { value: HIGHEST }, way === "hls" ? "Automatic" : "Highest"), ...layers.map(option));
     }
     // A layer that the publisher no longer sends: the server shows the highest then.
     const chosen = layers.some((layer) => layer.id === this.player.layer) ? this.player.layer : HIGHEST;

@@ -2,20 +2,24 @@
 // It lives in the shadow tree of <weir-player>, which passes on what it is told.
 
 import type { Layer } from "../events";
-import { Player } from "../player";
+import { Player, type Source } from "../player";
+import { sounds } from "../stats";
+import type { Via } from "../way";
 import { Controls } from "./controls";
 import { countdown } from "./countdown";
 import { el, setText } from "./dom";
 import { icon } from "./icons";
 import { LayerMenu } from "./layers";
 import { StatsOverlay } from "./stats-overlay";
+import { Still } from "./still";
 import { StreamInfo } from "./stream-info";
 import { waves } from "./waves";
 import { wordsFor } from "./words";
 
 export interface StageOptions {
-  endpoint: string;
+  source: Source;
   token: string | null;
+  via: Via;
   /** The layer asked for; `null`: the highest. */
   layer: string | null;
   /** Whose keys control it; `null`: its own, while it has the focus. */
@@ -43,6 +47,7 @@ export class Stage {
   private readonly controls: Controls;
   private readonly info: StreamInfo;
   private readonly menu: LayerMenu;
+  private readonly still: Still;
   private readonly life = new AbortController();
   private level = 0;
 
@@ -54,20 +59,30 @@ export class Stage {
     private readonly changed: () => void,
   ) {
     const { signal } = this.life;
-    this.player = new Player(video, options.endpoint, options.token, () => this.update());
+    this.still = new Still(video);
+    this.player = new Player(video, options.source, options.token, () => this.update());
     this.player.layer = options.layer;
+    this.player.via = options.via;
+    this.player.taking = () => this.still.take();
     this.info = new StreamInfo(this.player, () => this.update());
-    const actions = { statistics: () => this.overlay.toggle(), toggle: () => (video.paused ? void this.play() : this.pause()) };
+    const { player } = this;
+    const actions = {
+      statistics: () => this.overlay.toggle(),
+      toggle: () => (video.paused ? void this.play() : this.pause()),
+      seek: (second: number) => player.seek(second),
+      goLive: () => this.goLive(),
+    };
     this.controls = new Controls(this.root, video, actions, options.keys ?? this.root, signal);
     this.menu = new LayerMenu(this.controls.layerBox, this.player);
-    this.root.append(place, waves(), this.say, this.shaky, this.overlay.root, this.unmute, this.resume, this.controls.bar);
+    this.root.append(place, this.still.root, waves(), this.say, this.shaky, this.overlay.root, this.unmute, this.resume, this.controls.bar);
     this.listen(signal);
     this.update();
   }
 
   /** What can be chosen, best first. */
   get layers(): Layer[] {
-    const { layers, client } = this.player;
+    const { layers, client, way } = this.player;
+    if (way === "hls") return layers ?? [];
     const polled = this.info.layers;
     // What was heard is old where the events have ended and the API answers.
     return layers && (client?.hasEvents || polled.length === 0) ? layers : polled;
@@ -101,10 +116,17 @@ export class Stage {
     this.video.pause();
   }
 
+  /** To the newest there is, and on from there. */
+  goLive(): void {
+    this.player.goLive();
+    if (this.video.paused) void this.play();
+  }
+
   /** Ends the session. */
   stop(): void {
     this.player.stop();
     this.video.srcObject = null;
+    this.still.drop();
   }
 
   /** To be called when it goes from the page for good. */
@@ -124,7 +146,7 @@ export class Stage {
     this.resume.addEventListener("click", () => void this.play());
     video.addEventListener("loadedmetadata", () => void (this.held || this.play()), { signal });
     for (const event of ["play", "pause", "volumechange"]) video.addEventListener(event, () => this.update(), { signal });
-    const stopCounting = countdown(this.wait, () => this.player.retryAt);
+    const stopCounting = countdown(this.wait, () => (this.player.state === "reconnecting" ? this.player.retryAt : null));
     signal.addEventListener("abort", stopCounting);
     let ran = false;
     const leave = () => {
@@ -145,6 +167,8 @@ export class Stage {
     const mediaBefore = root.dataset["media"];
     root.dataset["state"] = player.state;
     root.dataset["media"] = player.media;
+    root.dataset["via"] = player.way;
+    if (player.media === "audio" || player.state === "stopped") this.still.drop();
     if (player.media === "audio" && mediaBefore !== "audio") this.soundLevel();
 
     const words = wordsFor(player, this.info);
@@ -157,11 +181,12 @@ export class Stage {
     setText(this.again, player.state === "failed" ? "Try again" : "Try now");
 
     const playing = player.state === "playing";
-    const sound = (player.numbers?.audio?.packets ?? 0) > 0;
+    const sound = sounds(player.numbers);
     this.unmute.hidden = !(playing && sound && video.muted && (this.controlled || this.wantsSound));
     this.resume.hidden = !(player.state === "stopped" || (playing && video.paused && this.controlled));
     setText(this.shaky, playing && player.shaky ? "The connection is unsteady" : "");
-    this.overlay.show(player.numbers);
+    this.overlay.show(player.numbers, player.way, player.detour?.title ?? "");
+    this.controls.timeline.update(player.timeline, player.numbers?.hls?.latencyMs ?? null);
     this.info.update();
     this.menu.update(this.layers);
     this.changed();

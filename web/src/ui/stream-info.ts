@@ -62,9 +62,10 @@ export class StreamInfo {
   }
 
   private async read(): Promise<void> {
-    const { state, client, token } = this.player;
-    const wanted = state === "waiting" || (state === "playing" && !client?.hasEvents);
-    const name = ownStream(this.player.endpoint);
+    const { state, client, token, way } = this.player;
+    // By HLS the playlist says what there is.
+    const wanted = state === "waiting" || (state === "playing" && way === "webrtc" && !client?.hasEvents);
+    const name = ownStream(this.player.source.endpoint);
     if (!wanted || name === null || this.denied?.token === token || document.hidden) return;
     try {
       this.stream = await getStream(name, token);

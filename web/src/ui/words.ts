@@ -15,12 +15,13 @@ export interface Known {
 }
 
 /** `null` while the picture speaks for itself. */
-export function wordsFor(player: Pick<Player, "state" | "media" | "problem" | "publisher">, known: Known): Words | null {
+export function wordsFor(player: Pick<Player, "state" | "media" | "problem" | "publisher" | "via">, known: Known): Words | null {
   switch (player.state) {
     case "stopped":
       return null;
     case "connecting":
-      return { title: "Connecting", detail: "" };
+      // It has a problem only if that is why it goes another way.
+      return { title: "Connecting", detail: player.problem && player.via === "auto" ? `${player.problem.title}. Trying HLS instead of WebRTC.` : "" };
     case "reconnecting":
     case "failed":
       return player.problem?.denied ? denied(player.problem) : player.problem;
