@@ -73,6 +73,30 @@ async fn h264_without_b_frames_passes_byte_for_byte_and_aac_becomes_opus() {
     weir.until("show", |s| bridges(s).is_empty());
 }
 
+/// While nobody watches, no packets are made of what comes, and it is read in larger pieces.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_to_what_nobody_watched_gets_all_of_it() {
+    let weir = Weir::start();
+    let film = Film::small(Recipe::PLAIN);
+    let _encoder = publish(&weir, &film);
+    let came = |s: &Value| track(s, "video")["encodings"][0]["packets"].as_u64().unwrap_or(0);
+    // The second comes into the group of pictures that the first has left.
+    for unwatched in [100, 0, 100] {
+        let before = weir.stream("show").map_or(0, |s| came(&s));
+        weir.until("show", |s| came(s) >= before + unwatched);
+        let viewer = Viewer::join(&weir, "show").await;
+        watch(&viewer, ENOUGH / 2).await;
+        let got = seen::h264(&viewer.video());
+        let settled = seen::settled(&viewer.video(), &got);
+        seen::identical(&got[settled..], &film.tags());
+        seen::in_step(&seen::shown(&got), settled);
+        seen::beeps_in_step(&viewer);
+        viewer.leave().await;
+        let stream = weir.until("show", |s| s["viewers"]["whep"] == 0);
+        assert_eq!(stream["state"], "live", "{stream:#}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn x264_as_it_is_with_b_frames_and_aac_is_seen_without_a_jump() {
     let weir = Weir::start();

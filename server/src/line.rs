@@ -154,9 +154,9 @@ impl Line {
         true
     }
 
-    /// Units came that become no packets.
-    pub(crate) fn heard(&self) {
-        self.media.try_heard(self.made.publisher);
+    /// Units came that become no packets. `held`: it may be a while until the next time.
+    pub(crate) fn heard(&self, held: bool) {
+        self.media.try_heard(self.made.publisher, held);
     }
 
     /// Sends what has been taken since the last time; false if that is nothing. Where the media thread has no

@@ -142,16 +142,29 @@ impl Rate {
     /// The shortest interval that is measured over.
     pub const INTERVAL: Duration = Duration::from_millis(950);
 
+    /// Of what begins then, with 0.
+    pub fn since(now: Instant) -> Self {
+        Self { since: Some((now, 0)), per_second: 0.0 }
+    }
+
     /// The counter stands at `total` now.
     pub fn update(&mut self, now: Instant, total: u64) {
-        let Some((then, before)) = self.since else {
+        let Some((then, _)) = self.since else {
             self.since = Some((now, total));
             return;
         };
-        let elapsed = now.saturating_duration_since(then);
-        if elapsed >= Self::INTERVAL {
-            self.per_second = total.saturating_sub(before) as f64 / elapsed.as_secs_f64();
+        if now.saturating_duration_since(then) >= Self::INTERVAL {
+            self.measure(now, total);
             self.since = Some((now, total));
+        }
+    }
+
+    /// The mean up to now, however short that is; the interval goes on.
+    pub fn measure(&mut self, now: Instant, total: u64) {
+        let Some((then, before)) = self.since else { return };
+        let elapsed = now.saturating_duration_since(then);
+        if !elapsed.is_zero() {
+            self.per_second = total.saturating_sub(before) as f64 / elapsed.as_secs_f64();
         }
     }
 

@@ -11,9 +11,10 @@ use crate::Error;
 const MAX_HEADER: usize = 18;
 /// What a message gets at once. Most pictures fit, so that they are not moved.
 const FIRST_PIECE: usize = 16 * 1024;
-/// The first piece that small messages share; each next one is twice as large, up to the last.
-const FIRST_SHARED: usize = 4 * 1024;
-const LAST_SHARED: usize = 64 * 1024;
+/// Media messages up to this size share pieces of that: sound, and pictures in which nothing moves. Who keeps one of
+/// them keeps its piece.
+const SMALL: usize = 4 * 1024;
+const SHARED: usize = 16 * 1024;
 
 /// What one connection may make us hold.
 #[derive(Clone, Copy, Debug)]
@@ -54,9 +55,8 @@ pub struct Reader {
     /// The beginning of a header whose end has not come.
     carry: Carry,
     unfinished: usize,
-    /// Where the next small messages go, and how large it was when it was new.
+    /// Where the next small messages go.
     shared: BytesMut,
-    piece: usize,
 }
 
 /// What one chunk stream remembers: the header of its newest message, and what there is of that one.
@@ -107,7 +107,6 @@ impl Reader {
             carry: Carry::default(),
             unfinished: 0,
             shared: BytesMut::new(),
-            piece: FIRST_SHARED / 2,
         }
     }
 
@@ -290,12 +289,12 @@ impl Reader {
         }
         stream.open = false;
         self.unfinished -= stream.body.len();
-        let body = if stream.body.len() > FIRST_PIECE {
+        let media = matches!(stream.kind, kind::AUDIO | kind::VIDEO);
+        let body = if stream.body.len() > SMALL || !media {
             Bytes::from(std::mem::take(&mut stream.body))
         } else {
             if self.shared.capacity() < stream.body.len() {
-                self.piece = LAST_SHARED.min(self.piece * 2);
-                self.shared = BytesMut::with_capacity(self.piece.max(stream.body.len()));
+                self.shared = BytesMut::with_capacity(SHARED);
             }
             self.shared.extend_from_slice(&stream.body);
             stream.body.clear();

@@ -84,7 +84,7 @@ proptest! {
             prop_assert_eq!((message.kind, message.stream), (sent.head.kind, sent.head.stream));
             prop_assert_eq!(&message.body[..], [&sent.front[..], &sent.rest].concat());
         }
-        prop_assert!(reader.held() <= 16 * 1024 * reader.streams(), "room for the next");
+        prop_assert!(reader.held() <= 4 * 1024 * reader.streams(), "room for the next");
     }
 
     #[test]

@@ -481,6 +481,7 @@ impl Actor {
             self.deadlines.extend(deadline.map(|due| (due, name.clone())));
         }
         self.note_publisher(name);
+        self.note_watched(name);
         self.tell_audience(name);
         self.tell(name);
         if empty {

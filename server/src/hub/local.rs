@@ -9,7 +9,7 @@ use std::time::Instant;
 use media::Codec;
 use sfu::stats::EncodingSnapshot;
 use signaling::SessionId;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use super::Protocol;
 use super::rate::Rate;
@@ -36,10 +36,8 @@ pub(crate) struct Publishing {
     pub(crate) meter: Arc<Meter>,
     /// A bridge stands ready for pictures that reorder: they need not go out as they are.
     pub(crate) bridged: Arc<AtomicBool>,
-    /// Somebody gets it by WebRTC: only then are packets made of it.
-    pub(crate) watched: Arc<AtomicBool>,
-    /// Rings when that changes.
-    pub(crate) bell: mpsc::Receiver<()>,
+    /// Says once that somebody gets it by WebRTC: only from then on are packets made of it.
+    pub(crate) watched: oneshot::Receiver<()>,
     /// The hub ends the session, and says why.
     pub(crate) end: oneshot::Receiver<String>,
 }
@@ -170,8 +168,7 @@ pub(super) enum Role {
         bus: Bus,
         meter: Arc<Meter>,
         bridged: Arc<AtomicBool>,
-        watched: Arc<AtomicBool>,
-        bell: mpsc::Sender<()>,
+        watched: Option<oneshot::Sender<()>>,
     },
     Player {
         source: watch::Sender<Option<Source>>,

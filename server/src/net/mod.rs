@@ -27,6 +27,8 @@ pub use udp::Socket;
 const COMMANDS: usize = 1024;
 /// Places of those that media leaves free: the hub does not wait for it.
 const RESERVED: usize = COMMANDS / 2;
+/// So many may wait without waking the thread, where they are not urgent.
+const UNRUNG: usize = 32;
 /// Events that may wait for the hub; more of them wait in the media threads, which have at most a
 /// few per session.
 const EVENTS: usize = 4096;
@@ -111,14 +113,17 @@ impl Media {
         sent
     }
 
-    /// Media of a publisher of ours came that became no packet. Nobody is woken for it: a thread reads what came
-    /// before it looks who is silent. Where there is no room, the next one counts.
-    pub(crate) fn try_heard(&self, publisher: SessionId) {
+    /// Media of a publisher of ours came that became no packet. While there is much room nobody is woken for it: a
+    /// thread reads what waits before it looks who is silent. Where there is none, the next one counts.
+    pub(crate) fn try_heard(&self, publisher: SessionId, held: bool) {
         let home = self.directory.home(publisher).unwrap_or_default();
         if let Some(lane) = self.threads.get(home).filter(|l| l.commands.capacity() > RESERVED) {
-            let heard = sfu::Command::Heard { publisher, media: true };
+            let heard = sfu::Command::Heard { publisher, media: true, held };
             // It has room; without media threads the server ends.
             let _ = lane.commands.try_send(Command::Shard(Box::new(heard)));
+            if lane.commands.capacity() < COMMANDS - UNRUNG {
+                lane.bell.ring();
+            }
         }
     }
 
@@ -314,7 +319,7 @@ mod tests {
         let taken = (0..COMMANDS).filter(|_| media.try_media(made(session, 2))).count();
         assert_eq!(taken, COMMANDS - RESERVED);
         assert_eq!(media.lost(), 2 * RESERVED as u64);
-        let heard = sfu::Command::Heard { publisher: session, media: false };
+        let heard = sfu::Command::Heard { publisher: session, media: false, held: false };
         let sent = tokio::time::timeout(Duration::from_secs(10), media.send(heard)).await;
         sent.expect("there is room").unwrap();
         go.send(()).unwrap();

@@ -4,7 +4,10 @@
 //! Linux. The only file of the server that may say `unsafe`; what becomes of a refusal is decided
 //! in [`super::out`].
 
-#![expect(unsafe_code, reason = "sendmmsg takes raw pointers, and no safe crate offers it")]
+#![expect(
+    unsafe_code,
+    reason = "sendmmsg and SO_RCVLOWAT take raw pointers, and no safe crate offers them"
+)]
 
 use std::io;
 use std::mem::{offset_of, size_of};

@@ -43,7 +43,7 @@ const BACKLOG: usize = 128 * 1024;
 const ANSWERS: usize = 16 * 1024;
 /// Slices that go into one write.
 const SLICES: usize = 16;
-/// Something is looked at so often: less would let a publisher that falls silent seem to have paused.
+/// At least so often is looked whether something that is held has to be read.
 const LOOK: Duration = Duration::from_millis(200);
 /// A player is asked for a sign of life so often.
 const PING: Duration = Duration::from_secs(10);
@@ -159,11 +159,13 @@ where
         let listens = !*hung_up && (over || room);
         let mut taker = (!over).then_some(session);
         let io = poll_fn(|cx| {
-            let read = if listens { read(cx, stream, &mut taker) } else { Poll::Pending };
-            if read.is_pending() && !pending.is_empty() {
-                return write(cx, stream, pending);
+            // First: who sends without a pause gets its answers all the same.
+            if !pending.is_empty()
+                && let Poll::Ready(written) = write(cx, stream, pending)
+            {
+                return Poll::Ready(written);
             }
-            read
+            if listens { read(cx, stream, &mut taker) } else { Poll::Pending }
         });
         let woken = tokio::select! {
             woken = io => woken,
@@ -288,7 +290,7 @@ impl<S: Socket> Connection<S> {
             self.event(now, event).await;
         }
         if let Role::Publisher(publisher) = &mut self.role {
-            publisher.flush(now);
+            publisher.flush(now, self.hold.holds());
             let said = publisher.news();
             let session = publisher.session();
             for said in said {

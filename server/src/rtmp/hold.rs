@@ -55,6 +55,11 @@ impl Hold {
         if std::mem::take(&mut self.read) { None } else { self.release(now) }
     }
 
+    /// It may be a while until it is read again.
+    pub(super) fn holds(&self) -> bool {
+        self.bytes > 1
+    }
+
     /// Somebody waits for what comes.
     pub(super) fn release(&mut self, now: Instant) -> Option<usize> {
         (self.since, self.came) = (now, 0);

@@ -46,7 +46,7 @@ pub(crate) struct Patience {
     blind: Duration,
     /// For the last words to go out, and then for the peer to close.
     goodbye: Duration,
-    /// How often these are looked at.
+    /// How often these are looked at, at least.
     look: Duration,
 }
 

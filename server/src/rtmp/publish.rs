@@ -14,7 +14,7 @@ use crate::hub::{Publishing, Said};
 use crate::line::Capture;
 use crate::units::{AUDIO, Entry, Track, VIDEO};
 
-/// Units that never become packets are a sign of life too, said this often.
+/// Units that become no packets are a sign of life too, said this often.
 const HEARD: Duration = Duration::from_millis(100);
 
 /// One publisher.
@@ -37,8 +37,6 @@ pub(super) struct Publisher {
     silent: bool,
     /// Packets are made of its units.
     watched: bool,
-    /// The number on the bus of the first unit of which none was made.
-    next: u64,
 }
 
 /// Something that the hub says.
@@ -74,36 +72,30 @@ impl Publisher {
             heard: None,
             silent: false,
             watched: false,
-            next: 0,
         }
     }
 
     /// What the hub says next. Safe to cancel.
     pub(super) async fn told(&mut self) -> Told {
-        let Publishing { end, bell, .. } = &mut self.hub;
+        let Publishing { end, watched, .. } = &mut self.hub;
         tokio::select! {
             why = end => Told::Ended(why.unwrap_or_else(|_| "the server is shutting down".to_owned())),
-            Some(()) = bell.recv() => Told::Watched,
+            Ok(()) = watched, if !self.watched => Told::Watched,
         }
     }
 
-    /// Viewers of WebRTC have come or gone: for the first one, packets are made of what is kept too.
+    /// A viewer by WebRTC has come, the first one: packets are made of what comes from now on, and of the pictures
+    /// that are kept. It stays so when that one leaves: who comes next finds a ring that is whole.
     pub(super) fn watch(&mut self, now: Instant) {
-        let watched = self.hub.watched.load(Ordering::Relaxed);
-        if std::mem::replace(&mut self.watched, watched) == watched {
+        if std::mem::replace(&mut self.watched, true) {
             return;
         }
-        if !watched {
-            self.next = self.hub.writer.head();
-            return;
+        for Entry { track, unit, captured, arrived, .. } in self.hub.writer.kept() {
+            if track.0 == Kind::Video {
+                self.forward(track, &unit, captured, Some(arrived));
+            }
         }
-        let (kept, gap) = self.hub.writer.kept(self.next);
-        let pictures = self.pictures.iter().filter(|_| gap);
-        pictures.for_each(|p| self.hub.line.await_keyframe(p.track));
-        for Entry { track, unit, captured, arrived, .. } in kept {
-            self.forward(track, &unit, captured, Some(arrived));
-        }
-        self.flush(now);
+        self.flush(now, false);
     }
 
     /// Somebody waits for what it sends.
@@ -164,15 +156,15 @@ impl Publisher {
         self.pictures.retain(|p| p.track != track);
     }
 
-    /// Ends a batch: what came goes out, or that something came.
-    pub(super) fn flush(&mut self, now: Instant) {
+    /// Ends a batch: what came goes out, or that something came. `held`: it may be a while until it is read again.
+    pub(super) fn flush(&mut self, now: Instant, held: bool) {
         let due = self.heard.is_none_or(|at| now.saturating_duration_since(at) >= HEARD);
         if self.hub.line.flush() {
             self.heard = Some(now);
             self.silent = false;
         } else if due && std::mem::take(&mut self.silent) {
             self.heard = Some(now);
-            self.hub.line.heard();
+            self.hub.line.heard(held);
         }
     }
 

@@ -148,18 +148,12 @@ impl Writer {
         self.0.unit(now, track, unit, captured);
     }
 
-    /// The number that the next unit gets.
-    pub(crate) fn head(&self) -> u64 {
-        self.0.0.log().head()
-    }
-
-    /// What is kept from this number on, or from the newest keyframe where that is later, in what is now the
-    /// format of its track; and whether something before it is missing.
-    pub(crate) fn kept(&self, from: u64) -> (Vec<Entry>, bool) {
+    /// What is kept from the newest keyframe on, in what is now the format of its track.
+    pub(crate) fn kept(&self) -> Vec<Entry> {
         let log = self.0.0.log();
-        let begins = log.beginning().unwrap_or_else(|| log.first());
-        let entries = (from.max(begins)..log.head()).filter_map(|number| log.get(number));
-        (entries.filter(|entry| log.is_current(entry)).cloned().collect(), begins > from)
+        let begins = log.beginning().unwrap_or_else(|| log.head());
+        let entries = (begins..log.head()).filter_map(|number| log.get(number));
+        entries.filter(|entry| log.is_current(entry)).cloned().collect()
     }
 
     /// True while there are readers.

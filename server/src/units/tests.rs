@@ -313,3 +313,20 @@ fn units_of_a_bridge(studio: &mut Studio) -> Vec<String> {
     studio.send(track, 160, false, 10);
     read(&mut reader)
 }
+
+#[test]
+fn what_is_kept_begins_with_the_newest_keyframe_and_has_no_format_of_before() {
+    let mut studio = Studio::new(LIMITS);
+    let pictures = |studio: &Studio| {
+        let kept = studio.writer.kept().into_iter().filter(|entry| entry.track == VIDEO);
+        kept.map(|entry| entry.unit.pts.millis()).collect::<Vec<_>>()
+    };
+    assert!(studio.writer.kept().is_empty());
+    studio.play(0..1100);
+    assert_eq!(pictures(&studio), [1000, 1040, 1080]);
+    assert_eq!(studio.writer.kept().len(), 6, "and the sound beside them");
+    studio.writer.format(VIDEO, format(Codec::H264, b"two"));
+    assert!(pictures(&studio).is_empty(), "no decoder goes on with them");
+    studio.send(VIDEO, 1120, true, 1000);
+    assert_eq!(pictures(&studio), [1120]);
+}

@@ -93,8 +93,8 @@ impl Encoding {
             last_arrival: packet.arrival,
             recent: VecDeque::new(),
             counters: Counters::default(),
-            bitrate: Rate::default(),
-            fps: Rate::default(),
+            bitrate: Rate::since(packet.arrival),
+            fps: Rate::since(packet.arrival),
         }
     }
 
@@ -246,6 +246,12 @@ impl Encoding {
     pub fn update_rates(&mut self, now: Instant) {
         self.bitrate.update(now, self.counters.bytes);
         self.fps.update(now, self.counters.frames);
+    }
+
+    /// The same before the time.
+    pub fn measure(&mut self, now: Instant) {
+        self.bitrate.measure(now, self.counters.bytes);
+        self.fps.measure(now, self.counters.frames);
     }
 
     fn bitrate_bps(&self) -> u64 {

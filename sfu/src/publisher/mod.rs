@@ -28,8 +28,8 @@ const SILENT: Duration = Duration::from_millis(500);
 /// Media pauses when none has come for so long: ten pictures of a slow camera; or, where pictures come
 /// more slowly, for twice as long as between two of them.
 const PAUSE: Duration = Duration::from_millis(300);
-/// The same of media of which only now and then is said that it came.
-const UNSEEN_PAUSE: Duration = Duration::from_millis(700);
+/// The same of media that is read in larger pieces.
+const HELD_PAUSE: Duration = Duration::from_millis(700);
 /// What lies between packets of sound, and more.
 const NO_PAUSE: Duration = Duration::from_millis(50);
 /// More slowly than this nobody sends.
@@ -62,8 +62,8 @@ pub struct Publisher {
     payloads: Vec<Payload>,
     clock: Clock,
     activity: Activity,
-    /// When media came last that is of no use here.
-    unseen: Option<Instant>,
+    /// When media came last that is of no use here, and whether it is held.
+    unseen: Option<(Instant, bool)>,
     pace: Pace,
     /// Encodings that looked silent at the last look: one look may be unlucky.
     suspects: Vec<usize>,
@@ -275,9 +275,9 @@ impl Publisher {
         std::mem::replace(&mut self.activity, Activity::Media) != Activity::Media
     }
 
-    /// Media has come that is of no use here; true if it had paused.
-    pub fn heard_media(&mut self, now: Instant) -> bool {
-        self.unseen = Some(now);
+    /// Media has come that is of no use here; true if it had paused. `held`: it comes in larger pieces.
+    pub fn heard_media(&mut self, now: Instant, held: bool) -> bool {
+        self.unseen = Some((now, held));
         self.media(now)
     }
 
@@ -309,7 +309,7 @@ impl Publisher {
 
     /// When media came last.
     pub fn last_media(&self) -> Option<Instant> {
-        self.own().map(|e| e.last_arrival).chain(self.unseen).max()
+        self.own().map(|e| e.last_arrival).chain(self.unseen.map(|(at, _)| at)).max()
     }
 
     /// As the API shows them.
@@ -349,6 +349,12 @@ impl Publisher {
         }
         self.said.clone_from(&now);
         Some(now)
+    }
+
+    /// Much has come at once that was kept: what its rate was then is what it is.
+    pub fn measure(&mut self, now: Instant) {
+        self.encodings.iter_mut().for_each(|e| e.measure(now));
+        self.changed = true;
     }
 
     /// To be called about once a second.
@@ -415,7 +421,7 @@ impl Publisher {
 
     /// How long there may be nothing after media that came then.
     fn patience(&self, media: Instant) -> Duration {
-        let pause = if self.unseen == Some(media) { UNSEEN_PAUSE } else { PAUSE };
+        let pause = if self.unseen == Some((media, true)) { HELD_PAUSE } else { PAUSE };
         pause.max(self.pace.usual * 2)
     }
 }

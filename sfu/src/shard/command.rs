@@ -40,6 +40,8 @@ pub enum Command {
         publisher: SessionId,
         /// It was media, though of no use to RTP: sound in AAC, pictures that only a bridge gets.
         media: bool,
+        /// It is read in larger pieces, so it may be a while until the next time.
+        held: bool,
     },
     /// A bridged encoding has ended.
     Unbridge {

@@ -60,7 +60,9 @@ impl Shard {
             }
             Command::Remove(_) => self.remove(now, key),
             Command::Media(made) => self.take_made(now, key, *made),
-            Command::Heard { media, .. } => self.hear_local(now, key, media),
+            Command::Heard { media, held, .. } => {
+                self.hear_local(now, key, media.then_some(held));
+            }
             Command::Unbridge { kind, encoding, .. } => self.unbridge(now, key, kind, encoding),
             Command::WantKeyframe { encoding, .. } => self.want_own(now, key, encoding),
         }

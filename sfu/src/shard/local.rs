@@ -32,6 +32,7 @@ impl Shard {
     /// Packets for a publisher; they wait for the flush.
     pub(super) fn take_made(&mut self, now: Instant, key: Key, made: Made) {
         let Made { origin, source, packets, .. } = made;
+        let replayed = packets.iter().any(|packet| packet.arrived.is_some());
         for packet in packets {
             let session = &mut self.sessions[key];
             let own = origin == Origin::Source;
@@ -57,14 +58,18 @@ impl Shard {
                 Err(reason) => recorder.drops.count(reason),
             }
         }
+        // Viewers begin with it at once, and how fast depends on its bitrate.
+        if let Some(publisher) = self.sessions[key].publisher_mut().filter(|_| replayed) {
+            publisher.measure(now);
+        }
     }
 
-    /// It lives, though nothing of it became a packet.
-    pub(super) fn hear_local(&mut self, now: Instant, key: Key, media: bool) {
+    /// It lives, though nothing of it became a packet. `media`: some came, and whether it is held.
+    pub(super) fn hear_local(&mut self, now: Instant, key: Key, media: Option<bool>) {
         let session = &mut self.sessions[key];
         let Role::Local(publisher) = &mut session.role else { return };
         session.last_heard = now;
-        if media && publisher.heard_media(now) {
+        if media.is_some_and(|held| publisher.heard_media(now, held)) {
             let activity = Activity::Media;
             self.events.push_back(Event::Activity { session: session.id, activity });
         }

@@ -23,6 +23,8 @@ pub(crate) struct Maker {
     pub(crate) latency: fn(u64) -> Duration,
     /// It says when its pictures were captured.
     pub(crate) exact: bool,
+    /// What it hands over came when it was captured.
+    pub(crate) kept: bool,
     /// Pictures from keyframe to keyframe; 0: only the first.
     pub(crate) gop: u64,
     /// The next picture is a keyframe.
@@ -45,6 +47,7 @@ impl Maker {
             began: world.now,
             latency: |_| Duration::ZERO,
             exact: true,
+            kept: false,
             gop: 0,
             keyframe: true,
             on: true,
@@ -110,7 +113,7 @@ impl Maker {
                 marker,
                 payload: payload.as_slice().into(),
                 captured: self.exact.then_some(self.began + captured),
-                arrived: None,
+                arrived: self.kept.then_some(self.began + captured),
             });
             self.sent.push(Sent { at: now, timestamp, marker, payload, key: self.keyframe });
         }

@@ -228,7 +228,9 @@ impl Leg {
             Some((_, None)) => return Err(Drop::NoCommonCodec),
             None => return Err(Drop::AwaitingKeyframe),
         }
-        if self.selector.current().is_none() && feed.settles(packet.rtp.arrival) {
+        // What was kept is for the ring: from there it comes paced, and up to the live edge.
+        let kept = || wire.now.saturating_duration_since(packet.rtp.arrival) > FRESH;
+        if self.selector.current().is_none() && (feed.settles(packet.rtp.arrival) || kept()) {
             return Err(Drop::Settling);
         }
         match self.selector.judge(packet.encoding, packet.start) {

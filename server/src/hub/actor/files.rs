@@ -8,19 +8,16 @@ use crate::hub::sessions::File;
 use crate::net;
 
 impl Actor {
-    /// What the stream's publisher must know; where it is another one, both have it in their logs.
+    /// Another publisher is the stream's: both have it in their logs.
     pub(super) fn note_publisher(&mut self, name: &stream::Name) {
         let Some(entry) = self.streams.get_mut(name) else { return };
         let publisher = entry.stream.publisher().map(|p| p.session);
         let before = std::mem::replace(&mut entry.publisher, publisher);
-        let watched = entry.stream.viewers().next().is_some();
-        publisher.into_iter().for_each(|id| self.note_watched(id, watched));
         if before == publisher {
             return;
         }
         self.seat_players(name);
         if let Some(id) = before {
-            self.note_watched(id, false);
             let text = format!("{name} is not its any more");
             self.book.note(net::now(), id, "steps_back", text);
         }

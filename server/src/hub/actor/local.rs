@@ -9,7 +9,7 @@ use sfu::stats::EncodingState;
 use sfu::{Add, Origin};
 use signaling::{Problem, SessionId};
 use stream::Event;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use super::{Actor, Session, Stream, wall_clock};
 use crate::hub::local::{
@@ -31,20 +31,18 @@ impl Actor {
         let meter = Arc::<Meter>::default();
         let bridged = Arc::new(AtomicBool::new(self.config.stream.bridges));
         let (end, ended) = oneshot::channel();
-        let watched = Arc::new(AtomicBool::new(false));
-        let (bell, rung) = mpsc::channel(1);
+        let (watched, news) = oneshot::channel();
         let role = Kind::Publisher {
             bus,
             meter: Arc::clone(&meter),
             bridged: Arc::clone(&bridged),
-            watched: Arc::clone(&watched),
-            bell,
+            watched: Some(watched),
         };
         self.enlist(Role::Publisher, guest, Local { role, end });
         self.outbox.push(sfu::Command::Add(Box::new(Add::local(session))));
         self.apply(&stream, Event::PublisherJoined { session, codecs: Vec::new() });
         let line = Line::of_source(self.media.clone(), session);
-        Ok(Publishing { writer, line, meter, bridged, watched, bell: rung, end: ended })
+        Ok(Publishing { writer, line, meter, bridged, watched: news, end: ended })
     }
 
     pub(in crate::hub) fn play_local(
@@ -204,14 +202,17 @@ impl Actor {
         }
     }
 
-    /// Whether somebody gets by WebRTC what a publisher of ours sends.
-    pub(super) fn note_watched(&self, publisher: SessionId, watched: bool) {
-        if let Some(Local { role: Kind::Publisher { watched: known, bell, .. }, .. }) =
-            self.locals.get(&publisher)
-            && known.swap(watched, Ordering::Relaxed) != watched
+    /// Whoever publishes a stream is told that somebody watches it by WebRTC, once.
+    pub(super) fn note_watched(&mut self, name: &stream::Name) {
+        let Some(entry) = self.streams.get(name) else { return };
+        let publisher =
+            entry.stream.publisher().filter(|_| entry.stream.viewers().next().is_some());
+        let local = publisher.and_then(|p| self.locals.get_mut(&p.session));
+        if let Some(Local { role: Kind::Publisher { watched, .. }, .. }) = local
+            && let Some(watched) = watched.take()
         {
-            // Where there is no room it rings already.
-            let _ = bell.try_send(());
+            // Its connection may have gone.
+            let _ = watched.send(());
         }
     }
 

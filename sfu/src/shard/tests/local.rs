@@ -99,6 +99,30 @@ fn a_second_one_of_the_same_name_changes_nothing() {
     assert_eq!(world.len(), (0, 0, 0));
 }
 
+/// For the first who watches, packets are made of what was kept.
+#[test]
+fn what_was_kept_has_its_bitrate_at_once_and_goes_out_paced() {
+    let (mut world, mut makers) = on_air(1);
+    world.watch(VIEWER, PUBLISHER);
+    world.connect();
+    let maker = &mut makers[1];
+    maker.begin(world.now);
+    world.run(SECOND * 4, |_| {});
+    maker.kept = true;
+    maker.step(&mut world);
+    maker.kept = false;
+    world.run(MS, |_| {});
+    let bits = 8 * maker.sent.iter().map(|sent| sent.payload.len() as u64).sum::<u64>();
+    let found = world.encodings(PUBLISHER)[0].bitrate_bps;
+    assert!(found.abs_diff(bits / 4) < bits / 40, "{found} of {}", bits / 4);
+    let got = |world: &World| world.peers[&VIEWER].stream(world.peers[&VIEWER].video()).len();
+    assert!(got(&world) < maker.sent.len() / 2, "not all at once");
+    make(&mut world, &mut makers[1..], SECOND * 2);
+    world.run(SECOND / 10, |_| {});
+    let peer = &world.peers[&VIEWER];
+    assert_all(&peer.stream(peer.video()), &makers[1].sent);
+}
+
 /// Pictures come up to a quarter of a second late, sound at once; only what says when it was captured is
 /// in step then.
 #[test]
@@ -187,7 +211,7 @@ fn what_is_heard_of_it_without_packets_is_life_and_may_be_media() {
         let (mut world, _) = on_air(1);
         let publisher = World::id(PUBLISHER);
         for _ in 0..150 {
-            world.command(Command::Heard { publisher, media });
+            world.command(Command::Heard { publisher, media, held: false });
             world.run(100 * MS, |_| {});
         }
         let expected: &[Activity] = if media { &[Activity::Media] } else { &[] };
@@ -491,7 +515,7 @@ fn what_makes_no_sense_is_counted_and_harms_nobody() {
     assert_eq!(world.encodings(PUBLISHER).len(), 16, "and no more");
 
     world.command(Command::Remove(World::id(PUBLISHER)));
-    world.command(Command::Heard { publisher: World::id(PUBLISHER), media: true });
+    world.command(Command::Heard { publisher: World::id(PUBLISHER), media: true, held: false });
     let before = world.totals().drops.get(Drop::UnknownSource);
     make(&mut world, &mut makers, SECOND / 10);
     assert!(world.totals().drops.get(Drop::UnknownSource) > before, "it is gone");
