@@ -313,9 +313,9 @@ impl Visit {
         response
     }
 
-    /// How long it may be kept; in shared caches without a second thought only what everybody may see.
+    /// How long it may be kept; in shared caches only what everybody may see: not all of them look at who asks.
     fn kept(&self, response: &mut Response, how: &str) {
-        let how = if self.guarded { how.to_owned() } else { format!("public, {how}") };
+        let how = format!("{}, {how}", if self.guarded { "private" } else { "public" });
         if let Ok(value) = HeaderValue::from_str(&how) {
             response.headers_mut().insert(header::CACHE_CONTROL, value);
         }

@@ -201,9 +201,9 @@ impl Live {
 
     /// Says what is known of a stream's audience.
     pub(crate) fn tell(&self, stream: &mut status::Stream) {
-        let channels = self.0.channels();
-        let channel = channels.iter().find(|(name, _)| name.as_str() == stream.name);
-        if let Some(hls) = channel.and_then(|(_, channel)| channel.status(clock::now())) {
+        let Ok(name) = stream::Name::new(&stream.name) else { return };
+        let channel = self.0.channels().get(&name).cloned();
+        if let Some(hls) = channel.and_then(|channel| channel.status(clock::now())) {
             stream.viewers.hls = hls.viewers;
             stream.warnings.extend(self.0.shortened(&hls));
             stream.hls = Some(hls);

@@ -42,10 +42,9 @@ pub(super) async fn run(shared: Arc<Shared>, channel: Arc<Channel>) {
         Err(problem) => channel.enter(Phase::Over(problem)),
     }
     drop(closing);
-    shared.hub.audience_left(channel.name()).await;
 }
 
-/// However it ends, nobody waits for it any more.
+/// However it ends, nobody waits for it any more, and the stream has no audience.
 struct Closing<'a> {
     shared: &'a Shared,
     channel: &'a Arc<Channel>,
@@ -57,6 +56,8 @@ impl Drop for Closing<'_> {
         if !matches!(&*self.channel.phase().borrow(), Phase::Over(_)) {
             self.channel.enter(Phase::Over(over(self.channel.name())));
         }
+        let (hub, name) = (self.shared.hub.clone(), self.channel.name().clone());
+        tokio::spawn(async move { hub.audience_left(&name).await });
     }
 }
 
@@ -146,8 +147,10 @@ impl<'a> Desk<'a> {
         let reader = Some(bus.subscribe(Start::Keyframe, &cast::TRACKS));
         let held = Some((None, Vec::new()));
         self.seat = Some(Seat { publisher, reader, formats: BTreeMap::new(), lost: 0, held });
-        if let Some(work) = &mut self.work {
-            work.packager.discontinuity();
+        match &mut self.work {
+            Some(work) => work.packager.discontinuity(),
+            // Another life of the stream: who asks now waits for it, and is not given the one that has ended.
+            None => self.channel.enter(Phase::Starting),
         }
     }
 
@@ -158,11 +161,15 @@ impl<'a> Desk<'a> {
             self.seat.iter_mut().for_each(|seat| seat.reader = None);
             return;
         };
+        let now = clock::now();
         self.take(item);
+        // What lies there may be many seconds: as soon as its kinds are known it is not held any more.
+        self.settle(now);
         while let Some(item) =
             self.seat.as_mut().and_then(|seat| seat.reader.as_mut()).and_then(Reader::read)
         {
             self.take(item);
+            self.settle(now);
         }
     }
 

@@ -26,6 +26,8 @@ const FRESH_MS = 2500;
 /** Nearer than that to where live is, in seconds, is live. */
 const LIVE_S = 3;
 
+const ended = () => new Problem("The stream has ended", "", 404, 0, "urn:weir:problem:ended");
+
 /** The part of the stream that can be seen, in seconds of the media element. */
 export interface Timeline {
   start: number;
@@ -54,6 +56,9 @@ export class Hls {
   private timer = 0;
   private looks = 0;
   private tries = 0;
+  /** Which life of the stream this is, as its playlists are named, and which one has ended. */
+  private epoch = "";
+  private over = "";
   private follows = true;
   private startedAt = 0;
   private playsSince = Infinity;
@@ -150,6 +155,9 @@ export class Hls {
       if (!response.ok) throw await problemOf(response);
       const text = await response.text();
       if (!text.startsWith("#EXTM3U")) throw new Problem("No playlist", "There is something else at its address.", 404);
+      // What has ended stays for a while; nobody wants its last second again and again.
+      this.epoch = text.split("\n").find((line) => line !== "" && !line.startsWith("#")) ?? "";
+      if (this.epoch === this.over) throw ended();
       const begin = await engineOf(this.video);
       if (!signal.aborted) this.begin(begin, url, token);
     } catch (error) {
@@ -173,7 +181,10 @@ export class Hls {
       clock: this.clock,
       events: {
         lost: (problem) => engine === this.engine && this.again(url, token, problem),
-        ended: mine(() => this.again(url, token, new Problem("The stream has ended", "", 404, 0, "urn:weir:problem:ended"))),
+        ended: mine(() => {
+          this.over = this.epoch;
+          this.again(url, token, ended());
+        }),
         renewed: mine(() => this.beginsAnew()),
         changed: mine(() => this.changed()),
       },
@@ -259,7 +270,6 @@ export class Hls {
     }
     return 0;
   }
-
 
   private read(now: number): ViewerStats | null {
     const { engine, video, frames } = this;
