@@ -27,7 +27,7 @@ pub(super) const ENDING: &[Rule] = &[
 ];
 
 /// An answer that waits for nothing. Machines that test are slow at times.
-const AT_ONCE: Duration = Duration::from_millis(700);
+const AT_ONCE: Duration = Duration::from_millis(1500);
 
 fn are_400(seen: &Seen<'_>, probe: Probe) -> Result<usize, String> {
     let mut count = Count::default();
