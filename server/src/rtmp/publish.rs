@@ -80,7 +80,8 @@ impl Publisher {
         let Publishing { end, watched, .. } = &mut self.hub;
         tokio::select! {
             why = end => Told::Ended(why.unwrap_or_else(|_| "the server is shutting down".to_owned())),
-            Ok(()) = watched, if !self.watched => Told::Watched,
+            // Once it is over, however it ended, it must not be polled again.
+            Ok(()) = &mut *watched, if !watched.is_terminated() => Told::Watched,
         }
     }
 
