@@ -195,9 +195,10 @@ async fn playlist(
     };
     let which = if keyframes { Playlist::Keyframes(form) } else { Playlist::Media(form) };
     let text = sheet.text(which, &visit.query);
-    // With a number its URL is asked for once; without, it is asked again and again.
-    let target = u64::from(sheet.view.targets.segment);
-    let age = if asked.msn.is_some() && !sheet.view.ended { 6 * target } else { 1 };
+    // Where it waits for its number its URL is asked for once; else it is asked again and again.
+    let targets = &sheet.view.targets;
+    let once = asked.msn.is_some() && targets.part.is_some() && !sheet.view.ended;
+    let age = if once { 6 * u64::from(targets.segment) } else { 1 };
     let reply = visit.playlist(&text, age).await;
     Ok(count(context, channel, What::Playlist, reply))
 }
