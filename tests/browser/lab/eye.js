@@ -9,8 +9,8 @@ window.eye = (() => {
   const QUIET = 200; // Milliseconds without a loud sample before a beep.
 
   /// `frames`: `[when, what]`, `what` as `read` gives it; `dry`: when the player had nothing to play; `bare`: `[when, ms]` without picture or
-  /// still; `beeps`: when each began to be played; `stalls`: `[when, ms]` when the page was kept from running.
-  const notes = { frames: [], dry: [], bare: [], beeps: [], stalls: [] };
+  /// still; `beeps`: when each began to be played; `sound`: to where it was heard; `stalls`: `[when, ms]` when the page was kept from running.
+  const notes = { frames: [], dry: [], bare: [], beeps: [], sound: null, stalls: [] };
 
   const scratch = document.createElement('canvas').getContext('2d', { alpha: false, willReadFrequently: true });
 
@@ -55,26 +55,35 @@ window.eye = (() => {
     }
   }
 
-  /// Notes the beeps of what is played from now on.
+  /// Notes the beeps of what is played from now on; resolves with the first of its sound. Where a beep lies is told by the samples before it, and
+  /// not by when this page came to read them.
   async function listen() {
     const video = document.querySelector('video');
     const stream = video.srcObject ?? video.captureStream();
-    const reader = new MediaStreamTrackProcessor({ track: stream.getAudioTracks()[0].clone() }).readable.getReader();
+    const [track] = stream.getAudioTracks();
+    // Ten seconds: a page that is kept from running loses nothing.
+    const reader = new MediaStreamTrackProcessor({ track: track.clone(), maxBufferSize: 1000 }).readable.getReader();
+    const first = await reader.read();
+    const from = epoch + performance.now();
+    let played = 0;
     let loud = -Infinity;
-    for (;;) {
-      const { value: chunk, done } = await reader.read();
-      if (done) return;
+    const hear = (chunk) => {
       const samples = new Float32Array(chunk.numberOfFrames);
       chunk.copyTo(samples, { planeIndex: 0, format: 'f32-planar' });
-      const came = epoch + performance.now();
       for (let i = 0; i < samples.length; i++) {
         if (Math.abs(samples[i]) < LOUD) continue;
-        const now = came + (1000 * i) / chunk.sampleRate;
+        const now = from + 1000 * (played + i / chunk.sampleRate);
         if (now - loud > QUIET) notes.beeps.push(now);
         loud = now;
       }
+      played += chunk.numberOfFrames / chunk.sampleRate;
+      notes.sound = from + 1000 * played;
       chunk.close();
-    }
+    };
+    const go = async () => {
+      for (let it = first; !it.done; it = await reader.read()) hear(it.value);
+    };
+    void go();
   }
 
   function begin() {
@@ -97,9 +106,9 @@ window.eye = (() => {
 
   /// Everything noted at `since` or later; what is older is forgotten.
   function since(when) {
-    for (const [key, list] of Object.entries(notes)) notes[key] = list.filter((one) => (Array.isArray(one) ? one[0] : one) >= when);
+    for (const [key, list] of Object.entries(notes)) if (Array.isArray(list)) notes[key] = list.filter((one) => (Array.isArray(one) ? one[0] : one) >= when);
     return notes;
   }
 
-  return { read: (kind) => { what = kind; }, listen: () => void listen(), since };
+  return { read: (kind) => { what = kind; }, listen, since };
 })();
