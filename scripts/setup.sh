@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing on Debian or Ubuntu, and says what and why:
 #   scripts/setup.sh build    what building and running needs
-#   scripts/setup.sh test     that, and the browser and the clients of the tests
+#   scripts/setup.sh test     that, and the browser and the clients of the tests, and nginx, unpacked and not installed
 #   scripts/setup.sh obs      that, and OBS Studio, which `make soak` publishes with
 #   scripts/setup.sh bench    nginx with its RTMP module, which `make bench` measures beside; unpacked, not installed
 # Quick when nothing is missing.
@@ -78,16 +78,23 @@ if [ "$what" = test ] || [ "$what" = obs ]; then
 fi
 
 # Debian's package would start a web server on port 80: its files alone are enough.
+unpack_nginx() { # unpack_nginx <packages…>
+    local debs package deb
+    debs=$(mktemp -d)
+    mkdir -p target/tools/nginx
+    # In Debian 12 the program is in nginx, in older ones and Ubuntu in nginx-light.
+    for package in nginx nginx-light "$@"; do (cd "$debs" && apt-get download -q "$package") || true; done
+    for deb in "$debs"/*.deb; do dpkg -x "$deb" target/tools/nginx || true; done
+    rm -rf "$debs"
+}
 if [ "$what" = bench ] && ! [ -e target/tools/nginx/usr/lib/nginx/modules/ngx_rtmp_module.so ] && have apt-get; then
     say 'Unpacking nginx and its RTMP module into target/tools/nginx, to measure beside it'
-    unpacked=$PWD/target/tools/nginx
-    debs=$(mktemp -d)
-    trap 'rm -rf "$debs"' EXIT
-    # In Debian 12 the program is in nginx, in older ones and Ubuntu in nginx-light.
-    if (cd "$debs" && apt-get download -q nginx nginx-light libnginx-mod-rtmp); then
-        mkdir -p "$unpacked"
-        for deb in "$debs"/*.deb; do dpkg -x "$deb" "$unpacked"; done
-    else
-        say 'apt-get cannot fetch it: the benchmarks go on without'
-    fi
+    unpack_nginx libnginx-mod-rtmp
+    [ -e target/tools/nginx/usr/sbin/nginx ] || say 'apt-get cannot fetch it: the benchmarks go on without'
+fi
+if [ "$what" = test ] && ! PATH=$PATH:/usr/sbin:target/tools/nginx/usr/sbin command -v nginx > /dev/null; then
+    have apt-get || die 'missing here: nginx. Install it and run this again.'
+    say 'Unpacking nginx into target/tools/nginx: a test puts it in front as a cache'
+    unpack_nginx
+    [ -e target/tools/nginx/usr/sbin/nginx ] || die 'apt-get cannot fetch nginx: run apt-get update, or install nginx, and run this again.'
 fi

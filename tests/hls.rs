@@ -20,6 +20,30 @@ fn length() -> Duration {
 fn hold<'r>(recording: &Recording, rules: impl Iterator<Item = &'r Rule>) {
     let found = broken(recording, rules);
     assert!(found.is_empty(), "broken:\n  {}", found.join("\n  "));
+    read_by_others(recording);
+}
+
+/// m3u8-rs reads back every playlist, and finds the same in it.
+#[track_caller]
+fn read_by_others(recording: &Recording) {
+    for answer in &recording.multivariant {
+        let read = m3u8_rs::parse_master_playlist_res(&answer.body).expect("m3u8-rs reads it");
+        let text = answer.text();
+        let ours = Multivariant::parse(&text).expect("it is read");
+        let theirs = (read.variants.len(), read.alternatives.len());
+        let all = ours.variants.len() + ours.keyframes.len();
+        assert_eq!(theirs, (all, ours.media.len()), "{text}");
+    }
+    let reloads = recording.renditions.iter().flat_map(|rendition| &rendition.reloads);
+    let playlists: Vec<_> = reloads.filter(|answer| answer.status == 200).collect();
+    assert!(playlists.len() > 10, "only {} playlists", playlists.len());
+    for answer in playlists {
+        let read = m3u8_rs::parse_media_playlist_res(&answer.body).expect("m3u8-rs reads it");
+        let text = answer.text();
+        let ours = Playlist::parse(&text).expect("it is read");
+        let theirs = (Some(read.media_sequence), read.segments.len(), read.end_list);
+        assert_eq!(theirs, (ours.msn, ours.segments.len(), ours.ended), "{text}");
+    }
 }
 
 /// Publishes a film by FFmpeg, live on return.
@@ -32,12 +56,12 @@ fn publish(weir: &Weir, film: &Film) -> Encoder {
 /// The encoder is killed in the middle, and another one takes its place; then the stream ends.
 #[test]
 fn an_rtmp_stream_is_as_the_checklist_wants_across_a_change_of_publishers() {
-    let weir = Weir::configured("[live]\nstart = \"always\"\n");
+    let weir = Weir::configured("[live]\nstart = \"always\"\nwindow = \"16s\"\n");
     let film = Film::small(Recipe::PLAIN);
     let mut encoder = Some(publish(&weir, &film));
     // The target duration is told when two seconds have been seen; before that it would be 6 s, and a delta would have
     // nothing to leave out.
-    std::thread::sleep(Duration::from_secs(3));
+    weir.until("show", |s| s["hls"]["window_seconds"].as_f64() > Some(3.0));
     let mut watch = Watch::start(&weir.url, "show");
     watch.watch(length(), || {
         std::thread::sleep(length() * 2 / 3);
@@ -65,7 +89,7 @@ fn cuts(recording: &Recording) -> usize {
 /// target duration may be one with which a delta has nothing to leave out.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_whip_stream_is_as_the_checklist_wants() {
-    let weir = Weir::start();
+    let weir = Weir::configured("[live]\nwindow = \"16s\"\n");
     let publisher = Publisher::start(&weir, "show", Clip::small(Codec::H264)).await;
     let url = weir.url.clone();
     let watched = tokio::task::spawn_blocking(move || {
