@@ -202,7 +202,7 @@ pub struct ViewerCounts {
 /// A stream as files, for audiences by HLS.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Hls {
-    /// Clients who have lately asked for a playlist; a cache counts once.
+    /// Clients who have lately asked for a playlist; behind a cache, those whose requests it has passed on.
     pub viewers: usize,
     /// The folder of its files.
     pub epoch: String,

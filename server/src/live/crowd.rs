@@ -1,5 +1,5 @@
 //! Who is there: how many different clients have lately asked for a stream's playlists, and how many requests wait.
-//! Behind a cache one client stands for all of its own.
+//! Behind a cache only those are seen whose requests it passes on.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};

@@ -169,7 +169,8 @@ const BREAKS: &[(&str, Break)] = &[
         r.renditions[0].reloads[5].body = body;
     }),
     ("hinted-part-waits-and-then-comes-at-once", |r| {
-        file(r, "v0-4.1.m4s").for_each(|f| f.whole = Duration::from_secs(1))
+        let media = r.renditions[0].media.iter_mut();
+        media.for_each(|f| f.whole = f.head + Duration::from_secs(1));
     }),
     ("not-ready-in-three-targets-is-503", |r| {
         probe(r, Probe::Never).head = Duration::from_secs(20)

@@ -112,7 +112,7 @@ fn woken(seen: &Seen<'_>) -> Result<usize, String> {
     Ok(count.0)
 }
 
-/// Parts that were asked for before they were there: the head came when all of it was there.
+/// Parts that were asked for before they were there: the head came when all of it was there. On a busy machine a few may be held up on their way.
 fn hinted(seen: &Seen<'_>) -> Result<usize, String> {
     let mut count = Count::default();
     for rendition in &seen.recording.renditions {
@@ -126,12 +126,17 @@ fn hinted(seen: &Seen<'_>) -> Result<usize, String> {
         let waited = media
             .iter()
             .filter(|file| file.head > Duration::from_millis(30) && hints.contains(&file.path));
-        for file in waited.filter(|file| file.status == 200) {
-            let body = file.whole - file.head;
-            count.check(body < Duration::from_millis(150), || {
-                format!("{} took {body:?} after it had begun", file.path)
-            })?;
+        let waited: Vec<&Exchange> = waited.filter(|file| file.status == 200).copied().collect();
+        let body = |file: &&Exchange| file.whole - file.head;
+        let slow: Vec<_> =
+            waited.iter().filter(|f| body(f) >= Duration::from_millis(150)).collect();
+        if waited.is_empty() {
+            continue;
         }
+        count.check(slow.len() * 10 <= waited.len(), || {
+            let all: Vec<_> = slow.iter().map(|file| (&file.path, body(file))).collect();
+            format!("{} of {} took long after they had begun: {all:?}", slow.len(), waited.len())
+        })?;
     }
     Ok(count.0)
 }
