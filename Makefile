@@ -60,20 +60,22 @@ check: web lint ## The quick part of `test`: format, lints, unit tests, the laws
 	cargo test --locked --workspace --exclude tests --lib --bins
 	cargo test --locked -p tests --test architecture
 
-soak: setup-test setup-obs web ## Joins, streams and replaced publishers by the thousand, OBS for SOAK_OBS_SECONDS (600), LL-HLS for SOAK_HLS_SECONDS (600), then fuzz every parser for SOAK_SECONDS each (an hour if not said)
+soak: setup-test setup-obs web ## Joins, streams and replaced publishers by the thousand, OBS for SOAK_OBS_SECONDS (600), LL-HLS for SOAK_HLS_SECONDS (600) without and with a cache, then fuzz every parser for SOAK_SECONDS each (an hour if not said)
 	$(call say,$(SOAK_JOINS) joins and leaves: memory and files stay flat)
 	WEIR_CROWDS=$$(( $(SOAK_JOINS) / 200 )) cargo test --locked -p tests --test many -- --nocapture a_thousand
 	$(call say,$(SOAK_STREAMS) streams with one viewer each in ten minutes: memory and files stay flat)
 	WEIR_STREAMS=$(SOAK_STREAMS) WEIR_STREAMS_SECONDS=600 cargo test --locked -p tests --test streams -- --nocapture
 	$(call say,Three minutes of one viewer and ten changes of publisher; standbys)
 	WEIR_SURVIVE=long cargo test --locked -p tests --test browser -- --nocapture --test-threads=1 survive standby
-	$(call say,Two minutes of LL-HLS held against the checklist)
+	$(call say,Two minutes of LL-HLS held against the checklist$(comma) and by media-doctor)
 	WEIR_HLS=long cargo test --locked -p tests --test hls -- --nocapture --test-threads=1 checklist
 	$(call say,OBS for $(SOAK_OBS_SECONDS) seconds$(comma) seen and heard without a freeze)
 	cargo build --locked --workspace --bins
 	cd tests/browser && WEIR_OBS_SECONDS=$(SOAK_OBS_SECONDS) npm run obs
 	$(call say,LL-HLS for $(SOAK_HLS_SECONDS) seconds$(comma) by RTMP and by WHIP$(comma) across a reconnect)
 	cd tests/browser && WEIR_HLS_SECONDS=$(SOAK_HLS_SECONDS) npm run hls
+	$(call say,The same through nginx as a cache)
+	cd tests/browser && WEIR_HLS_CACHE=../nginx.sh WEIR_HLS_SECONDS=$(SOAK_HLS_SECONDS) npm run hls
 	$(call say,Fuzzing every parser)
 	scripts/fuzz.sh $(SOAK_SECONDS)
 

@@ -2,7 +2,7 @@
 # Installs what is missing on Debian or Ubuntu, and says what and why:
 #   scripts/setup.sh build    what building and running needs
 #   scripts/setup.sh test     that, and the browser and the clients of the tests, and nginx, unpacked and not installed
-#   scripts/setup.sh obs      that, and OBS Studio, which `make soak` publishes with
+#   scripts/setup.sh obs      that, and OBS Studio, which `make soak` publishes with, and media-doctor, which looks at its playlists
 #   scripts/setup.sh bench    nginx with its RTMP module, which `make bench` measures beside; unpacked, not installed
 # Quick when nothing is missing.
 set -euo pipefail
@@ -75,6 +75,11 @@ if [ "$what" = test ] || [ "$what" = obs ]; then
         ln -sf "$(target/venv/bin/python -c 'import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())')" target/tools/ffmpeg
         target/tools/ffmpeg -hide_banner -muxers | grep -q whip || die 'the FFmpeg in target/venv has no WHIP muxer'
     fi
+fi
+
+if [ "$what" = obs ] && ! target/tools/bin/media-doctor --version >/dev/null 2>&1; then
+    say 'Installing media-doctor into target/tools (a few minutes)'
+    cargo install --quiet --locked --root target/tools media-doctor@0.12.0
 fi
 
 # Debian's package would start a web server on port 80: its files alone are enough.

@@ -2,6 +2,7 @@
 //! see `tests::hls::rules`. 20 s each; two minutes with WEIR_HLS=long.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use tests::clip::{Clip, Codec};
@@ -11,9 +12,13 @@ use tests::hls::rules::{Rule, broken, ending, watching};
 use tests::hls::{Recording, Watch};
 use tests::{Encoder, Publisher, Weir, http};
 
+/// As `make soak` asks for it.
+fn long() -> bool {
+    std::env::var_os("WEIR_HLS").is_some_and(|value| value == "long")
+}
+
 fn length() -> Duration {
-    let long = std::env::var_os("WEIR_HLS").is_some_and(|value| value == "long");
-    Duration::from_secs(if long { 120 } else { 20 })
+    Duration::from_secs(if long() { 120 } else { 20 })
 }
 
 #[track_caller]
@@ -21,6 +26,25 @@ fn hold<'r>(recording: &Recording, rules: impl Iterator<Item = &'r Rule>) {
     let found = broken(recording, rules);
     assert!(found.is_empty(), "broken:\n  {}", found.join("\n  "));
     read_by_others(recording);
+    if long() {
+        for text in recording.renditions.iter().filter_map(|r| Some(r.reloads.last()?.text())) {
+            doctor(&text);
+        }
+        recording.multivariant.iter().for_each(|answer| doctor(&answer.text()));
+    }
+}
+
+/// media-doctor finds nothing; its exit status is always 0.
+#[track_caller]
+fn doctor(playlist: &str) {
+    let program = tests::weir::target().join("../tools/bin/media-doctor");
+    let file = std::env::temp_dir().join(format!("weir-doctor-{}.m3u8", std::process::id()));
+    std::fs::write(&file, playlist).expect("a writable temporary folder");
+    let output = Command::new(program).arg("check-hls").arg("--input").arg(&file).output();
+    let _ = std::fs::remove_file(&file);
+    let said = output.expect("`scripts/setup.sh obs` installs media-doctor").stdout;
+    let said = String::from_utf8_lossy(&said);
+    assert!(said.contains("No issues found"), "{said}\n{playlist}");
 }
 
 /// m3u8-rs reads back every playlist, and finds the same in it.
@@ -77,12 +101,11 @@ fn an_rtmp_stream_is_as_the_checklist_wants_across_a_change_of_publishers() {
     hold(&watch.recording, ending());
 }
 
-/// Discontinuities in the newest version of the first rendition.
+/// Versions of the first rendition's playlist that have a discontinuity.
 fn cuts(recording: &Recording) -> usize {
-    let whole = recording.renditions[0].reloads.iter().rev().map(|reload| reload.text());
-    let newest =
-        whole.filter_map(|text| Playlist::parse(&text).ok()).find(|list| list.skipped == 0);
-    newest.map_or(0, |list| list.all().filter(|segment| segment.discontinuity).count())
+    let texts = recording.renditions[0].reloads.iter().map(|reload| reload.text());
+    let lists = texts.filter_map(|text| Playlist::parse(&text).ok());
+    lists.filter(|list| list.all().any(|segment| segment.discontinuity)).count()
 }
 
 /// Opus as it is, and as AAC by the worker; keyframes come when they are asked for. Packaged from the first request on, so the
