@@ -43,6 +43,13 @@ pub(super) struct Held {
     pub(super) span: Option<MediaTime>,
 }
 
+/// How long frames are.
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    mean: Duration,
+    longest: Duration,
+}
+
 /// Units that wait, in the order in which they came.
 #[derive(Debug, Default)]
 pub(super) struct Gathering {
@@ -59,6 +66,8 @@ pub(super) struct Expected<'a> {
     pub(super) shown: bool,
     /// The targets are known already.
     pub(super) known: bool,
+    /// So far apart keyframes came before the first unit.
+    pub(super) gop: Option<Duration>,
     /// As many bytes may wait.
     pub(super) bytes: usize,
 }
@@ -142,22 +151,21 @@ impl Gathering {
         cadence: Cadence,
         expected: &Expected<'_>,
     ) -> Targets {
-        let mut longest = Duration::ZERO;
         let mut ids: Vec<RenditionId> = self.held.iter().map(|held| held.id).collect();
         ids.sort_unstable();
         ids.dedup();
-        for id in ids {
-            longest = longest.max(self.longest(id));
-        }
+        let frames: Vec<Frame> = ids.into_iter().map(|id| self.frame(id)).collect();
+        let most = |of: fn(&Frame) -> Duration| frames.iter().map(of).max().unwrap_or_default();
+        let frame = Frame { mean: most(|frame| frame.mean), longest: most(|frame| frame.longest) };
         Targets {
             segment: self.target_duration(lead, config.segment, cadence, expected),
-            part: config.part.map(|preset| part_target(preset, longest)),
+            part: config.part.map(|preset| part_target(preset, frame)),
             independent: false,
         }
     }
 
-    /// The longest frame of a rendition. What is three times as long as usual is a stall, no frame rate.
-    fn longest(&self, id: RenditionId) -> Duration {
+    /// How long the frames of a rendition are. What is three times as long as usual is a stall, no frame rate.
+    fn frame(&self, id: RenditionId) -> Frame {
         let of = self.held.iter().filter(|held| held.id == id);
         let mut spans: Vec<i64> = match id.kind {
             Kind::Audio => of.filter_map(|held| held.span).map(MediaTime::nanos).collect(),
@@ -168,9 +176,12 @@ impl Gathering {
         };
         spans.retain(|span| *span > 0);
         spans.sort_unstable();
-        let usual = spans.get(spans.len() / 2).copied().unwrap_or(0);
-        let longest = spans.iter().rev().find(|span| **span <= usual.saturating_mul(3));
-        Duration::from_nanos(longest.map_or(0, |longest| longest.unsigned_abs()))
+        let most = spans.get(spans.len() / 2).map_or(0, |usual| usual.saturating_mul(3));
+        spans.retain(|span| *span <= most);
+        let sum = spans.iter().fold(0_i64, |sum, span| sum.saturating_add(*span));
+        let mean = sum / i64::try_from(spans.len()).unwrap_or(i64::MAX).max(1);
+        let duration = |nanos: i64| Duration::from_nanos(nanos.unsigned_abs());
+        Frame { mean: duration(mean), longest: duration(spans.last().copied().unwrap_or(0)) }
     }
 
     fn target_duration(
@@ -191,10 +202,11 @@ impl Gathering {
         let keyframes = self.held.iter().filter(|held| held.id == lead && held.unit.keyframe);
         let times: Vec<MediaTime> = keyframes.map(|held| held.unit.pts).collect();
         let gops = times.windows(2).map(|pair| pair[1].since(pair[0]).nanos());
-        let Some(gop) = gops.max().filter(|gop| *gop > 0 && self.span(lead) >= PROVEN) else {
+        let gops = gops.filter_map(|gop| u64::try_from(gop).ok()).filter(|gop| *gop > 0);
+        let seen = gops.max().filter(|_| self.span(lead) >= PROVEN || expected.gop.is_some());
+        let Some(gop) = seen.map(Duration::from_nanos).max(expected.gop) else {
             return wanted.max(USUAL);
         };
-        let gop = Duration::from_nanos(gop.unsigned_abs());
         // A keyframe that comes a little early is taken.
         let least = segment.as_nanos() * 4 / 5;
         let count = least.div_ceil(gop.as_nanos().max(1)).max(1);
@@ -204,14 +216,15 @@ impl Gathering {
     }
 }
 
-/// The smallest that is no less than the preset and of which the longest frame is 15 %. Where that would be
-/// longer than a second, what a part needs at least for a frame.
-fn part_target(preset: Duration, longest: Duration) -> Duration {
+/// The smallest that is no less than the preset and of which a frame is 15 %: where some are longer than others, they
+/// are moved a little to where a part ends. Where that would be longer than a second, what a part needs at least for
+/// the longest frame.
+fn part_target(preset: Duration, frame: Frame) -> Duration {
     let up = |nanos: u128| u64::try_from(nanos.div_ceil(1_000_000)).unwrap_or(u64::MAX);
     let preset = up(preset.as_nanos()).max(1);
-    let fits = up((longest.as_nanos() * 100).div_ceil(15)).max(preset);
+    let fits = up((frame.mean.as_nanos() * 100).div_ceil(15)).max(preset);
     let most = preset.max(LONG_PART);
-    let holds = up(longest.as_nanos() * 11 / 10).clamp(most, most.max(LONGEST_PART));
+    let holds = up(frame.longest.as_nanos() * 11 / 10).clamp(most, most.max(LONGEST_PART));
     Duration::from_millis(if fits <= most { fits } else { holds })
 }
 
@@ -227,7 +240,9 @@ mod tests {
     #[test]
     fn a_part_is_as_short_as_its_frames_allow() {
         let target = |preset: u64, micros: u64| {
-            part_target(Duration::from_millis(preset), Duration::from_micros(micros)).as_millis()
+            let frame = Duration::from_micros(micros);
+            let frame = Frame { mean: frame, longest: frame };
+            part_target(Duration::from_millis(preset), frame).as_millis()
         };
         assert_eq!(target(200, 16_667), 200, "60 fps");
         assert_eq!(target(200, 33_334), 223, "30 fps");

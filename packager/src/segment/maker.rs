@@ -17,6 +17,8 @@ use crate::track::Init;
 
 /// Of its target, a part that is not a segment's last has at least this much, in percent.
 const FULL: i64 = 85;
+/// No picture is moved further for the sake of a part: nobody sees that, or hears it against the sound.
+const MOVED: Duration = Duration::from_millis(40);
 /// No publisher has reason for more units in a part.
 const MOST_SAMPLES: usize = 2_000;
 /// Pictures of different encoders that are one: their keyframes lie so near to each other.
@@ -220,15 +222,18 @@ impl Maker {
         true
     }
 
-    fn add(&mut self, turn: &Turn<'_>, unit: Placed, end: MediaTime, counters: &mut Counters) {
+    fn add(&mut self, turn: &Turn<'_>, mut unit: Placed, end: MediaTime, counters: &mut Counters) {
         let scale = unit.init.timescale;
         let most_end = self.segment.as_ref().map_or(end, |s| s.start.plus(turn.segment));
         if unit.time() >= most_end {
             counters.overflow += 1;
             return;
         }
-        let end = end.min(most_end).in_scale(scale).max(unit.at + 1);
+        let mut end = end.min(most_end).in_scale(scale).max(unit.at + 1);
         let most = ticks(turn.part, scale);
+        if !self.samples.is_empty() && end - self.start > most && unit.at <= self.end {
+            end = self.retime(turn, &mut unit, end, most);
+        }
         if !self.samples.is_empty() && (end - self.start > most || unit.at > self.end) {
             self.flush();
         }
@@ -247,6 +252,35 @@ impl Maker {
         if full || self.samples.len() >= MOST_SAMPLES {
             self.flush();
         }
+    }
+
+    /// Pictures that come unevenly: where none ends within the last 15 % of a part, one of the two that lie next to it is
+    /// decoded, and shown, up to half a picture earlier or later. For nearly all that can be: between those two there
+    /// would have to be more than these 15 % and both halves. Returns where `unit` ends.
+    fn retime(&mut self, turn: &Turn<'_>, unit: &mut Placed, end: i64, most: i64) -> i64 {
+        let (last, least) = (self.start + most, self.start + (most * FULL + 99) / 100);
+        let (earlier, later) = (end - last, least - unit.at);
+        let bound = ((end - unit.at) / 2).min(ticks(MOVED, unit.init.timescale));
+        if self.kind != Kind::Video || later <= 0 || earlier.min(later) > bound {
+            return end;
+        }
+        let cut = self.next_cut(turn.cuts).copied();
+        let next =
+            self.queue.front().filter(|next| !cut.is_some_and(|cut| self.belongs(next, &cut)));
+        let same = |next: &Placed| Arc::ptr_eq(&next.init, &unit.init) && next.at == end;
+        let next = next.is_some_and(|next| same(next) && last > unit.at);
+        if next && earlier <= later {
+            self.queue.front_mut().into_iter().for_each(|next| next.at = last);
+            return last;
+        }
+        if later <= bound
+            && least < end
+            && let Some(before) = self.samples.last_mut()
+        {
+            before.duration = before.duration.saturating_add(u32::try_from(later).unwrap_or(0));
+            (unit.at, self.end) = (least, least);
+        }
+        end
     }
 
     /// Closes the part.

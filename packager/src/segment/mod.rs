@@ -113,6 +113,8 @@ pub struct Packager {
     epoch: Epoch,
     anchor: Anchor,
     cadence: Cadence,
+    /// So far apart the publisher's keyframes came before the first unit that is seen here.
+    gop: Option<Duration>,
     /// Somebody waits, or has been shown something.
     shown: bool,
     /// Pictures first.
@@ -145,6 +147,7 @@ impl Packager {
             epoch,
             anchor,
             cadence: Cadence::default(),
+            gop: None,
             shown: false,
             lanes: Vec::new(),
             targets: None,
@@ -178,6 +181,12 @@ impl Packager {
     /// Who decides when keyframes come, for the present publisher.
     pub fn cadence(&mut self, cadence: Cadence) {
         self.cadence = cadence;
+    }
+
+    /// What was seen of the publisher before its first unit here: keyframes came at most so far apart. Said before the
+    /// targets are frozen, it saves the two seconds that would have to be watched for it.
+    pub fn expect(&mut self, gop: Duration) {
+        self.gop = Some(gop);
     }
 
     /// Somebody waits to be shown a playlist: the targets are to be frozen as soon as enough is known (300 ms

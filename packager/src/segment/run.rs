@@ -1,7 +1,7 @@
 //! Who does what when: who leads, where that makes segments begin, and how far each rendition may go. All here
 //! happens on media time; nothing waits for a rendition that does not come.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use media::{Kind, MediaTime};
 
@@ -21,11 +21,15 @@ const QUIET: MediaTime = MediaTime::from_millis(500);
 /// With so much media of the first rendition, the others are not waited for any longer.
 const COMPANY: MediaTime = MediaTime::from_millis(1000);
 /// Between two requests for a keyframe without which nothing goes on.
-const ASK_AGAIN: std::time::Duration = std::time::Duration::from_millis(500);
+const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// Events that nobody takes are not kept for ever.
 const MOST_EVENTS: usize = 16;
 /// A playlist has at least so many segments.
 const LEAST_SEGMENTS: usize = 6;
+/// The first segment of a stream lasts so long, where there are parts.
+const FIRST: Duration = Duration::from_secs(1);
+/// And so many parts at least: players stay three and a half behind.
+const FIRST_PARTS: u32 = 4;
 /// Sound that leads may have come so many segments further; what is between is one segment.
 const MOST_CUTS: usize = 8;
 /// A part of the bytes of the window, one in so many, may wait for a beginning.
@@ -87,6 +91,7 @@ impl Packager {
             renditions,
             shown: self.shown,
             known: self.targets.is_some(),
+            gop: self.gop,
             bytes: self.config.bytes / WAITING,
         }
     }
@@ -219,7 +224,8 @@ impl Packager {
                 self.cuts.push(at, line.wall, true);
             }
             for _ in 0..MOST_CUTS {
-                let next = self.cuts.last().map(|last| last.at.plus(rules.segment));
+                let length = self.rules(targets).segment;
+                let next = self.cuts.last().map(|last| last.at.plus(length));
                 let Some(next) = next.filter(|next| *next <= reached) else { break };
                 self.cuts.push(next, line.wall, false);
             }
@@ -253,7 +259,13 @@ impl Packager {
     }
 
     fn rules(&self, targets: Targets) -> Rules {
-        Rules::new(nanos(self.config.segment), targets.segment, self.cadence)
+        let mut segment = self.config.segment;
+        // Nobody sees anything before the first segment is whole: it is as short as players' distance allows.
+        if let Some(part) = targets.part.filter(|_| self.cuts.last().is_none_or(|cut| cut.msn == 1))
+        {
+            segment = segment.min((part * FIRST_PARTS).max(FIRST));
+        }
+        Rules::new(nanos(segment), targets.segment, self.cadence)
     }
 
     /// Everybody goes as far as is decided; who has nothing is not waited for.

@@ -244,6 +244,21 @@ impl Stream {
         parts.map(count).sum()
     }
 
+    /// When all samples that were ever complete are decoded, in microseconds.
+    pub(super) fn decoded(&self, id: RenditionId) -> Vec<i64> {
+        let mut all = Vec::new();
+        for part in self.complete.range((id, 0)..(id, u64::MAX)).flat_map(|(_, s)| &s.parts) {
+            let moof = Moof::read_from(&mut &part.bytes[..]).unwrap();
+            let mut time = part.start.ticks();
+            for sample in &moof.traf[0].trun[0].samples {
+                all.push(time * 1_000_000 / i64::from(part.start.scale()));
+                let usual = moof.traf[0].tfhd.default_sample_duration;
+                time += i64::from(sample.duration.or(usual).unwrap());
+            }
+        }
+        all
+    }
+
     /// The same boundaries in two renditions, but for `apart`.
     pub(super) fn agree(&self, one: RenditionId, other: RenditionId, apart: MediaTime) {
         let mut compared = 0;
