@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use media::{Codec, Format, Kind};
 use packager::RenditionId;
@@ -15,6 +16,11 @@ const PICTURES: [Codec; 4] = [Codec::H264, Codec::H265, Codec::Av1, Codec::Vp9];
 const MADE: Track = units::bridged(Codec::H264);
 /// Sound that everybody can play, of other sound.
 const AAC: Track = units::bridged(Codec::Aac);
+
+/// Sound that is still being made is waited for so long.
+const FOR_SOUND: Duration = Duration::from_millis(500);
+/// And pictures: as long as a first request is.
+const FOR_PICTURES: Duration = Duration::from_secs(10);
 
 /// The tracks that are read.
 pub(super) const TRACKS: [Track; 4] = [VIDEO, AUDIO, MADE, AAC];
@@ -73,14 +79,24 @@ impl Cast {
     }
 }
 
-/// How many renditions there will be of a publisher who sends this.
-pub(super) fn expected(sends: &[Codec], bridged: &[Codec]) -> usize {
+/// How long a stream of which these renditions are there waits, from its first one on, for the others of a publisher who
+/// sends this, of which that is made. Sound in another codec joins when it comes; a player that was told of sound alone
+/// never looks for pictures.
+pub(super) fn patience(there: &[RenditionId], sends: &[Codec], bridged: &[Codec]) -> Duration {
     let made = |codec: Codec| bridged.contains(&codec);
-    let of = |codec: &Codec| match codec.kind() {
-        Kind::Video => usize::from(PICTURES.contains(codec) || made(Codec::H264)),
-        Kind::Audio => 1 + usize::from(*codec != Codec::Aac && made(Codec::Aac)),
-    };
-    sends.iter().map(of).sum()
+    let (mut pictures, mut sounds) = (false, 0);
+    for codec in sends {
+        match codec.kind() {
+            Kind::Video => pictures |= PICTURES.contains(codec) || made(Codec::H264),
+            Kind::Audio => sounds += 1 + usize::from(*codec != Codec::Aac && made(Codec::Aac)),
+        }
+    }
+    let of = |kind: Kind| there.iter().filter(|id| id.kind == kind).count();
+    match (pictures && of(Kind::Video) == 0, of(Kind::Audio) < sounds) {
+        (true, _) => FOR_PICTURES,
+        (false, true) => FOR_SOUND,
+        (false, false) => Duration::ZERO,
+    }
 }
 
 #[cfg(test)]
@@ -136,18 +152,23 @@ mod tests {
     }
 
     #[test]
-    fn how_many_renditions_a_publisher_has() {
+    fn pictures_are_waited_for_longer_than_sound() {
         use Codec::{Aac, H264, Opus, Vp8};
-        for (sends, bridged, count) in [
-            (&[][..], &[][..], 0),
-            (&[H264, Aac], &[], 2),
-            (&[H264, Opus], &[Aac], 3),
-            (&[H264, Opus], &[], 2),
-            (&[Vp8], &[], 0),
-            (&[Vp8, Opus], &[H264, Aac], 3),
-            (&[Opus], &[Aac], 2),
+        const NONE: Duration = Duration::ZERO;
+        for (there, sends, bridged, waits) in [
+            (&[V0][..], &[][..], &[][..], NONE),
+            (&[V0, A0], &[H264, Aac], &[], NONE),
+            (&[V0], &[H264, Aac], &[], FOR_SOUND),
+            (&[V0, A0], &[H264, Opus], &[Aac], FOR_SOUND),
+            (&[V0, A0, A1], &[H264, Opus], &[Aac], NONE),
+            // A bridge from VP8 is on its way, whatever there is of sound; or it has failed.
+            (&[A0], &[Vp8, Opus], &[H264, Aac], FOR_PICTURES),
+            (&[A0, A1], &[Vp8, Opus], &[H264, Aac], FOR_PICTURES),
+            (&[A0, A1], &[Vp8, Opus], &[Aac], NONE),
+            (&[A0], &[H264, Opus], &[], FOR_PICTURES),
+            (&[A0], &[Opus], &[], NONE),
         ] {
-            assert_eq!(expected(sends, bridged), count, "{sends:?} {bridged:?}");
+            assert_eq!(patience(there, sends, bridged), waits, "{there:?} {sends:?} {bridged:?}");
         }
     }
 }

@@ -209,9 +209,9 @@ impl Show {
         lock(&self.front).clone()
     }
 
-    /// How many renditions there are.
-    pub(super) fn renditions(&self) -> usize {
-        lock(&self.sheets).len()
+    /// Which renditions there are.
+    pub(super) fn renditions(&self) -> Vec<RenditionId> {
+        lock(&self.sheets).keys().copied().collect()
     }
 
     /// Shows these views. Only who waits for a rendition that has changed is woken.

@@ -23,8 +23,6 @@ use crate::units::{Item, Reader, Start, Track, VIDEO};
 const LOOK: Duration = Duration::from_secs(1);
 /// A publisher of whom only sound is known may still send pictures.
 const ALONE: Duration = Duration::from_millis(500);
-/// So long the first playlist waits for renditions that are still being made.
-const PATIENCE: Duration = Duration::from_millis(1500);
 /// Units that wait until it is known what there is; the oldest go.
 const HELD: usize = 512;
 
@@ -89,8 +87,9 @@ struct Work {
     show: Arc<Show>,
     version: u64,
     counted: Counters,
-    /// Since when there is something to be seen, and whether it is shown.
+    /// Since when there is something to be seen, when it is to be shown, and whether it is.
     ready: Option<Instant>,
+    due: Option<Instant>,
     on: bool,
 }
 
@@ -144,7 +143,7 @@ impl<'a> Desk<'a> {
             return self.cast();
         }
         tracing::info!(stream = %self.channel.name(), %publisher, "its units are packaged");
-        let reader = Some(bus.subscribe(Start::Keyframe, &cast::TRACKS));
+        let reader = Some(bus.subscribe(Start::Group, &cast::TRACKS));
         let held = Some((None, Vec::new()));
         self.seat = Some(Seat { publisher, reader, formats: BTreeMap::new(), lost: 0, held });
         match &mut self.work {
@@ -246,6 +245,10 @@ impl<'a> Desk<'a> {
             // A bridge makes keyframes when asked, whoever publishes.
             let asked = whip || track != VIDEO;
             work.packager.cadence(if asked { Cadence::OnRequest } else { Cadence::Own });
+            let reader = seat.reader.as_ref();
+            if let Some(gop) = reader.and_then(|reader| reader.cadence(track)) {
+                work.packager.expect(gop);
+            }
         }
         for (track, id) in work.cast.routes() {
             let Some(format) = seat.formats.get(track) else { continue };
@@ -267,10 +270,11 @@ impl<'a> Desk<'a> {
                 work.ready.get_or_insert(now);
             }
         }
-        if !work.on && work.ready.is_some() {
+        if let Some(ready) = work.ready.filter(|_| !work.on) {
             let stage = self.stage.borrow();
-            let all = work.show.renditions() >= cast::expected(&stage.sends, &stage.bridged);
-            if all || work.patience_ends().is_some_and(|end| end <= now) {
+            let waits = cast::patience(&work.show.renditions(), &stage.sends, &stage.bridged);
+            work.due = Some(ready + waits);
+            if ready + waits <= now {
                 work.on = true;
                 self.channel.enter(Phase::On(Arc::clone(&work.show)));
             }
@@ -341,7 +345,7 @@ impl<'a> Desk<'a> {
     fn wakes(&self) -> Option<Instant> {
         let held = self.seat.as_ref().and_then(|seat| seat.held.as_ref());
         let alone = held.and_then(|(since, _)| *since).map(|since| since + ALONE);
-        let shown = self.work.as_ref().filter(|work| !work.on).and_then(Work::patience_ends);
+        let shown = self.work.as_ref().filter(|work| !work.on).and_then(|work| work.due);
         alone.into_iter().chain(shown).min()
     }
 }
@@ -364,7 +368,7 @@ impl Work {
         let show = Arc::new(Show::new(epoch));
         let counted = Counters::default();
         let cast = Cast::default();
-        Self { packager, cast, show, version: 0, counted, ready: None, on: false }
+        Self { packager, cast, show, version: 0, counted, ready: None, due: None, on: false }
     }
 
     fn add(&mut self, id: RenditionId) {
@@ -373,10 +377,6 @@ impl Work {
             Kind::Audio => "Audio",
         };
         self.packager.add(Rendition { id, label: label.to_owned(), language: None });
-    }
-
-    fn patience_ends(&self) -> Option<Instant> {
-        self.ready.map(|ready| ready + PATIENCE)
     }
 }
 

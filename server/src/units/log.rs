@@ -1,18 +1,23 @@
-//! The log behind a bus: the units since the newest keyframe, and the last two seconds for readers who are
-//! a little late.
+//! The log behind a bus: the units since the newest keyframe and a little before it, and the last two seconds for
+//! readers who are a little late.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use media::{AccessUnit, Format, Kind};
+use media::{AccessUnit, Format, Kind, MediaTime};
 
+use super::keyframes::Keyframes;
 use super::{LAG, Limits, Track};
 
 /// More tracks than any publisher has reason to send: what comes beyond is dropped.
 const MAX_TRACKS: usize = 16;
 /// What one entry costs beside its coded bytes, with what holds those: thousands of tiny units are no small thing.
 const COST: usize = size_of::<Entry>() + 48;
+
+/// What lies between the newest keyframe and one so much older is kept too: who makes files of it has a whole segment
+/// at once.
+const BACK: MediaTime = MediaTime::from_millis(800);
 
 /// One unit with what is needed to decode it.
 #[derive(Clone, Debug)]
@@ -44,8 +49,8 @@ pub(super) struct Log {
     entries: VecDeque<Entry>,
     bytes: usize,
     pub(super) formats: BTreeMap<Track, Arc<Format>>,
-    /// By track of pictures: the number of its newest keyframe.
-    keyframes: BTreeMap<Track, u64>,
+    /// By track of pictures.
+    keyframes: BTreeMap<Track, Keyframes>,
     /// When the last one came, which the lag is measured from.
     newest: Option<Instant>,
     pub(super) ended: bool,
@@ -82,8 +87,9 @@ impl Log {
     ) -> Option<u64> {
         let format = Arc::clone(self.formats.get(&track)?);
         let entry = Entry { track, format, unit, captured, arrived };
-        if entry.opens() {
-            self.keyframes.insert(track, self.head());
+        if track.0 == Kind::Video {
+            let number = entry.opens().then(|| self.head());
+            self.keyframes.entry(track).or_default().saw(entry.unit.dts, number);
         }
         self.bytes += entry.bytes();
         self.newest = Some(self.newest.map_or(arrived, |newest| newest.max(arrived)));
@@ -121,23 +127,41 @@ impl Log {
     /// Where somebody who wants these tracks can begin: at the first of their newest keyframes that are
     /// still there.
     pub(super) fn beginning_of(&self, tracks: &[Track]) -> Option<u64> {
-        self.newest_keyframes(|track| tracks.contains(track)).min()
+        let of = self.keyframes.iter().filter(|(track, _)| tracks.contains(track));
+        of.filter_map(|(_, keyframes)| self.there(keyframes.newest())).min()
     }
 
     /// The same for all tracks.
     pub(super) fn beginning(&self) -> Option<u64> {
-        self.newest_keyframes(|_| true).min()
+        let all = self.keyframes.values();
+        all.filter_map(|keyframes| self.there(keyframes.newest())).min()
     }
 
-    fn newest_keyframes(&self, of: impl Fn(&Track) -> bool) -> impl Iterator<Item = u64> {
-        let kept = self.keyframes.iter().filter(move |(track, n)| of(track) && **n >= self.first);
-        kept.map(|(_, number)| *number)
+    /// Where somebody can begin who wants a whole group of these tracks' pictures before the newest keyframe, or as much
+    /// as there is.
+    pub(super) fn beginning_before(&self, tracks: &[Track]) -> Option<u64> {
+        let of = self.keyframes.iter().filter(|(track, _)| tracks.contains(track));
+        of.filter_map(|(_, keyframes)| self.kept_from(keyframes)).min()
+    }
+
+    /// See [`Keyframes::cadence`].
+    pub(super) fn cadence(&self, track: Track) -> Option<Duration> {
+        self.keyframes.get(&track)?.cadence()
+    }
+
+    /// The oldest unit of a track that is kept on purpose.
+    fn kept_from(&self, keyframes: &Keyframes) -> Option<u64> {
+        self.there(keyframes.before(BACK)).or_else(|| self.there(keyframes.newest()))
+    }
+
+    fn there(&self, number: Option<u64>) -> Option<u64> {
+        number.filter(|number| *number >= self.first)
     }
 
     /// Lets go of what nobody can begin with any more and nobody who is `late` by so much still reads, and of
     /// whatever is too much.
     fn trim(&mut self, late: Duration) {
-        let begins = self.beginning();
+        let begins = self.keyframes.values().filter_map(|k| self.kept_from(k)).min();
         while let Some(oldest) = self.entries.front() {
             let age = self.late(oldest);
             let spent = begins.is_none_or(|number| self.first < number) && age >= late;

@@ -1,8 +1,9 @@
 //! The units bus: what one publisher sends as access units, for everybody in this process who wants them
-//! in that form: RTMP players, bridges. One log, kept from the newest keyframe on and bounded in bytes and
+//! in that form: RTMP players, bridges. One log, kept from the keyframe before the newest on and bounded in bytes and
 //! time; readers are places in it, so a slow one costs nothing and holds nobody up. It jumps to the next
 //! keyframe and knows what it lost. The bytes are shared, never copied. No clock is read here.
 
+mod keyframes;
 mod log;
 mod meter;
 mod reader;
@@ -62,6 +63,8 @@ pub(crate) struct Limits {
 pub(crate) enum Start {
     /// At the newest keyframe that is still there; without one at the next.
     Keyframe,
+    /// The same, but a whole group of pictures before it where that is still there.
+    Group,
     /// With what comes next; pictures from the next keyframe on.
     Live,
 }

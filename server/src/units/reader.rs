@@ -1,7 +1,7 @@
 //! One reader of a bus: a place in its log, which tracks it wants, and what it has to wait for.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use media::{AccessUnit, Format, Kind};
 use tokio::sync::watch;
@@ -50,7 +50,11 @@ impl Reader {
     ) -> Self {
         let next = {
             let log = shared.log();
-            let keyframe = log.beginning_of(tracks).filter(|_| start == Start::Keyframe);
+            let keyframe = match start {
+                Start::Keyframe => log.beginning_of(tracks),
+                Start::Group => log.beginning_before(tracks),
+                Start::Live => None,
+            };
             if keyframe.is_none() && tracks.iter().any(|track| is_own(*track)) {
                 shared.keyframe.notify_one();
             }
@@ -98,6 +102,11 @@ impl Reader {
     /// Units of its tracks that this reader lost, all together, because it was too slow.
     pub(crate) fn lost(&self) -> u64 {
         self.lost
+    }
+
+    /// How long a keyframe of a track was waited for of late, at most; `None` if that was not seen for long enough.
+    pub(crate) fn cadence(&self, track: Track) -> Option<Duration> {
+        self.shared.log().cadence(track)
     }
 
     /// From here on pictures are left out until a keyframe comes.

@@ -79,6 +79,27 @@ fn who_comes_between_two_keyframes_begins_at_the_newest_with_its_formats() {
     assert_eq!(only.lost(), 0);
 }
 
+/// Nobody reads meanwhile: it is kept for whoever comes.
+#[test]
+fn who_makes_files_has_a_whole_group_of_pictures_and_knows_how_far_apart_they_come() {
+    let mut studio = Studio::new(LIMITS);
+    studio.play(0..1100);
+    let mut reader = studio.reader(Start::Group);
+    assert_eq!(read(&mut reader)[..4], ["F", "v0", "f", "a0"]);
+    assert_eq!(reader.cadence(VIDEO), None, "that takes two seconds");
+    drop(reader);
+    studio.play(1120..3100);
+    let mut reader = studio.reader(Start::Group);
+    assert_eq!(reader.cadence(VIDEO), Some(Duration::from_secs(1)));
+    let all = read(&mut reader);
+    assert_eq!((&all[1], all.len()), (&"v2000".to_owned(), 2 + 2 * 28), "and no more than one");
+    assert_eq!(read(&mut studio.reader(Start::Keyframe))[1], "v3000");
+    // Where there is no room for it, it is the newest.
+    let mut small = Studio::new(Limits { bytes: 40_000, ..LIMITS });
+    small.play(0..1100);
+    assert_eq!(read(&mut small.reader(Start::Group))[1], "v1000");
+}
+
 #[test]
 fn who_wants_what_is_live_gets_sound_at_once_and_pictures_from_the_next_keyframe_on() {
     let mut studio = Studio::new(LIMITS);
