@@ -124,6 +124,8 @@ pub struct View {
     pub segments: Arc<Vec<Arc<Segment>>>,
     /// The one that grows, once it has a part. Its number follows on the last complete one's.
     pub running: Option<Arc<Segment>>,
+    /// What has left the window and can still be fetched, oldest first.
+    pub spare: Arc<Vec<Arc<Segment>>>,
     /// The number that a first segment has, when there is none yet.
     pub first_msn: u64,
     /// Nothing comes any more.
@@ -141,6 +143,11 @@ impl View {
         self.all().next().map_or(self.first_msn, |segment| segment.msn)
     }
 
+    /// The number of the oldest segment that can be fetched, though it may have left the window.
+    pub fn oldest(&self) -> u64 {
+        self.spare.first().map_or_else(|| self.first(), |segment| segment.msn)
+    }
+
     /// Segment and part that come next, and are to be waited for: `(msn, part)`.
     pub fn next(&self) -> (u64, usize) {
         if let Some(running) = &self.running {
@@ -149,23 +156,24 @@ impl View {
         (self.segments.last().map_or(self.first_msn, |last| last.msn + 1), 0)
     }
 
-    /// A segment of the window, complete or growing.
-    pub fn segment(&self, msn: u64) -> Option<&Arc<Segment>> {
-        let index = usize::try_from(msn.checked_sub(self.first())?).ok()?;
-        match self.segments.get(index) {
-            Some(segment) => Some(segment),
-            None => self.running.as_ref().filter(|running| running.msn == msn),
-        }
+    /// A segment that can be fetched, complete or growing.
+    pub fn segment<'v>(&'v self, msn: u64) -> Option<&'v Arc<Segment>> {
+        let of = |list: &'v [Arc<Segment>]| {
+            let index = msn.checked_sub(list.first()?.msn)?;
+            usize::try_from(index).ok().and_then(|index| list.get(index))
+        };
+        let running = || self.running.as_ref().filter(|running| running.msn == msn);
+        of(&self.segments).or_else(running).or_else(|| of(&self.spare))
     }
 
-    /// A part of the window.
+    /// A part that can be fetched.
     pub fn part(&self, msn: u64, part: usize) -> Option<&Part> {
         self.segment(msn)?.parts.get(part)
     }
 
-    /// The initialization with this number, while some segment of the window needs it or one to come.
+    /// The initialization with this number, while a segment that can be fetched needs it or one to come.
     pub fn init(&self, number: u32) -> Option<&Arc<Init>> {
-        let mut all = std::iter::once(&self.init).chain(self.all().map(|segment| &segment.init));
-        all.find(|init| init.number == number)
+        let segments = self.all().chain(self.spare.iter()).map(|segment| &segment.init);
+        std::iter::once(&self.init).chain(segments).find(|init| init.number == number)
     }
 }

@@ -137,11 +137,11 @@ fn report(lines: &mut Lines, view: &View, other: &View, query: &str) {
         return;
     };
     let uri = Uri(File::Playlist(other.rendition.id), query);
-    let part = last.parts.len().checked_sub(1).map(|part| format!(",LAST-PART={part}"));
+    // A gap has none; but a report must name one, and who asks for what follows it is told of the next segment.
+    let part = last.parts.len().saturating_sub(1);
     lines.push(format_args!(
-        "#EXT-X-RENDITION-REPORT:URI=\"{uri}\",LAST-MSN={}{}",
+        "#EXT-X-RENDITION-REPORT:URI=\"{uri}\",LAST-MSN={},LAST-PART={part}",
         last.msn,
-        part.unwrap_or_default()
     ));
 }
 

@@ -43,7 +43,7 @@ pub enum Reach {
     There,
     /// It is the next part: the request waits for it.
     Soon,
-    /// It was there, and has left the window.
+    /// It was there, and has left the window some time ago.
     Gone,
     /// It is none that was announced.
     Never,
@@ -68,6 +68,7 @@ pub fn patience(view: &View) -> Duration {
 pub fn reach(view: &View, file: File) -> Reach {
     let edge = Edge::of(view);
     match file {
+        File::Segment(_, msn) if msn < edge.first && view.segment(msn).is_some() => Reach::There,
         File::Segment(_, msn) => edge.segment(msn),
         File::Part(_, msn, part) if view.part(msn, part as usize).is_some() => Reach::There,
         File::Part(_, msn, part) => edge.part(msn, part),

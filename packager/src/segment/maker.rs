@@ -26,6 +26,15 @@ const SAME: MediaTime = MediaTime::from_millis(10);
 /// More than a tick of any clock.
 const TICK: MediaTime = MediaTime::from_millis(1);
 
+/// What makes a part long enough.
+#[derive(Clone, Copy, Debug)]
+enum Move {
+    /// The picture behind it begins only then, in ticks.
+    Later(i64),
+    /// Its last picture ends then already.
+    Shorter(i64),
+}
+
 /// A unit whose place is known.
 #[derive(Clone, Debug)]
 pub(super) struct Placed {
@@ -131,6 +140,9 @@ impl Maker {
             if turn.settled.is_some_and(|settled| end > settled) {
                 break;
             }
+            if turn.settled.is_some() && self.waits(turn, first, end) {
+                break;
+            }
             if self.segment.is_none() && !self.begin(turn, counters) {
                 self.queue.pop_front();
                 continue;
@@ -229,11 +241,9 @@ impl Maker {
             counters.overflow += 1;
             return;
         }
-        let mut end = end.min(most_end).in_scale(scale).max(unit.at + 1);
+        let end = end.min(most_end).in_scale(scale).max(unit.at + 1);
         let most = ticks(turn.part, scale);
-        if !self.samples.is_empty() && end - self.start > most && unit.at <= self.end {
-            end = self.retime(turn, &mut unit, end, most);
-        }
+        let end = self.retime(turn, &mut unit, end);
         if !self.samples.is_empty() && (end - self.start > most || unit.at > self.end) {
             self.flush();
         }
@@ -254,31 +264,62 @@ impl Maker {
         }
     }
 
-    /// Pictures that come unevenly: where none ends within the last 15 % of a part, one of the two that lie next to it is
-    /// decoded, and shown, up to half a picture earlier or later. For nearly all that can be: between those two there
-    /// would have to be more than these 15 % and both halves. Returns where `unit` ends.
-    fn retime(&mut self, turn: &Turn<'_>, unit: &mut Placed, end: i64, most: i64) -> i64 {
+    /// Pictures that come unevenly: none ends within the last 15 % of a part, for that one is too long which begins at
+    /// `at` and ends at `end`. It may be shown later, and so may the one before it be longer; else it may be shorter.
+    /// Nearly always one of them is possible by half a picture: `None` if not.
+    fn uneven(&self, turn: &Turn<'_>, unit: &Placed, end: i64) -> Option<Move> {
+        let most = ticks(turn.part, unit.init.timescale);
         let (last, least) = (self.start + most, self.start + (most * FULL + 99) / 100);
-        let (earlier, later) = (end - last, least - unit.at);
-        let bound = ((end - unit.at) / 2).min(ticks(MOVED, unit.init.timescale));
-        if self.kind != Kind::Video || later <= 0 || earlier.min(later) > bound {
-            return end;
-        }
-        let cut = self.next_cut(turn.cuts).copied();
-        let next =
-            self.queue.front().filter(|next| !cut.is_some_and(|cut| self.belongs(next, &cut)));
-        let same = |next: &Placed| Arc::ptr_eq(&next.init, &unit.init) && next.at == end;
-        let next = next.is_some_and(|next| same(next) && last > unit.at);
-        if next && earlier <= later {
-            self.queue.front_mut().into_iter().for_each(|next| next.at = last);
-            return last;
-        }
-        if later <= bound
-            && least < end
-            && let Some(before) = self.samples.last_mut()
+        if self.kind != Kind::Video || self.samples.is_empty() || unit.at > self.end || end <= last
         {
-            before.duration = before.duration.saturating_add(u32::try_from(later).unwrap_or(0));
-            (unit.at, self.end) = (least, least);
+            return None;
+        }
+        let bound = ((end - unit.at) / 2).min(ticks(MOVED, unit.init.timescale));
+        let is_small = |ticks: i64| (1..=bound).contains(&ticks);
+        match (is_small(least - unit.at), is_small(end - last)) {
+            (true, _) => Some(Move::Later(least)),
+            (false, true) => Some(Move::Shorter(last)),
+            (false, false) => None,
+        }
+    }
+
+    /// The picture that waits behind the one `before` it, and may begin earlier than it came if its own end is known: so
+    /// it gets longer.
+    fn next<'q>(&'q self, turn: &Turn<'_>, before: &Placed, behind: usize) -> Option<&'q Placed> {
+        let cut = self.next_cut(turn.cuts).copied();
+        let free = |next: &&Placed| {
+            Arc::ptr_eq(&next.init, &before.init)
+                && !cut.is_some_and(|cut| self.belongs(next, &cut))
+        };
+        self.queue.get(behind).filter(free)
+    }
+
+    /// Whether it is to be known first where the next picture ends, for that one would have to begin earlier.
+    fn waits(&self, turn: &Turn<'_>, first: &Placed, end: MediaTime) -> bool {
+        let end = end.in_scale(first.init.timescale);
+        self.queue.len() == 2
+            && matches!(self.uneven(turn, first, end), Some(Move::Shorter(_)))
+            && self.next(turn, first, 1).is_some()
+    }
+
+    /// See [`Maker::uneven`]. Returns where `unit` ends.
+    fn retime(&mut self, turn: &Turn<'_>, unit: &mut Placed, end: i64) -> i64 {
+        match (self.uneven(turn, unit, end), self.samples.last_mut()) {
+            (Some(Move::Later(at)), Some(before)) => {
+                let longer = u32::try_from(at - unit.at).unwrap_or(0);
+                before.duration = before.duration.saturating_add(longer);
+                (unit.at, self.end) = (at, at);
+            }
+            (Some(Move::Shorter(last)), _) => {
+                let most = ticks(turn.part, unit.init.timescale);
+                let next = self.next(turn, unit, 0).filter(|next| next.at == end);
+                let then = self.queue.get(1).map(|then| then.time().in_scale(unit.init.timescale));
+                if next.is_some() && then.is_some_and(|then| then - last <= most) {
+                    self.queue.front_mut().into_iter().for_each(|next| next.at = last);
+                    return last;
+                }
+            }
+            (Some(Move::Later(_)) | None, _) => {}
         }
         end
     }

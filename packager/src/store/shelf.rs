@@ -1,5 +1,6 @@
 //! The segments of one rendition that are kept, and what they measure.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use media::{Kind, MediaTime};
@@ -16,6 +17,10 @@ const PROOF: usize = 3;
 const SECOND: i64 = 1_000_000_000;
 /// See [`SECOND`].
 const LEAST: i64 = 100_000_000;
+/// So many segments that have left the list can still be fetched.
+const SPARE: usize = 3;
+/// And more, while they take no more than this part of the bytes of the list.
+const SPARE_PART: usize = 8;
 
 /// One rendition's.
 #[derive(Debug, Default)]
@@ -23,6 +28,11 @@ pub(crate) struct Shelf {
     first_msn: u64,
     segments: Arc<Vec<Arc<Segment>>>,
     running: Option<Arc<Segment>>,
+    /// What has left the list and can still be fetched, oldest first: RFC 8216 section 6.2.2 wants that for as long as the
+    /// segment and the list last that it was in. Until when, on the stream's timeline.
+    spare: Arc<Vec<Arc<Segment>>>,
+    until: VecDeque<MediaTime>,
+    spare_bytes: usize,
     discontinuity_sequence: u64,
     /// Of the complete ones.
     bytes: usize,
@@ -65,7 +75,22 @@ impl Shelf {
         self.peak = self.peak.max(bits(segment.len() as u64, segment.duration.nanos().max(SECOND)));
         self.rate = self.measured().or(self.rate);
         (self.frames, self.shown) = (0, 0);
+        let now = segment.start.plus(segment.duration);
         Arc::make_mut(&mut self.segments).push(Arc::new(segment));
+        self.clear_up(now);
+    }
+
+    /// Lets go of what nobody fetches any more, or there is no room for.
+    fn clear_up(&mut self, now: MediaTime) {
+        while let Some(until) = self.until.front() {
+            let much = self.spare_bytes > self.bytes / SPARE_PART && self.spare.len() > SPARE;
+            if *until > now && !much {
+                return;
+            }
+            self.until.pop_front();
+            let gone = Arc::make_mut(&mut self.spare).remove(0);
+            self.spare_bytes -= cost(&gone);
+        }
     }
 
     /// So many pictures lasted so long.
@@ -79,7 +104,7 @@ impl Shelf {
         self.running.as_ref().or(self.segments.last()).map(|segment| &segment.init)
     }
 
-    /// How many bytes it holds.
+    /// How many bytes are in its list, and in the segment that grows.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes + self.running.as_deref().map_or(0, cost)
     }
@@ -101,14 +126,21 @@ impl Shelf {
             return;
         }
         self.stale = true;
+        let end = self.segments.last().map(|last| last.start.plus(last.duration));
+        let length = end.map_or(0, |end| end.since(self.segments[0].start).nanos());
+        let (end, length) = (end.unwrap_or(MediaTime::ZERO), MediaTime::from_nanos(length));
         for segment in Arc::make_mut(&mut self.segments).drain(..gone) {
             self.bytes -= cost(&segment);
+            self.spare_bytes += cost(&segment);
+            self.until.push_back(end.plus(length).plus(segment.duration));
+            Arc::make_mut(&mut self.spare).push(Arc::clone(&segment));
             self.payload -= segment.len() as u64;
             self.nanos -= played(&segment);
             self.dependent -= usize::from(!segment.independent());
             self.discontinuity_sequence += u64::from(segment.discontinuity);
         }
         self.first_msn = self.first_msn.max(first);
+        self.clear_up(end);
     }
 
     /// What there is to see; true if it is another than before.
@@ -134,6 +166,7 @@ impl Shelf {
             discontinuity_sequence: self.discontinuity_sequence,
             segments: Arc::clone(&self.segments),
             running: self.running.clone(),
+            spare: Arc::clone(&self.spare),
             first_msn: self.first_msn,
             ended,
         };
@@ -181,4 +214,63 @@ fn played(segment: &Segment) -> i64 {
 fn bits(bytes: u64, nanos: i64) -> u64 {
     let nanos = u128::from(nanos.unsigned_abs().max(1));
     u64::try_from(u128::from(bytes) * 8_000_000_000 / nanos).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use media::{Codec, Format};
+
+    use super::*;
+    use crate::Part;
+
+    /// Two seconds with so many bytes.
+    fn segment(msn: u64, bytes: usize) -> Segment {
+        let config = media::config::opus::Head::stereo().build();
+        let format = Format { codec: Codec::Opus, config, dimensions: None, sound: None };
+        let (start, duration) = (MediaTime::new(2 * (msn as i64 - 1), 1), MediaTime::new(2, 1));
+        let bytes = Bytes::from(vec![0; bytes]);
+        let part = Part { start, duration, independent: true, keyframe: None, bytes };
+        Segment {
+            msn,
+            start,
+            duration,
+            unix: std::time::Duration::ZERO,
+            discontinuity: false,
+            gap: false,
+            complete: true,
+            init: Arc::new(Init::new(0, &format).unwrap()),
+            parts: vec![part],
+        }
+    }
+
+    fn spare(shelf: &Shelf) -> Vec<u64> {
+        shelf.spare.iter().map(|segment| segment.msn).collect()
+    }
+
+    #[test]
+    fn what_has_left_the_list_stays_as_long_as_the_list_was_if_there_is_room() {
+        let mut shelf = Shelf::default();
+        (1..=4).for_each(|msn| shelf.close(segment(msn, 10)));
+        (5..=14).for_each(|msn| shelf.close(segment(msn, 1_000_000)));
+        shelf.trim(5);
+        assert_eq!(spare(&shelf), [1, 2, 3, 4]);
+        // It was 28 s long.
+        (15..=28).for_each(|msn| shelf.close(segment(msn, 1_000_000)));
+        assert_eq!(spare(&shelf), [1, 2, 3, 4]);
+        shelf.close(segment(29, 1_000_000));
+        assert_eq!(spare(&shelf), [0; 0]);
+    }
+
+    #[test]
+    fn where_there_is_little_room_three_stay() {
+        let mut shelf = Shelf::default();
+        for msn in 1..=100 {
+            shelf.close(segment(msn, 1000));
+            shelf.trim(msn.saturating_sub(5));
+        }
+        assert_eq!((shelf.segments.len(), spare(&shelf)), (6, vec![92, 93, 94]));
+        let held = shelf.spare.iter().map(|segment| cost(segment)).sum::<usize>();
+        assert_eq!(shelf.spare_bytes, held);
+    }
 }

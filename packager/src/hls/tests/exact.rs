@@ -1,5 +1,7 @@
 //! Playlists, character by character.
 
+use std::sync::Arc;
+
 use insta::assert_snapshot;
 
 use super::live::{AAC, Live, Plan, V0, Voice};
@@ -206,6 +208,15 @@ fn old_segments_have_no_parts_and_a_delta_leaves_them_out() {
     v0-11.m4s
     #EXT-X-PRELOAD-HINT:TYPE=PART,URI="v0-12.0.m4s"
     "#);
+}
+
+#[test]
+fn a_report_on_a_gap_names_a_part_all_the_same() {
+    let mut live = Live::usual(3);
+    live.plan[1].gap = true;
+    let (gone, here) = (live.at(2, 0), Live::usual(3).at(2, 1));
+    let text = media(&here[0], &[Arc::clone(&here[0]), Arc::clone(&gone[1])], Form::Full, "");
+    assert!(text.contains("URI=\"a0.m3u8\",LAST-MSN=2,LAST-PART=0\n"), "{text}");
 }
 
 #[test]

@@ -125,6 +125,7 @@ impl Live {
             discontinuity_sequence: gone as u64,
             segments: Arc::new(segments.collect()),
             running: (parts > 0).then(|| self.segment(voice, whole, parts)),
+            spare: Arc::default(),
             first_msn: 1,
             ended,
         }
