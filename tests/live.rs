@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tests::clip::{self, Clip};
 use tests::http::{self, Answer};
 use tests::publisher::Show;
@@ -122,6 +123,24 @@ fn what_is_published_by_rtmp_is_there_within_a_second_and_flows() {
     assert!(stream["bridges"].as_array().is_some_and(Vec::is_empty), "{stream:#}");
     assert!(weir.metric("weir_hls_requests_total") >= 15.0);
     assert!(weir.metric("weir_hls_bytes_total") > 10_000.0);
+}
+
+/// Nobody has asked for it before: what was seen of it meanwhile is known all the same.
+#[test]
+fn who_comes_first_to_a_stream_by_rtmp_has_a_whole_segment_and_its_true_target_at_once() {
+    let (weir, _encoder) = show("");
+    let seen = |s: &Value| s["tracks"][0]["encodings"][0]["packets"].as_u64();
+    weir.until("show", |s| seen(s) > Some(120));
+    let asked = Instant::now();
+    let (_, media) = pictures(&weir);
+    let answer = file(&weir, &media);
+    let took = asked.elapsed();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(took < Duration::from_millis(800), "{took:?}");
+    let playlist = answer.text();
+    assert!(!names(&playlist).is_empty(), "{playlist}");
+    assert!(playlist.contains("#EXT-X-TARGETDURATION:2\n"), "{playlist}");
+    println!("a first viewer of RTMP waits {took:?}");
 }
 
 #[test]
@@ -421,6 +440,18 @@ async fn by_whip(codec: clip::Codec, pictures_are: &'static str) {
     let _publisher = Publisher::showing(&weir, "show", publish).await;
     let look = move || {
         weir.until("show", |s| s["state"] == "live");
+        let asked = Instant::now();
+        let text = file(&weir, "index.m3u8").text();
+        let first = asked.elapsed();
+        let media = names(&text).into_iter().find(|name| name.contains("/v0.m3u8"));
+        let media = media.unwrap_or_else(|| panic!("no pictures after {first:?}:\n{text}"));
+        let media = file(&weir, media).text();
+        let whole = asked.elapsed();
+        println!("a first viewer of WHIP waits {first:?}, then has a segment after {whole:?}");
+        assert!(!names(&media).is_empty(), "{media}");
+        let target = said(&media, "#EXT-X-PART-INF:", "PART-TARGET").first().copied();
+        println!("PART-TARGET={}", target.expect("it has parts"));
+        until("AAC", || index(&weir).contains("mp4a.40.2"));
         let index = index(&weir);
         for part in [pictures_are, "opus", "mp4a.40.2"] {
             assert!(index.contains(part), "no {part}:\n{index}");
