@@ -104,22 +104,24 @@ fn stream(lines: &mut Lines, view: &View, group: Option<&Group<'_>>, query: &str
     let frames = view.frame_rate.filter(|rate| *rate > 0);
     let frames = frames.map(|rate| format!(",FRAME-RATE={}.{:03}", rate / 1000, rate % 1000));
     lines.push(format_args!(
-        "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\"{}{}{audio},CLOSED-CAPTIONS=NONE",
+        "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\"{}{}{}{audio},CLOSED-CAPTIONS=NONE",
         peak.max(average).max(1),
         average.max(1),
         codecs.join(","),
         resolution(view),
         frames.unwrap_or_default(),
+        range(view),
     ));
     lines.push(format_args!("{}/{}", view.epoch, Uri(File::Playlist(view.rendition.id), query)));
 }
 
 fn iframes(lines: &mut Lines, view: &View, query: &str) {
     lines.push(format_args!(
-        "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={},CODECS=\"{}\"{},URI=\"{}/{}\"",
+        "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={},CODECS=\"{}\"{}{},URI=\"{}/{}\"",
         keyframes::peak(view).unwrap_or(view.bandwidth.peak.max(1)),
         view.init.codecs,
         resolution(view),
+        range(view),
         view.epoch,
         Uri(File::Keyframes(view.rendition.id), query),
     ));
@@ -128,4 +130,16 @@ fn iframes(lines: &mut Lines, view: &View, query: &str) {
 fn resolution(view: &View) -> String {
     let size = view.init.format.dimensions;
     size.map(|(width, height)| format!(",RESOLUTION={width}x{height}")).unwrap_or_default()
+}
+
+/// `VIDEO-RANGE`, where the encoder says what its values mean (transfer characteristics of ITU-T H.273). Where it does
+/// not they mean what they always did, and that is what players take them for.
+fn range(view: &View) -> &'static str {
+    let format = &view.init.format;
+    match media::config::look(format.codec, &format.config).colour.map(|colour| colour.transfer) {
+        Some(16) => ",VIDEO-RANGE=PQ",
+        Some(18) => ",VIDEO-RANGE=HLG",
+        Some(1 | 6 | 13..=15) => ",VIDEO-RANGE=SDR",
+        _ => "",
+    }
 }

@@ -178,8 +178,9 @@ impl Channel {
             bandwidth_bps: view.bandwidth.average,
         });
         let targets = views.first().map(|view| view.targets);
+        let target = targets.map_or(0, |targets| u64::from(targets.segment));
         Some(status::Hls {
-            viewers: lock(&self.crowd).count(now),
+            viewers: lock(&self.crowd).count(now, Duration::from_secs(target)),
             epoch: show.epoch.to_string(),
             renditions: renditions.collect(),
             part_target_ms: targets

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Who has not asked for so long is gone: players of plain HLS ask once per segment.
+/// Who has not asked for so long is gone, at least.
 const RECENT: Duration = Duration::from_secs(15);
+/// Who has not asked for so long is forgotten: players of plain HLS ask once per segment, and none is longer.
+const LONGEST: Duration = Duration::from_secs(60);
 /// So many clients are told apart; more are counted as so many.
 const LIMIT: usize = 50_000;
 
@@ -34,15 +36,17 @@ impl Crowd {
         }
     }
 
-    /// How many there are.
-    pub(crate) fn count(&mut self, now: Instant) -> usize {
+    /// How many there are, where players of plain HLS ask at least every `target`.
+    pub(crate) fn count(&mut self, now: Instant, target: Duration) -> usize {
         self.sweep(now);
-        self.seen.len()
+        let recent = (target * 2).max(RECENT);
+        let is_there = |at: &&Instant| now.saturating_duration_since(**at) < recent;
+        self.seen.values().filter(is_there).count()
     }
 
     fn sweep(&mut self, now: Instant) {
         self.swept = Some(now);
-        self.seen.retain(|_, at| now.saturating_duration_since(*at) < RECENT);
+        self.seen.retain(|_, at| now.saturating_duration_since(*at) < LONGEST);
     }
 }
 
@@ -95,10 +99,14 @@ mod tests {
             crowd.saw(now, one, Some("VLC"));
             crowd.saw(now, other, None);
         }
-        assert_eq!(crowd.count(now), 3);
+        let target = Duration::from_secs(2);
+        assert_eq!(crowd.count(now, target), 3);
         crowd.saw(later, other, None);
-        assert_eq!(crowd.count(now + RECENT), 1);
-        assert_eq!(crowd.count(later + RECENT), 0);
+        assert_eq!(crowd.count(now + RECENT, target), 1);
+        assert_eq!(crowd.count(later + RECENT, target), 0);
+        assert_eq!(crowd.count(now + RECENT, Duration::from_secs(20)), 3, "one segment is longer");
+        assert_eq!(crowd.count(later + Duration::from_secs(40), Duration::from_secs(20)), 0);
+        assert_eq!(crowd.count(later + LONGEST, target), 0);
         assert!(crowd.seen.is_empty());
     }
 
@@ -109,7 +117,7 @@ mod tests {
         for number in 0..LIMIT as u32 + 100 {
             crowd.saw(now, IpAddr::from(number.to_be_bytes()), None);
         }
-        assert_eq!(crowd.count(now), LIMIT);
+        assert_eq!(crowd.count(now, RECENT), LIMIT);
     }
 
     #[test]

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use insta::assert_snapshot;
 
+use ::media::Codec;
+
 use super::live::{AAC, Live, Plan, V0, Voice};
 use crate::hls::{Form, keyframes, media, multivariant};
+use crate::{Init, View};
 
 #[test]
 fn a_young_stream_names_all_its_parts() {
@@ -457,6 +460,30 @@ fn pictures_alone_have_no_group() {
     k3x9/v0.m3u8
     #EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=2800,CODECS="avc1.64001f",RESOLUTION=1280x720,URI="k3x9/v0-iframes.m3u8"
     "#);
+}
+
+#[test]
+fn what_an_encoder_says_of_the_range_of_its_colours_is_told() {
+    let views = Live::usual(3).at(1, 0);
+    let said = |transfer: u8| {
+        // AV1 of 10 bits by libaom, BT.2020; its sequence header ends with primaries, transfer, matrix.
+        let mut bits = 0xda_f9_50_91_00_98_40_u64 & !(0xff << 20);
+        bits |= u64::from(transfer) << 20;
+        let head = [0x81, 0, 0x4c, 0, 0x0a, 0x0e, 0, 0, 0, 4, 0x3c, 0xfe, 0xcc];
+        let config: Vec<u8> =
+            head.into_iter().chain(bits.to_be_bytes().into_iter().skip(1)).collect();
+        let mut view = View::clone(&views[0]);
+        let mut init = Init::clone(&view.init);
+        (init.format.codec, init.format.config) = (Codec::Av1, config.into());
+        view.init = Arc::new(init);
+        let text = multivariant(&[Arc::new(view)], "");
+        let range = |line: &str| line.split_once("VIDEO-RANGE=").map(|(_, r)| r[..3].to_owned());
+        text.lines().filter_map(range).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        [said(16), said(18), said(1), said(2)].map(|all| all.join(" ")),
+        ["PQ, PQ,", "HLG HLG", "SDR SDR", ""]
+    );
 }
 
 #[test]
