@@ -14,6 +14,7 @@ mod listen;
 mod live;
 mod metrics;
 pub mod net;
+mod pattern;
 mod rtmp;
 mod serve;
 pub mod status;

@@ -2,7 +2,7 @@
 
 use toml::Table;
 
-use super::Config;
+use super::{Config, streams};
 use crate::access;
 
 /// Every key but the access rules, with its help: the flags and the environment follow from it.
@@ -45,6 +45,9 @@ pub const KEYS: &[(&str, &str)] = &[
     ("admin.listen", "TCP address of its own for API, metrics and /admin; empty: http.listen"),
     ("data.dir", "folder for what is kept between runs"),
 ];
+
+/// Rules about single streams; in a file only.
+pub(super) const STREAMS: &str = "live.streams";
 
 /// How a text from the environment or a flag becomes a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,12 +98,14 @@ pub(super) fn set(table: &mut Table, key: &str, value: toml::Value) {
 pub(super) fn check(key: &str) -> Result<(), String> {
     let parts = KEYS.iter().filter_map(|(known, _)| known.split_once('.').map(|(part, _)| part));
     let rules = access::KEYS.iter().map(|name| format!("access.{name}"));
+    let streams = streams::KEYS.iter().map(|name| format!("{STREAMS}.{name}"));
     let known: Vec<String> = KEYS
         .iter()
         .map(|(known, _)| (*known).to_owned())
         .chain(parts.map(str::to_owned))
-        .chain(["access".to_owned()])
+        .chain(["access".to_owned(), STREAMS.to_owned()])
         .chain(rules)
+        .chain(streams)
         .collect();
     if known.iter().any(|k| k == key) {
         return Ok(());
@@ -154,6 +159,8 @@ mod tests {
             ("webrtc.maxviewers", "webrtc.max_viewers"),
             ("server.drain-timeout", "server.drain_timeout"),
             ("acess", "access"),
+            ("live.stream", "live.streams"),
+            ("live.streams.widow", "live.streams.window"),
             ("access.tokn", "access.token"),
         ] {
             let error = check(typo).unwrap_err();

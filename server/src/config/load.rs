@@ -53,7 +53,7 @@ pub enum Error {
     },
     /// All values are valid, but not together.
     #[error("{0}")]
-    Together(&'static str),
+    Together(String),
 }
 
 /// Reads the file if there is one and lays environment and flags over it.
@@ -78,20 +78,21 @@ pub fn load(sources: &Sources) -> Result<Config, Error> {
 }
 
 /// What cannot be seen from one value alone.
-fn together(config: &Config) -> Result<(), &'static str> {
+fn together(config: &Config) -> Result<(), String> {
     if config.http.listen.0.is_none() && config.admin.listen.0.is_none() {
-        return Err("http.listen and admin.listen are both off: nothing to serve");
+        return Err("http.listen and admin.listen are both off: nothing to serve".to_owned());
     }
     config.live.check()?;
     let named = |path: &Path| !path.as_os_str().is_empty();
-    match (named(&config.tls.cert), named(&config.tls.key)) {
-        (true, false) => Err("tls.cert needs tls.key, the private key of that certificate"),
-        (false, true) => Err("tls.key needs tls.cert, the certificate of that private key"),
+    let missing = match (named(&config.tls.cert), named(&config.tls.key)) {
+        (true, false) => "tls.cert needs tls.key, the private key of that certificate",
+        (false, true) => "tls.key needs tls.cert, the certificate of that private key",
         (false, false) if config.rtmp.tls_listen.0.is_some() => {
-            Err("rtmp.tls_listen needs a certificate: set tls.cert and tls.key")
+            "rtmp.tls_listen needs a certificate: set tls.cert and tls.key"
         }
-        _ => Ok(()),
-    }
+        _ => return Ok(()),
+    };
+    Err(missing.to_owned())
 }
 
 /// What the file says; on errors the byte offset and the reason.
@@ -322,6 +323,11 @@ mod tests {
             (at, message.as_str()),
             (5, "unknown key access.acton; did you mean access.action?")
         );
+        assert_eq!(
+            line("[live]\nwindow = '1m'\n[[live.streams]]\nstream = 'tv'\nwindw = '1h'\n"),
+            (5, "unknown key live.streams.windw; did you mean live.streams.window?".to_owned())
+        );
+        assert_eq!(line("[[live.streams]]\nstream = 'tv'\nwindow = 'long'\n").0, 3);
         assert!(line("[srt]\nlisten = ''\n").1.starts_with("unknown key srt"));
         assert!(line("[[access]]\naction = 'watch'\njwt = 'x'\n").1.contains("not there yet"));
     }
@@ -329,18 +335,22 @@ mod tests {
     #[test]
     fn what_is_printed_reads_back_and_hides_secrets() {
         let text = "[http]\npublic_url='https://a.example'\n\
+                    [live]\npart='250ms'\n[[live.streams]]\nstream='tv-*'\npreset='far'\nwindow='2h'\n\
                     [[access]]\naction='publish'\ntoken='0123456789-secret'\n";
         let printed = file(text).unwrap().to_toml();
         assert!(!printed.contains("secret"), "{printed}");
         let again = file(&printed).unwrap();
         assert_eq!(again.http.public_url.to_string(), "https://a.example");
         assert_eq!(again.access.len(), 1);
+        assert_eq!((again.live.streams.len(), again.to_toml()), (1, printed));
     }
 
     #[test]
     fn a_reload_names_what_needs_a_restart() {
         let old = file("").unwrap();
-        let new = file("[http]\nrate=5\n[data]\ndir='/x'\n[[access]]\naction='watch'\nopen=true\n");
-        assert_eq!(old.needs_restart(&new.unwrap()), ["http.rate", "data.dir"]);
+        let new = file(
+            "[http]\nrate=5\n[[live.streams]]\nstream='tv'\nwindow='1h'\n[data]\ndir='/x'\n[[access]]\naction='watch'\nopen=true\n",
+        );
+        assert_eq!(old.needs_restart(&new.unwrap()), ["http.rate", "data.dir", "live.streams"]);
     }
 }

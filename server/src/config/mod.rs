@@ -7,6 +7,7 @@
 mod keys;
 mod load;
 mod parts;
+mod streams;
 mod value;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ pub use keys::{KEYS, Kind, kind};
 pub(crate) use load::flag;
 pub use load::{Error, Sources, load};
 pub use parts::{Admin, Data, Http, Live, Rtmp, Server, Stream, Tls, Transcode, Webrtc};
+pub use streams::LiveStream;
 pub use value::{
     Advertise, Apps, Listen, LiveStart, Network, OnConflict, Origin, Preset, PublicUrl,
 };
@@ -60,6 +62,7 @@ impl Config {
         let (ours, theirs) = (keys::table(self), keys::table(other));
         KEYS.iter()
             .map(|(key, _)| *key)
+            .chain([keys::STREAMS])
             .filter(|key| keys::get(&ours, key) != keys::get(&theirs, key))
             .collect()
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::streams::LiveStream;
 use super::value::{
     Advertise, Apps, Listen, LiveStart, Network, OnConflict, Origin, Preset, PublicUrl, duration,
 };
@@ -186,6 +187,9 @@ pub struct Live {
     pub window: Duration,
     /// When packaging begins.
     pub start: LiveStart,
+    /// Streams for which something else holds: see [`Live::of`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub streams: Vec<LiveStream>,
 }
 
 impl Default for Live {
@@ -196,13 +200,14 @@ impl Default for Live {
             part: Duration::ZERO,
             window: Duration::from_secs(60),
             start: LiveStart::default(),
+            streams: Vec::new(),
         }
     }
 }
 
 impl Live {
     /// What is outside of what players and memory can take, in words.
-    pub(super) fn check(&self) -> Result<(), &'static str> {
+    pub(super) fn lengths(&self) -> Result<(), &'static str> {
         let within = |value: Duration, least: u64, most: u64| {
             (Duration::from_millis(least)..=Duration::from_millis(most)).contains(&value)
         };

@@ -53,7 +53,8 @@ pub(super) async fn index(
     let show = first(&context, &channel).await?;
     let front = show.front().ok_or_else(not_yet)?;
     let text = front.text(&visit.query);
-    let reply = visit.playlist(&text, (context.live.segment() / 2).as_secs().max(1)).await;
+    let reply =
+        visit.playlist(&text, (channel.terms().packager.segment / 2).as_secs().max(1)).await;
     Ok(count(&context, &channel, What::Playlist, reply))
 }
 

@@ -13,6 +13,7 @@ use packager::{Epoch, RenditionId, View};
 use signaling::Problem;
 use tokio::sync::watch;
 
+use super::Terms;
 use super::crowd::{Crowd, Room};
 use super::text::{Text, Texts};
 use crate::status;
@@ -21,6 +22,7 @@ use crate::status;
 #[derive(Debug)]
 pub(crate) struct Channel {
     name: stream::Name,
+    terms: Terms,
     phase: watch::Sender<Phase>,
     /// Epochs that have ended, and until when they are kept.
     past: Mutex<Vec<(Arc<Show>, Instant)>>,
@@ -78,9 +80,10 @@ pub(crate) struct Front {
 }
 
 impl Channel {
-    pub(super) fn new(name: stream::Name, now: Instant, room: usize) -> Self {
+    pub(super) fn new(name: stream::Name, terms: Terms, now: Instant, room: usize) -> Self {
         Self {
             name,
+            terms,
             phase: watch::Sender::new(Phase::Starting),
             past: Mutex::default(),
             touched: Mutex::new(now),
@@ -94,6 +97,11 @@ impl Channel {
 
     pub(crate) fn name(&self) -> &stream::Name {
         &self.name
+    }
+
+    /// What holds for it.
+    pub(crate) fn terms(&self) -> &Terms {
+        &self.terms
     }
 
     /// How far it is, to wait on.
@@ -285,7 +293,8 @@ mod tests {
     use super::*;
 
     fn channel(now: Instant) -> Channel {
-        Channel::new(stream::Name::new("demo").unwrap(), now, 1)
+        let terms = Terms::of(&crate::config::Live::default());
+        Channel::new(stream::Name::new("demo").unwrap(), terms, now, 1)
     }
 
     #[test]

@@ -40,9 +40,7 @@ pub(crate) struct Live(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     hub: Hub,
-    packager: packager::Config,
-    /// Streams are packaged as long as they are live, whether somebody asks for them or not.
-    always: bool,
+    config: config::Live,
     channels: Mutex<HashMap<stream::Name, Arc<Channel>>>,
     /// Requests that wait, of all streams.
     room: Room,
@@ -128,18 +126,16 @@ pub(crate) struct Totals {
 impl Live {
     /// None yet. `connections`: how many clients there may be, each of which may wait.
     pub(crate) fn new(hub: Hub, config: &config::Live, connections: usize) -> Self {
-        let always = config.start == LiveStart::Always;
         let shared = Arc::new(Shared {
             hub,
-            packager: packaging(config),
-            always,
+            config: config.clone(),
             channels: Mutex::default(),
             room: Room::new(connections.saturating_mul(2)),
             room_each: connections,
             counts: Counts::default(),
         });
         let live = Self(shared);
-        if always {
+        if config.always() {
             tokio::spawn(live.clone().follow());
         }
         live
@@ -159,7 +155,9 @@ impl Live {
             channel.touch(clock::now());
             return Arc::clone(channel);
         }
-        let channel = Arc::new(Channel::new(name.clone(), clock::now(), self.0.room_each));
+        let terms = Terms::of(&self.0.config.of(name));
+        let room = self.0.room_each;
+        let channel = Arc::new(Channel::new(name.clone(), terms, clock::now(), room));
         channels.insert(name.clone(), Arc::clone(&channel));
         tokio::spawn(run::run(Arc::clone(&self.0), Arc::clone(&channel)));
         channel
@@ -171,11 +169,6 @@ impl Live {
         let channel = channels.get(name)?;
         channel.touch(clock::now());
         Some(Arc::clone(channel))
-    }
-
-    /// How long segments should be.
-    pub(crate) fn segment(&self) -> Duration {
-        self.0.packager.segment
     }
 
     /// A place for a request that has to wait.
@@ -203,9 +196,10 @@ impl Live {
     pub(crate) fn tell(&self, stream: &mut status::Stream) {
         let Ok(name) = stream::Name::new(&stream.name) else { return };
         let channel = self.0.channels().get(&name).cloned();
-        if let Some(hls) = channel.and_then(|channel| channel.status(clock::now())) {
+        let Some(channel) = channel else { return };
+        if let Some(hls) = channel.status(clock::now()) {
             stream.viewers.hls = hls.viewers;
-            stream.warnings.extend(self.0.shortened(&hls));
+            stream.warnings.extend(shortened(&hls, channel.terms().packager.window));
             stream.hls = Some(hls);
         }
     }
@@ -238,7 +232,9 @@ impl Live {
         let (herald, mut names) = mpsc::channel(HERALDED);
         self.0.hub.announce(herald).await;
         while let Some(name) = names.recv().await {
-            self.begin(&name);
+            if Terms::of(&self.0.config.of(&name)).always {
+                self.begin(&name);
+            }
         }
     }
 }
@@ -254,22 +250,6 @@ impl Shared {
         self.counts.dropped[why as usize].fetch_add(units, Ordering::Relaxed);
     }
 
-    /// What is to be said where memory does not hold the window that is wanted.
-    fn shortened(&self, hls: &status::Hls) -> Option<status::Warning> {
-        let wanted = self.packager.window.as_secs_f64();
-        let full = hls.window_bytes > BYTES / 10 * 9;
-        let text = || {
-            format!(
-                "players can seek back {:.0} s and not {wanted:.0} s (live.window): the files of a stream may take {} MiB of memory; \
-                 lower the publisher's bitrate or live.window",
-                hls.window_seconds,
-                BYTES >> 20,
-            )
-        };
-        let short = full && hls.window_seconds < wanted * 0.9;
-        short.then(|| status::Warning { code: "live_window".to_owned(), text: text() })
-    }
-
     /// Lets go of a channel if `really` holds: from then on whoever asks gets another one.
     fn close(&self, channel: &Arc<Channel>, really: impl FnOnce() -> bool) -> bool {
         let mut channels = self.channels();
@@ -282,7 +262,37 @@ impl Shared {
     }
 }
 
-/// What streams are cut into.
+/// What is to be said where memory does not hold the window that is wanted.
+fn shortened(hls: &status::Hls, window: Duration) -> Option<status::Warning> {
+    let wanted = window.as_secs_f64();
+    let full = hls.window_bytes > BYTES / 10 * 9;
+    let text = || {
+        format!(
+            "players can seek back {:.0} s and not {wanted:.0} s (live.window): the files of a stream may take {} MiB of memory; \
+             lower the publisher's bitrate or live.window",
+            hls.window_seconds,
+            BYTES >> 20,
+        )
+    };
+    let short = full && hls.window_seconds < wanted * 0.9;
+    short.then(|| status::Warning { code: "live_window".to_owned(), text: text() })
+}
+
+/// What holds for one stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    /// What it is cut into.
+    pub(crate) packager: packager::Config,
+    /// It is packaged as long as it is live, whether somebody asks for it or not.
+    pub(super) always: bool,
+}
+
+impl Terms {
+    fn of(config: &config::Live) -> Self {
+        Self { packager: packaging(config), always: config.start == LiveStart::Always }
+    }
+}
+
 fn packaging(config: &config::Live) -> packager::Config {
     let preset = match config.preset {
         config::Preset::Near => Preset::Near,

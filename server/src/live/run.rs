@@ -215,7 +215,8 @@ impl<'a> Desk<'a> {
         drop(stage);
         let held = seat.held.take().map(|(_, held)| held).unwrap_or_default();
         let wanted = *self.wanted.borrow();
-        let work = self.work.get_or_insert_with(|| Work::new(self.shared.packager, wanted));
+        let work =
+            self.work.get_or_insert_with(|| Work::new(self.channel.terms().packager, wanted));
         if pictures {
             work.add(RenditionId::VIDEO);
         }
@@ -338,7 +339,7 @@ impl<'a> Desk<'a> {
             return nothing_kept && !waits && self.shared.close(self.channel, || true);
         }
         let idle = || self.channel.is_idle(now, LINGER);
-        !self.shared.always && self.shared.close(self.channel, idle)
+        !self.channel.terms().always && self.shared.close(self.channel, idle)
     }
 
     /// When there is something to do without anything happening.
