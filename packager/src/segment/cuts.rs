@@ -6,6 +6,8 @@ use std::collections::VecDeque;
 use media::MediaTime;
 
 use super::Cadence;
+use super::follow::{NEAR, is_near};
+use crate::track::RenditionId;
 
 /// A longer segment rounds up to more than the target duration; sound ends a packet later than pictures.
 const OVER: MediaTime = MediaTime::from_millis(400);
@@ -26,6 +28,8 @@ pub(super) struct Cut {
     /// What is to be added to the timeline's times for this segment's time of day.
     pub(super) wall: MediaTime,
     pub(super) discontinuity: bool,
+    /// Whose keyframe lies here: other pictures should have one, too.
+    pub(super) key: Option<RenditionId>,
     /// How many discontinuities there were before this one.
     pub(super) before: u64,
 }
@@ -80,14 +84,23 @@ pub(super) struct Cuts {
     discontinuities: u64,
     /// A rendition cannot go on without a discontinuity.
     pub(super) forced: bool,
+    /// Pictures that follow others have another format: the next boundary with a keyframe is a discontinuity.
+    pub(super) marked: bool,
     /// No media lies behind the last cut: the next one takes its number.
     pub(super) unused: bool,
     asked: Option<MediaTime>,
 }
 
 impl Cuts {
-    /// A segment begins. Nothing happens where it would not be later than the one before.
-    pub(super) fn push(&mut self, at: MediaTime, wall: MediaTime, discontinuity: bool) {
+    /// A segment begins; `key`: with a keyframe of this rendition. Nothing happens where it would not be
+    /// later than the one before.
+    pub(super) fn push(
+        &mut self,
+        at: MediaTime,
+        wall: MediaTime,
+        discontinuity: bool,
+        key: Option<RenditionId>,
+    ) {
         if self.kept.back().is_some_and(|last| at <= last.at) {
             return;
         }
@@ -97,14 +110,15 @@ impl Cuts {
             self.msn -= 1;
             self.discontinuities = last.before;
         }
-        let discontinuity = (discontinuity || self.forced) && self.msn > 0;
+        let marked = key.is_some() && std::mem::take(&mut self.marked);
+        let discontinuity = (discontinuity || self.forced || marked) && self.msn > 0;
         self.forced = false;
         self.unused = false;
         self.asked = None;
         self.msn += 1;
         let before = self.discontinuities;
         self.discontinuities += u64::from(discontinuity);
-        self.kept.push_back(Cut { msn: self.msn, at, wall, discontinuity, before });
+        self.kept.push_back(Cut { msn: self.msn, at, wall, discontinuity, key, before });
         if self.kept.len() > KEPT {
             self.kept.pop_front();
         }
@@ -112,6 +126,11 @@ impl Cuts {
 
     pub(super) fn last(&self) -> Option<&Cut> {
         self.kept.back()
+    }
+
+    /// Whether there is a discontinuity that a keyframe there belongs to.
+    pub(super) fn breaks_near(&self, at: MediaTime) -> bool {
+        self.of(at.plus(NEAR)).is_some_and(|cut| cut.discontinuity && is_near(at, cut))
     }
 
     pub(super) fn get(&self, msn: u64) -> Option<&Cut> {
@@ -175,10 +194,10 @@ mod tests {
     #[test]
     fn numbers_begin_at_one_and_a_beginning_is_no_discontinuity() {
         let mut cuts = Cuts::default();
-        cuts.push(MediaTime::ZERO, MediaTime::ZERO, true);
-        cuts.push(MediaTime::ZERO, MediaTime::ZERO, true);
-        cuts.push(MediaTime::new(2, 1), MediaTime::ZERO, true);
-        cuts.push(MediaTime::new(4, 1), MediaTime::ZERO, false);
+        cuts.push(MediaTime::ZERO, MediaTime::ZERO, true, None);
+        cuts.push(MediaTime::ZERO, MediaTime::ZERO, true, None);
+        cuts.push(MediaTime::new(2, 1), MediaTime::ZERO, true, None);
+        cuts.push(MediaTime::new(4, 1), MediaTime::ZERO, false, None);
         let all: Vec<_> = cuts.kept.iter().map(|c| (c.msn, c.discontinuity, c.before)).collect();
         assert_eq!(all, [(1, false, 0), (2, true, 0), (3, false, 1)]);
         assert_eq!(cuts.of(MediaTime::from_millis(2500)).unwrap().msn, 2);

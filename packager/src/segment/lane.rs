@@ -86,7 +86,7 @@ pub(super) struct Lane {
 
 impl Lane {
     pub(super) fn new(rendition: Rendition) -> Self {
-        let maker = Maker::new(rendition.id.kind);
+        let maker = Maker::new(rendition.id);
         Self {
             rendition: Arc::new(rendition),
             init: None,
@@ -116,6 +116,11 @@ impl Lane {
 
     pub(super) fn kind(&self) -> Kind {
         self.rendition.id.kind
+    }
+
+    /// It has pictures, and another rendition leads.
+    pub(super) fn follows(&self, acting: RenditionId) -> bool {
+        self.kind() == Kind::Video && self.id() != acting
     }
 
     /// See [`Packager::format`](super::Packager::format).

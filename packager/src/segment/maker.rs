@@ -11,9 +11,10 @@ use media::{Kind, MediaTime};
 
 use super::Counters;
 use super::cuts::{Cut, Cuts};
+use super::follow::{self, NEAR, Step};
 use crate::cmaf::{self, Sample};
 use crate::store::{Part, Segment, Shelf};
-use crate::track::Init;
+use crate::track::{Init, RenditionId};
 
 /// Of its target, a part that is not a segment's last has at least this much, in percent.
 const FULL: i64 = 85;
@@ -63,7 +64,7 @@ impl Placed {
 /// One rendition's.
 #[derive(Debug)]
 pub(super) struct Maker {
-    kind: Kind,
+    id: RenditionId,
     queue: VecDeque<Placed>,
     /// The segment that its next part goes into, once it has begun.
     msn: Option<u64>,
@@ -75,6 +76,8 @@ pub(super) struct Maker {
     sequence: u32,
     /// Where the newest part ends.
     reached: Option<MediaTime>,
+    /// Pictures were left out since the last keyframe.
+    pub(super) lost: bool,
     pub(super) shelf: Shelf,
 }
 
@@ -92,12 +95,14 @@ pub(super) struct Turn<'a> {
     pub(super) zero: Duration,
     /// Where a last unit ends that does not say so, if nothing follows it.
     pub(super) last: Option<MediaTime>,
+    /// These are pictures, and others lead: see [`follow`].
+    pub(super) follows: bool,
 }
 
 impl Maker {
-    pub(super) fn new(kind: Kind) -> Self {
+    pub(super) fn new(id: RenditionId) -> Self {
         Self {
-            kind,
+            id,
             queue: VecDeque::new(),
             msn: None,
             segment: None,
@@ -106,6 +111,7 @@ impl Maker {
             end: 0,
             sequence: 0,
             reached: None,
+            lost: false,
             shelf: Shelf::default(),
         }
     }
@@ -126,11 +132,20 @@ impl Maker {
     /// Makes what can be made.
     pub(super) fn turn(&mut self, turn: &Turn<'_>, counters: &mut Counters) {
         while let Some(first) = self.queue.front() {
-            if let Some(cut) = self.next_cut(turn.cuts).copied()
-                && self.belongs(first, &cut)
-            {
-                self.close(turn, &cut, counters);
-                continue;
+            match self.step(first, turn) {
+                Step::Add => {}
+                Step::Wait => break,
+                Step::Leave => {
+                    self.queue.pop_front();
+                    self.lost = true;
+                    counters.unaligned += 1;
+                    continue;
+                }
+                Step::Close => {
+                    let Some(cut) = self.next_cut(turn.cuts).copied() else { break };
+                    self.close(turn, &cut, counters);
+                    continue;
+                }
             }
             if self.segment.as_ref().is_some_and(|s| !Arc::ptr_eq(&s.init, &first.init)) {
                 // Its cut comes with the next unit of the rendition that leads.
@@ -156,8 +171,10 @@ impl Maker {
     /// Goes on without media up to the running segment: what is here is closed, the rest are gaps.
     pub(super) fn lapse(&mut self, turn: &Turn<'_>, counters: &mut Counters) {
         if let Some(cut) = self.next_cut(turn.cuts).copied() {
+            self.queue.retain(|unit| unit.time() < cut.at);
             self.turn(&Turn { settled: None, last: Some(cut.at), ..*turn }, counters);
             self.queue.clear();
+            self.lost = true;
         }
         self.catch_up(turn, counters);
     }
@@ -193,15 +210,38 @@ impl Maker {
         }
     }
 
+    fn is_video(&self) -> bool {
+        self.id.kind == Kind::Video
+    }
+
     fn next_cut<'a>(&self, cuts: &'a Cuts) -> Option<&'a Cut> {
         cuts.get(self.msn? + 1)
+    }
+
+    /// What becomes of the oldest unit.
+    fn step(&self, first: &Placed, turn: &Turn<'_>) -> Step {
+        let open = self.segment.as_ref().map(|segment| &segment.init);
+        let next = self.next_cut(turn.cuts);
+        let here = self.msn.filter(|_| open.is_none()).and_then(|msn| turn.cuts.get(msn));
+        let mut keys = next.into_iter().chain(here).filter_map(|cut| cut.key);
+        if turn.follows || self.is_video() && keys.any(|key| key != self.id) {
+            let Turn { cuts, settled, follows, .. } = *turn;
+            let (msn, known, lost) = (self.msn, self.shelf.init(), self.lost);
+            let state = follow::State { cuts, settled, leads: !follows, msn, open, known, lost };
+            return follow::step(&self.queue, &state);
+        }
+        match next {
+            Some(cut) if self.belongs(first, cut) => Step::Close,
+            _ if self.lost && open.is_none() && !first.keyframe => Step::Leave,
+            _ => Step::Add,
+        }
     }
 
     /// Whether a unit belongs behind a cut.
     fn belongs(&self, unit: &Placed, cut: &Cut) -> bool {
         let other =
             self.segment.as_ref().is_some_and(|segment| !Arc::ptr_eq(&segment.init, &unit.init));
-        let near = self.kind == Kind::Video && unit.keyframe && unit.time().plus(SAME) >= cut.at;
+        let near = self.is_video() && unit.keyframe && unit.time().plus(SAME) >= cut.at;
         unit.time() >= cut.at || near || other
     }
 
@@ -217,16 +257,17 @@ impl Maker {
         let cut = match self.msn {
             Some(msn) => turn.cuts.get(msn),
             // Ticks of different clocks do not meet exactly.
-            None => turn.cuts.of(first.time().plus(TICK)),
+            None => turn.cuts.of(first.time().plus(if turn.follows { NEAR } else { TICK })),
         };
         let Some(cut) = cut else { return false };
         if self.msn.is_none() {
             self.shelf.begin(cut.msn, cut.before);
             self.msn = Some(cut.msn);
         }
-        if self.kind == Kind::Video && !first.keyframe {
+        if self.is_video() && !first.keyframe {
             counters.dependent += 1;
         }
+        self.lost &= !first.keyframe;
         self.start = first.at;
         self.end = first.at;
         let start = first.time();
@@ -270,8 +311,7 @@ impl Maker {
     fn uneven(&self, turn: &Turn<'_>, unit: &Placed, end: i64) -> Option<Move> {
         let most = ticks(turn.part, unit.init.timescale);
         let (last, least) = (self.start + most, self.start + (most * FULL + 99) / 100);
-        if self.kind != Kind::Video || self.samples.is_empty() || unit.at > self.end || end <= last
-        {
+        if !self.is_video() || self.samples.is_empty() || unit.at > self.end || end <= last {
             return None;
         }
         let bound = ((end - unit.at) / 2).min(ticks(MOVED, unit.init.timescale));
@@ -290,6 +330,7 @@ impl Maker {
         let free = |next: &&Placed| {
             Arc::ptr_eq(&next.init, &before.init)
                 && !cut.is_some_and(|cut| self.belongs(next, &cut))
+                && !(turn.follows && next.keyframe)
         };
         self.queue.get(behind).filter(free)
     }
@@ -326,6 +367,7 @@ impl Maker {
 
     /// Closes the part.
     fn flush(&mut self) {
+        let video = self.is_video();
         let Some(segment) = &mut self.segment else { return };
         if self.samples.is_empty() {
             return;
@@ -334,7 +376,6 @@ impl Maker {
         self.sequence = self.sequence.wrapping_add(1);
         let base = u64::try_from(self.start).unwrap_or(0);
         let bytes = cmaf::fragment(self.sequence, base, &self.samples);
-        let video = self.kind == Kind::Video;
         let header = cmaf::header_len(&self.samples);
         let first = self.samples.first().filter(|sample| video && sample.keyframe);
         let keyframe = first.and_then(|sample| u32::try_from(header + sample.data.len()).ok());
@@ -363,7 +404,9 @@ impl Maker {
         let segment = match self.segment.take() {
             Some(segment) => Some(segment),
             None => {
-                let init = self.queue.front().map(|unit| &unit.init).or(self.shelf.init());
+                let (next_init, known) =
+                    (self.queue.front().map(|unit| &unit.init), self.shelf.init());
+                let init = if turn.follows { known.or(next_init) } else { next_init.or(known) };
                 let cut = number.and_then(|msn| turn.cuts.get(msn));
                 cut.zip(init).map(|(cut, init)| {
                     let duration = next.at.since(cut.at).min(turn.segment);
@@ -382,7 +425,7 @@ impl Maker {
         while let Some(cut) = self.next_cut(turn.cuts).copied() {
             let Some(segment) = &self.segment else { return };
             let reached = MediaTime::new(self.end, segment.init.timescale) >= cut.at;
-            if self.kind != Kind::Audio || !reached {
+            if self.is_video() || !reached {
                 return;
             }
             self.close(turn, &cut, counters);

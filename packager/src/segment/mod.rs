@@ -13,10 +13,14 @@
 //! - Another format: a discontinuity at its first keyframe, of all renditions.
 //! - Pictures that do not come for a second: sound goes on and decides where segments begin. Segments without
 //!   pictures are gaps; pictures come back with a keyframe, which begins a segment.
+//! - Pictures beside those that lead (other encodings) have a keyframe within 100 ms of each boundary, or their segment is a
+//!   gap: it is then theirs to come back at a later one. Another format of theirs begins at a boundary, which is then a
+//!   discontinuity. Where those that lead do not come for 300 ms others lead from then on.
 //! - Sound that does not come for half a second is filled with silence, as are its gaps; what cannot be filled
 //!   becomes gaps.
 
 mod cuts;
+mod follow;
 mod gather;
 mod lane;
 mod maker;
@@ -96,6 +100,8 @@ pub struct Counters {
     pub dependent: u64,
     /// Parts longer than promised, because a frame alone was.
     pub long_parts: u64,
+    /// Units of pictures that follow others, left out because no keyframe of theirs lies at a boundary.
+    pub unaligned: u64,
     /// Segments named as gaps, because their rendition had no media.
     pub gaps: u64,
 }

@@ -7,13 +7,15 @@ use media::{Kind, MediaTime};
 
 use super::cuts::Rules;
 use super::gather::{Expected, Gathering, Held, PIECE};
-use super::lane::{Era, Outcome};
+use super::lane::{Era, Lane, Outcome};
 use super::maker::Turn;
 use super::{Cadence, Event, Packager};
 use crate::store::Targets;
 use crate::timeline::{Line, nanos};
 use crate::track::RenditionId;
 
+/// Other pictures of the same publisher may be so far ahead of those that lead; then they lead from then on.
+const SIBLING: MediaTime = MediaTime::from_millis(300);
 /// Another rendition may be so far ahead of the one that leads; then it leads itself.
 const PATIENCE: MediaTime = MediaTime::from_millis(1000);
 /// After so much without a packet, sound is filled with silence.
@@ -114,7 +116,7 @@ impl Packager {
         let start = MediaTime::new(line.begin(captured, self.end).in_scale(scale), scale);
         let offset = start.since(first.unit.pts);
         self.lanes.iter_mut().for_each(|lane| lane.begin_anew(start));
-        self.cuts.push(start, line.wall, true);
+        self.cuts.push(start, line.wall, true, Some(lead).filter(|id| id.kind == Kind::Video));
         self.line = Some(line);
         let running = Running { start, offset, home: lead, acting: lead, newest: start };
         self.running = Some(running);
@@ -123,7 +125,8 @@ impl Packager {
 
     /// All media of the present publisher ends here.
     pub(super) fn close(&mut self) {
-        let (Some(_), Some(targets), Some(line)) = (self.running.take(), self.targets, self.line)
+        let (Some(running), Some(targets), Some(line)) =
+            (self.running.take(), self.targets, self.line)
         else {
             return;
         };
@@ -131,11 +134,14 @@ impl Packager {
         let segment = self.rules(targets).limit;
         let (cuts, counters) = (&self.cuts, &mut self.counters);
         let zero = line.unix;
-        let mut turn = Turn { cuts, settled: None, part, segment, zero, last: None };
+        let acting = running.acting;
+        let follows = false;
+        let mut turn = Turn { cuts, settled: None, part, segment, zero, last: None, follows };
         let mut end = self.end.max(cuts.last().map_or(self.end, |cut| cut.at));
         let mut has_last = false;
         for lane in &mut self.lanes {
             turn.last = lane.newest().map(|newest| newest.plus(lane.interval));
+            turn.follows = lane.follows(acting);
             lane.maker.drain(&turn, counters);
             has_last |= lane.maker.has_last(&turn, counters);
             end = end.max(lane.maker.reached().unwrap_or(end));
@@ -182,29 +188,55 @@ impl Packager {
 
     /// Goes on from a unit that has its place: who leads now, and does a segment begin?
     fn follow(&mut self, index: usize, held: &Held) {
-        let (Some(mut running), Some(lane)) = (self.running, self.lanes.get_mut(index)) else {
-            return;
-        };
+        let Some(mut running) = self.running else { return };
+        let alive = self.pictures_go_on(index);
+        let Some(lane) = self.lanes.get_mut(index) else { return };
         let id = held.id;
         let reached = lane.reached().unwrap_or(running.newest);
         let lapsed = std::mem::take(&mut lane.lapsed);
         let near = reached.plus(PATIENCE) >= running.newest;
+        let ahead = |by| reached > running.newest.plus(by);
+        // Who has left pictures out can lead from a keyframe on.
+        let fit = held.unit.keyframe || !lane.maker.lost;
         let mut returns = false;
-        if id.kind == Kind::Video && running.home.kind == Kind::Audio {
+        if id.kind == Kind::Video
+            && running.acting.kind == Kind::Audio
+            && fit
+            && (running.home.kind == Kind::Audio || id != running.home)
+        {
             (running.home, running.acting, returns) = (id, id, true);
         } else if id == running.home && running.acting != id && near {
             (running.acting, returns) = (id, lapsed);
-        } else if id != running.acting && reached > running.newest.plus(PATIENCE) {
+        } else if lane.follows(running.acting) && running.acting.kind == Kind::Video {
+            if fit && ahead(SIBLING) {
+                returns = lane.maker.lost;
+                (running.home, running.acting) = (id, id);
+            }
+        } else if id != running.acting && ahead(PATIENCE) && !alive {
             running.acting = id;
         }
         if running.acting == id {
             self.decide(index, held, returns);
             running.newest = running.newest.max(reached);
+        } else if lane.opens && lane.kind() == Kind::Video {
+            if !lane.newest().is_some_and(|at| self.cuts.breaks_near(at)) {
+                self.cuts.marked = true;
+                self.ask_now(running.acting, held.captured);
+            }
         } else if lane.opens {
             let next = lane.maker.msn().and_then(|msn| self.cuts.get(msn + 1));
             self.cuts.forced |= !next.is_some_and(|cut| cut.discontinuity);
         }
         self.running = Some(running);
+    }
+
+    /// Whether other pictures than this rendition's are about as far: they lead then, and no sound does.
+    fn pictures_go_on(&self, index: usize) -> bool {
+        let Some(reached) = self.lanes.get(index).and_then(Lane::reached) else { return false };
+        let acting = self.running.map(|running| running.acting);
+        let others = self.lanes.iter().filter(|lane| lane.kind() == Kind::Video);
+        let mut others = others.filter(|lane| Some(lane.id()) != acting && !lane.maker.lost);
+        others.any(|lane| lane.newest().is_some_and(|newest| newest.plus(PATIENCE) > reached))
     }
 
     /// The one that leads has a new unit: where do segments begin?
@@ -218,19 +250,22 @@ impl Packager {
             return;
         };
         let (msn, begun) = (last.msn, last.at);
+        let settled = self.running.map_or(begun, |running| running.newest);
         let breaks = lane.opens || self.cuts.forced;
         if lane.kind() == Kind::Audio {
             if breaks {
-                self.cuts.push(at, line.wall, true);
+                self.cuts.push(at, line.wall, true, None);
             }
             for _ in 0..MOST_CUTS {
                 let length = self.rules(targets).segment;
                 let next = self.cuts.last().map(|last| last.at.plus(length));
+                // What lies before that is in files already.
+                let next = next.map(|next| next.max(settled));
                 let Some(next) = next.filter(|next| *next <= reached) else { break };
-                self.cuts.push(next, line.wall, false);
+                self.cuts.push(next, line.wall, false, None);
             }
             if self.cuts.last().is_some_and(|last| reached.since(last.at) > rules.limit) {
-                self.cuts.push(at, line.wall, false);
+                self.cuts.push(at, line.wall, false, None);
             }
         } else {
             let before = lane.maker.pending().map(|unit| unit.time());
@@ -238,14 +273,14 @@ impl Packager {
                 && let Some(before) = before
             {
                 // A frame has lasted longer than a part.
-                self.cuts.push(before, line.wall, false);
+                self.cuts.push(before, line.wall, false, None);
             }
             let elapsed = self.cuts.last().map_or(MediaTime::ZERO, |last| at.since(last.at));
             let due = held.unit.keyframe && rules.is_due(elapsed, lane.gop);
             // No keyframe has come in time, and the next frame may be too long.
             let late = elapsed.plus(targets.part.map_or(MediaTime::ZERO, nanos)) > rules.limit;
             if breaks || returns || due || late {
-                self.cuts.push(at, line.wall, breaks);
+                self.cuts.push(at, line.wall, breaks, Some(held.id).filter(|_| held.unit.keyframe));
             }
             if self.cuts.ask(&rules, at) {
                 self.event(Event::Keyframe(held.id));
@@ -278,10 +313,12 @@ impl Packager {
         let settled = Some(running.newest);
         let segment = self.rules(targets).limit;
         let (cuts, counters) = (&self.cuts, &mut self.counters);
-        let turn = Turn { cuts, settled, part, segment, zero: line.unix, last: None };
+        let mut turn =
+            Turn { cuts, settled, part, segment, zero: line.unix, last: None, follows: false };
         let mut missing = None;
         for lane in &mut self.lanes {
             let quiet = running.newest.since(lane.heard);
+            turn.follows = lane.follows(running.acting);
             if lane.id() != running.acting && quiet > QUIET && lane.has_format() {
                 let cut = lane.maker.msn().and_then(|msn| cuts.get(msn)).or(cuts.last());
                 let start = cut.map_or(running.start, |cut| cut.at);
