@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use serde_json::Value;
 use tests::clip::{Clip, Codec};
 use tests::film::{self, Ffmpeg, Film, Recipe};
 use tests::hls::playlist::{Multivariant, Playlist, resolve};
 use tests::hls::rules::{Rule, broken, ending, watching};
 use tests::hls::{Recording, Watch};
+use tests::publisher::Show;
 use tests::{Encoder, Publisher, Weir, http};
 
 /// As `make soak` asks for it.
@@ -125,6 +127,34 @@ async fn a_whip_stream_is_as_the_checklist_wants() {
     let list = Multivariant::parse(&recording.multivariant[0].text()).expect("it is read");
     let groups: Vec<_> = list.media.iter().filter_map(|media| media.get("GROUP-ID")).collect();
     assert_eq!(groups, ["aac", "opus"], "{list:?}");
+    publisher.leave().await;
+}
+
+/// What a browser sends with simulcast: each encoding is a rendition, cut where the others are, without an encoder of ours.
+#[tokio::test(flavor = "multi_thread")]
+async fn three_encodings_are_three_renditions_with_the_same_segments() {
+    let weir = Weir::start();
+    let show = Show { audio: true, ..Show::simulcast(Codec::H264) };
+    let publisher = Publisher::showing(&weir, "show", show).await;
+    let complete = |s: &Value| {
+        let encodings = s["tracks"][0]["encodings"].as_array().cloned().unwrap_or_default();
+        encodings.len() == 3 && encodings.iter().all(|e| e["active"] == true)
+    };
+    weir.until("show", complete);
+    let url = weir.url.clone();
+    let watched = tokio::task::spawn_blocking(move || {
+        let mut watch = Watch::start(&url, "show");
+        watch.watch(length(), || {});
+        watch.recording
+    });
+    let recording = watched.await.expect("a player does not panic");
+    hold(&recording, watching().filter(|rule| rule.name != "delta-is-shorter-and-true"));
+    let list = Multivariant::parse(&recording.multivariant[0].text()).expect("it is read");
+    let sizes: Vec<_> = list.variants.iter().filter_map(|(v, _)| v.get("RESOLUTION")).collect();
+    assert_eq!(sizes, ["640x360", "640x360", "320x180", "320x180", "160x90", "160x90"], "{list:?}");
+    let renditions = weir.stream("show").expect("it is live")["hls"]["renditions"].clone();
+    let names: Vec<_> = renditions.as_array().into_iter().flatten().map(|r| &r["name"]).collect();
+    assert_eq!(names, ["v0", "v1", "v2", "a0", "a1"], "{renditions}");
     publisher.leave().await;
 }
 

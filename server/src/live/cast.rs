@@ -1,6 +1,7 @@
 //! Which track of a publisher plays which rendition. What a rendition's viewers began with goes on, whoever publishes:
 //! in its own codec where that comes, or is made; else in what there is.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use media::{Codec, Format, Kind};
 use packager::RenditionId;
 
-use crate::units::{self, AUDIO, Track, VIDEO};
+use crate::units::{self, AUDIO, LAYERS, Track, VIDEO, is_layer, layer};
 
 /// Pictures that are packaged as they come.
 const PICTURES: [Codec; 4] = [Codec::H264, Codec::H265, Codec::Av1, Codec::Vp9];
@@ -17,23 +18,33 @@ const MADE: Track = units::bridged(Codec::H264);
 /// Sound that everybody can play, of other sound.
 const AAC: Track = units::bridged(Codec::Aac);
 
-/// Sound that is still being made is waited for so long.
-const FOR_SOUND: Duration = Duration::from_millis(500);
+/// Sound that is still being made is waited for so long, and so is another encoding of the pictures.
+const FOR_MORE: Duration = Duration::from_millis(500);
 /// And pictures: as long as a first request is.
 const FOR_PICTURES: Duration = Duration::from_secs(10);
 
-/// The tracks that are read.
-pub(super) const TRACKS: [Track; 4] = [VIDEO, AUDIO, MADE, AAC];
+/// The tracks that are read of a publisher. One by WebRTC may send several encodings: each is read by itself.
+pub(super) fn tracks(whip: bool) -> Vec<Track> {
+    let pictures = if whip { (0..LAYERS).map(layer).collect() } else { vec![VIDEO] };
+    pictures.into_iter().chain([AUDIO, MADE, AAC]).collect()
+}
 
 /// The renditions of an epoch, and what plays them.
 #[derive(Debug, Default)]
 pub(super) struct Cast {
     /// Each in its codec, in the order in which they came up.
     sounds: Vec<(RenditionId, Codec)>,
+    /// Of several encodings, which one plays each; by number.
+    layers: Vec<Option<Track>>,
     routes: Vec<(Track, RenditionId)>,
 }
 
 impl Cast {
+    /// Another publisher: its encodings are others.
+    pub(super) fn anew(&mut self) {
+        self.layers.fill(None);
+    }
+
     /// Chooses by what is known of the publisher's tracks; `soon`: AAC is being made. Returns the renditions that there
     /// were not before.
     pub(super) fn choose(
@@ -52,9 +63,16 @@ impl Cast {
             }
         }
         self.routes.clear();
-        let pictures = codec(VIDEO).filter(|codec| PICTURES.contains(codec)).map(|_| VIDEO);
-        let pictures = pictures.or(codec(MADE).map(|_| MADE));
-        self.routes.extend(pictures.map(|track| (track, RenditionId::VIDEO)));
+        let plays = |track: &Track| codec(*track).is_some_and(|codec| PICTURES.contains(&codec));
+        new.extend(self.place(formats));
+        let layers = (0..).zip(&self.layers).filter_map(|(index, track)| Some((index, (*track)?)));
+        for (index, track) in layers.filter(|(_, track)| plays(track)) {
+            self.routes.push((track, RenditionId { kind: Kind::Video, index }));
+        }
+        if self.routes.is_empty() {
+            let pictures = Some(VIDEO).filter(plays).or(codec(MADE).map(|_| MADE));
+            self.routes.extend(pictures.map(|track| (track, RenditionId::VIDEO)));
+        }
         for (id, wanted) in &self.sounds {
             let track = match wanted {
                 wanted if codec(AUDIO) == Some(*wanted) => Some(AUDIO),
@@ -63,6 +81,33 @@ impl Cast {
                 _ => codec(AUDIO).map(|_| AUDIO),
             };
             self.routes.extend(track.map(|track| (track, *id)));
+        }
+        new
+    }
+
+    /// Encodings that play nothing yet take what is free, the best first: who comes later is a rendition of its own, and
+    /// none changes over. Returns the new ones.
+    fn place(&mut self, formats: &BTreeMap<Track, Arc<Format>>) -> Vec<RenditionId> {
+        let fits = |(track, format): &(&Track, &Arc<Format>)| {
+            is_layer(**track)
+                && PICTURES.contains(&format.codec)
+                && !self.layers.contains(&Some(**track))
+        };
+        let mut fresh: Vec<_> = formats.iter().filter(fits).collect();
+        let pixels =
+            |format: &Format| format.dimensions.map_or(0, |(w, h)| u32::from(w) * u32::from(h));
+        fresh.sort_by_key(|(_, format)| Reverse(pixels(format)));
+        let fresh: Vec<Track> = fresh.into_iter().map(|(track, _)| *track).collect();
+        let mut new = Vec::new();
+        for track in fresh {
+            match self.layers.iter_mut().find(|layer| layer.is_none()) {
+                Some(free) => *free = Some(track),
+                None => {
+                    let index = u8::try_from(self.layers.len()).unwrap_or(u8::MAX);
+                    new.push(RenditionId { kind: Kind::Video, index });
+                    self.layers.push(Some(track));
+                }
+            }
         }
         new
     }
@@ -80,21 +125,28 @@ impl Cast {
 }
 
 /// How long a stream of which these renditions are there waits, from its first one on, for the others of a publisher who
-/// sends this, of which that is made. Sound in another codec joins when it comes; a player that was told of sound alone
+/// sends this, pictures in so many encodings, of which that is made. Sound in another codec joins when it comes; a player that was told of sound alone
 /// never looks for pictures.
-pub(super) fn patience(there: &[RenditionId], sends: &[Codec], bridged: &[Codec]) -> Duration {
+pub(super) fn patience(
+    there: &[RenditionId],
+    sends: &[Codec],
+    bridged: &[Codec],
+    layers: usize,
+) -> Duration {
     let made = |codec: Codec| bridged.contains(&codec);
-    let (mut pictures, mut sounds) = (false, 0);
+    let (mut pictures, mut sounds) = (0, 0);
     for codec in sends {
         match codec.kind() {
-            Kind::Video => pictures |= PICTURES.contains(codec) || made(Codec::H264),
+            Kind::Video if PICTURES.contains(codec) => pictures = layers.max(1),
+            Kind::Video => pictures = pictures.max(usize::from(made(Codec::H264))),
             Kind::Audio => sounds += 1 + usize::from(*codec != Codec::Aac && made(Codec::Aac)),
         }
     }
     let of = |kind: Kind| there.iter().filter(|id| id.kind == kind).count();
-    match (pictures && of(Kind::Video) == 0, of(Kind::Audio) < sounds) {
+    let more = of(Kind::Audio) < sounds || of(Kind::Video) < pictures;
+    match (pictures > 0 && of(Kind::Video) == 0, more) {
         (true, _) => FOR_PICTURES,
-        (false, true) => FOR_SOUND,
+        (false, true) => FOR_MORE,
         (false, false) => Duration::ZERO,
     }
 }
@@ -122,6 +174,37 @@ mod tests {
         assert_eq!(cast.pictures(), None);
         cast.choose(&formats(&[(VIDEO, Codec::Vp8), (MADE, Codec::H264)]), false);
         assert_eq!(cast.pictures(), Some(MADE));
+        assert_eq!(cast.routes(), [(MADE, V0)]);
+    }
+
+    #[test]
+    fn each_encoding_is_a_rendition_the_best_first() {
+        let [small, large, middle] = [layer(0), layer(1), layer(2)];
+        let of = |sizes: &[(Track, u16)]| -> BTreeMap<Track, Arc<Format>> {
+            let all: Vec<_> = sizes.iter().map(|(track, _)| (*track, Codec::H264)).collect();
+            let mut formats = formats(&all);
+            for (track, width) in sizes {
+                let format = formats.get_mut(track).and_then(Arc::get_mut).unwrap();
+                format.dimensions = Some((*width, 360));
+            }
+            formats
+        };
+        let v = |index| RenditionId { kind: Kind::Video, index };
+        let mut cast = Cast::default();
+        let new = cast.choose(&of(&[(small, 320), (large, 1280)]), false);
+        assert_eq!((new.as_slice(), cast.pictures()), (&[v(0), v(1)][..], Some(large)));
+        // What comes later takes nobody's place.
+        let new = cast.choose(&of(&[(small, 320), (large, 1280), (middle, 640)]), false);
+        assert_eq!(
+            (new.as_slice(), cast.routes()),
+            (&[v(2)][..], &[(large, v(0)), (small, v(1)), (middle, v(2))][..])
+        );
+        // The next publisher has two, and the one after sends VP8, which is bridged.
+        cast.anew();
+        assert!(cast.choose(&of(&[(small, 640), (large, 320)]), false).is_empty());
+        assert_eq!(cast.routes(), [(small, v(0)), (large, v(1))]);
+        cast.anew();
+        cast.choose(&formats(&[(MADE, Codec::H264)]), false);
         assert_eq!(cast.routes(), [(MADE, V0)]);
     }
 
@@ -158,8 +241,8 @@ mod tests {
         for (there, sends, bridged, waits) in [
             (&[V0][..], &[][..], &[][..], NONE),
             (&[V0, A0], &[H264, Aac], &[], NONE),
-            (&[V0], &[H264, Aac], &[], FOR_SOUND),
-            (&[V0, A0], &[H264, Opus], &[Aac], FOR_SOUND),
+            (&[V0], &[H264, Aac], &[], FOR_MORE),
+            (&[V0, A0], &[H264, Opus], &[Aac], FOR_MORE),
             (&[V0, A0, A1], &[H264, Opus], &[Aac], NONE),
             // A bridge from VP8 is on its way, whatever there is of sound; or it has failed.
             (&[A0], &[Vp8, Opus], &[H264, Aac], FOR_PICTURES),
@@ -168,7 +251,13 @@ mod tests {
             (&[A0], &[H264, Opus], &[], FOR_PICTURES),
             (&[A0], &[Opus], &[], NONE),
         ] {
-            assert_eq!(patience(there, sends, bridged), waits, "{there:?} {sends:?} {bridged:?}");
+            assert_eq!(
+                patience(there, sends, bridged, 1),
+                waits,
+                "{there:?} {sends:?} {bridged:?}"
+            );
         }
+        assert_eq!(patience(&[V0], &[H264], &[], 3), FOR_MORE);
+        assert_eq!(patience(&[V0], &[Vp8], &[H264], 3), NONE, "the best of them is bridged");
     }
 }

@@ -5,6 +5,7 @@
 mod cast;
 mod channel;
 mod crowd;
+mod hold;
 mod run;
 mod text;
 

@@ -14,17 +14,14 @@ use tokio::time::sleep_until;
 
 use super::cast::{self, Cast};
 use super::channel::{Channel, Phase, Show};
+use super::hold::Hold;
 use super::{Drop as Why, KEPT, LINGER, Shared};
 use crate::clock;
 use crate::hub::{Source, Stage};
-use crate::units::{Item, Reader, Start, Track, VIDEO};
+use crate::units::{self, Item, Reader, Start, Track, VIDEO};
 
 /// How often it is looked whether anybody is still there.
 const LOOK: Duration = Duration::from_secs(1);
-/// A publisher of whom only sound is known may still send pictures.
-const ALONE: Duration = Duration::from_millis(500);
-/// Units that wait until it is known what there is; the oldest go.
-const HELD: usize = 512;
 
 /// Packages a stream until nobody wants it any more, or there is nothing.
 pub(super) async fn run(shared: Arc<Shared>, channel: Arc<Channel>) {
@@ -76,8 +73,8 @@ struct Seat {
     formats: BTreeMap<Track, Arc<Format>>,
     /// Units it was too slow for, as far as they are counted.
     lost: u64,
-    /// Until it is known whether there are pictures: since when something has come, and what.
-    held: Option<(Option<Instant>, Vec<Item>)>,
+    /// Until it is known what there is.
+    held: Option<Hold>,
 }
 
 /// One epoch in the making.
@@ -143,11 +140,14 @@ impl<'a> Desk<'a> {
             return self.cast();
         }
         tracing::info!(stream = %self.channel.name(), %publisher, "its units are packaged");
-        let reader = Some(bus.subscribe(Start::Group, &cast::TRACKS));
-        let held = Some((None, Vec::new()));
+        let reader = Some(bus.subscribe(Start::Group, &cast::tracks(stage.whip)));
+        let held = Some(Hold::default());
         self.seat = Some(Seat { publisher, reader, formats: BTreeMap::new(), lost: 0, held });
         match &mut self.work {
-            Some(work) => work.packager.discontinuity(),
+            Some(work) => {
+                work.cast.anew();
+                work.packager.discontinuity();
+            }
             // Another life of the stream: who asks now waits for it, and is not given the one that has ended.
             None => self.channel.enter(Phase::Starting),
         }
@@ -174,13 +174,8 @@ impl<'a> Desk<'a> {
 
     fn take(&mut self, item: Item) {
         let Some(seat) = &mut self.seat else { return };
-        if let Some((since, held)) = &mut seat.held {
-            since.get_or_insert_with(clock::now);
-            if held.len() == HELD {
-                held.remove(0);
-            }
-            held.push(item);
-            return;
+        if let Some(held) = &mut seat.held {
+            return held.push(clock::now(), item);
         }
         match item {
             Item::Format(track, format) => {
@@ -200,20 +195,21 @@ impl<'a> Desk<'a> {
 
     /// As soon as it is known what there is, it goes in.
     fn settle(&mut self, now: Instant) {
+        let announced = self.announced();
         let Some(seat) = &mut self.seat else { return };
-        let Some((since, held)) = &seat.held else { return };
-        let picture = |item: &Item| match item {
-            Item::Format((kind, _), _) | Item::Unit((kind, _), ..) => *kind == Kind::Video,
-        };
-        let stage = self.stage.borrow();
-        let pictures =
-            stage.sends.iter().any(|codec| codec.kind() == Kind::Video) || held.iter().any(picture);
-        let alone = since.is_some_and(|since| now.saturating_duration_since(since) >= ALONE);
-        if !pictures && !alone {
+        let Some(held) = &seat.held else { return };
+        let layers = seat.reader.as_ref().map_or(0, Reader::layers);
+        if !held.is_over(now, announced, layers) {
             return;
         }
-        drop(stage);
-        let held = seat.held.take().map(|(_, held)| held).unwrap_or_default();
+        let pictures = announced || held.has_pictures();
+        let held = seat.held.take().map(|held| held.release(layers)).unwrap_or_default();
+        // Which of several encodings is the best is known when all are.
+        for item in &held {
+            if let Item::Format(track, format) = item {
+                seat.formats.insert(*track, Arc::clone(format));
+            }
+        }
         let wanted = *self.wanted.borrow();
         let work =
             self.work.get_or_insert_with(|| Work::new(self.channel.terms().packager, wanted));
@@ -221,6 +217,11 @@ impl<'a> Desk<'a> {
             work.add(RenditionId::VIDEO);
         }
         held.into_iter().for_each(|item| self.take(item));
+    }
+
+    /// The publisher is known to send pictures.
+    fn announced(&self) -> bool {
+        self.stage.borrow().sends.iter().any(|codec| codec.kind() == Kind::Video)
     }
 
     /// Who waits shall not wait for all that could be learned of the stream first.
@@ -273,7 +274,10 @@ impl<'a> Desk<'a> {
         }
         if let Some(ready) = work.ready.filter(|_| !work.on) {
             let stage = self.stage.borrow();
-            let waits = cast::patience(&work.show.renditions(), &stage.sends, &stage.bridged);
+            let reader = self.seat.as_ref().and_then(|seat| seat.reader.as_ref());
+            let layers = reader.map_or(0, Reader::layers);
+            let there = work.show.renditions();
+            let waits = cast::patience(&there, &stage.sends, &stage.bridged, layers);
             work.due = Some(ready + waits);
             if ready + waits <= now {
                 work.on = true;
@@ -290,7 +294,7 @@ impl<'a> Desk<'a> {
             wanted |= matches!(event, Event::Keyframe(_));
         }
         match (wanted, work.cast.pictures(), &seat.reader) {
-            (true, Some(VIDEO), Some(reader)) => reader.ask_keyframe(),
+            (true, Some(track), Some(reader)) if units::is_own(track) => reader.ask_keyframe(),
             (true, Some(_), _) => self.shared.hub.audience_keyframe(self.channel.name()).await,
             _ => {}
         }
@@ -345,7 +349,7 @@ impl<'a> Desk<'a> {
     /// When there is something to do without anything happening.
     fn wakes(&self) -> Option<Instant> {
         let held = self.seat.as_ref().and_then(|seat| seat.held.as_ref());
-        let alone = held.and_then(|(since, _)| *since).map(|since| since + ALONE);
+        let alone = held.and_then(|held| held.wakes(self.announced()));
         let shown = self.work.as_ref().filter(|work| !work.on).and_then(|work| work.due);
         alone.into_iter().chain(shown).min()
     }

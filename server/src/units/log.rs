@@ -78,6 +78,12 @@ impl Log {
         self.formats.insert(track, Arc::new(format));
     }
 
+    /// Nobody begins with this track any more, until it comes anew.
+    pub(super) fn silence(&mut self, track: Track) {
+        self.formats.remove(&track);
+        self.keyframes.remove(&track);
+    }
+
     /// The number behind the last unit, where this one was taken. `read`: there are readers, who may be late.
     pub(super) fn push(
         &mut self,

@@ -10,6 +10,7 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -36,8 +37,22 @@ pub(crate) const fn bridged(to: Codec) -> Track {
     (to.kind(), index)
 }
 
+/// Encodings of pictures that have a track of their own: no publisher has reason for more.
+pub(crate) const LAYERS: u8 = 4;
+
+/// The track of one of several encodings of a publisher by WebRTC, by its place among them: beside [`VIDEO`], which is the
+/// best of them at any time. Only while somebody reads one of these tracks.
+pub(crate) const fn layer(place: u8) -> Track {
+    (Kind::Video, 0x40 + place)
+}
+
+/// Whether it is one of those.
+pub(crate) const fn is_layer((kind, index): Track) -> bool {
+    matches!(kind, Kind::Video) && layer(0).1 <= index && index < layer(LAYERS).1
+}
+
 /// Whether the publisher itself sends it, and is to be asked for its keyframes.
-const fn is_own((kind, index): Track) -> bool {
+pub(crate) const fn is_own((kind, index): Track) -> bool {
     matches!(kind, Kind::Video) && index < bridged(Codec::H264).1
 }
 
@@ -88,6 +103,10 @@ struct Shared {
     head: watch::Sender<u64>,
     /// A reader cannot go on without a keyframe of what the publisher itself sends.
     keyframe: Notify,
+    /// How many readers want encodings one by one.
+    layered: AtomicUsize,
+    /// How many encodings of pictures the publisher sends now, each of which has its track.
+    layers: AtomicUsize,
 }
 
 /// See [`Bus::downgrade`].
@@ -110,8 +129,9 @@ impl WeakBus {
 /// A bus, and the one who writes on it.
 pub(crate) fn bus(limits: Limits) -> (Writer, Bus) {
     let (head, _) = watch::channel(0);
-    let shared =
-        Arc::new(Shared { log: Mutex::new(Log::new(limits)), head, keyframe: Notify::new() });
+    let (layered, layers) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let log = Mutex::new(Log::new(limits));
+    let shared = Arc::new(Shared { log, head, keyframe: Notify::new(), layered, layers });
     (Writer(Annex(Arc::clone(&shared))), Bus(shared))
 }
 
@@ -149,6 +169,21 @@ impl Writer {
     /// See [`Annex::unit`].
     pub(crate) fn unit(&mut self, now: Instant, track: Track, unit: AccessUnit, captured: Instant) {
         self.0.unit(now, track, unit, captured);
+    }
+
+    /// Nothing more comes of a track for now: nobody begins with what there was of it.
+    pub(crate) fn silence(&mut self, track: Track) {
+        self.0.0.log().silence(track);
+    }
+
+    /// Whether somebody reads encodings one by one, see [`layer`].
+    pub(crate) fn is_layered(&self) -> bool {
+        self.0.0.layered.load(Ordering::Relaxed) > 0
+    }
+
+    /// So many encodings of pictures come now that have a track of their own.
+    pub(crate) fn layers(&mut self, layers: usize) {
+        self.0.0.layers.store(layers, Ordering::Relaxed);
     }
 
     /// What is kept from the newest keyframe on, in what is now the format of its track.

@@ -1,13 +1,14 @@
 //! One reader of a bus: a place in its log, which tracks it wants, and what it has to wait for.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use media::{AccessUnit, Format, Kind};
 use tokio::sync::watch;
 
 use super::log::{Entry, Log};
-use super::{LAG, Shared, Start, Track, is_own};
+use super::{LAG, Shared, Start, Track, is_layer, is_own};
 
 /// What a reader gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +61,9 @@ impl Reader {
             }
             keyframe.unwrap_or_else(|| log.head())
         };
+        if tracks.iter().any(|track| is_layer(*track)) {
+            shared.layered.fetch_add(1, Ordering::Relaxed);
+        }
         let seat = |track: &Track| Seat { track: *track, format: None, blind: true };
         let tracks = tracks.iter().map(seat).collect();
         Self { shared, head, next, tracks, caught_up: false, lost: 0 }
@@ -119,6 +123,11 @@ impl Reader {
         self.shared.keyframe.notify_one();
     }
 
+    /// How many encodings of pictures the publisher sends now, where it sends packets.
+    pub(crate) fn layers(&self) -> usize {
+        self.shared.layers.load(Ordering::Relaxed)
+    }
+
     fn ended(&self) -> bool {
         let log = self.shared.log();
         log.ended && self.next >= log.head()
@@ -164,5 +173,13 @@ impl Reader {
         let mine = |entry: &Entry| self.tracks.iter().any(|seat| seat.track == entry.track);
         let there = (self.next.max(log.first())..to).filter_map(|number| log.get(number));
         gone + there.filter(|entry| mine(entry)).count() as u64
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        if self.tracks.iter().any(|seat| is_layer(seat.track)) {
+            self.shared.layered.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
