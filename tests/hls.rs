@@ -154,7 +154,7 @@ async fn three_encodings_are_three_renditions_with_the_same_segments() {
     assert_eq!(sizes, ["640x360", "640x360", "320x180", "320x180", "160x90", "160x90"], "{list:?}");
     let renditions = weir.stream("show").expect("it is live")["hls"]["renditions"].clone();
     let names: Vec<_> = renditions.as_array().into_iter().flatten().map(|r| &r["name"]).collect();
-    assert_eq!(names, ["v0", "v1", "v2", "a0", "a1"], "{renditions}");
+    assert_eq!(names, ["a0", "a1", "v0", "v1", "v2"], "{renditions}");
     publisher.leave().await;
 }
 

@@ -229,6 +229,12 @@ pub struct Rendition {
     pub name: String,
     /// `h264`, `aac`
     pub codec: &'static str,
+    /// Of pictures, in pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<u16>,
+    /// See `width`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub height: Option<u16>,
     /// Over the window.
     pub bandwidth_bps: u64,
 }

@@ -1,5 +1,6 @@
 //! The multivariant playlist: which renditions there are (draft-pantos-hls-rfc8216bis section 4.4.6).
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use media::{Codec, Kind};
@@ -15,8 +16,8 @@ const UNKNOWN: &str = "und";
 /// The multivariant playlist of these views, which are those of one moment. Its place is one folder above the epoch's.
 /// `query` as for [`media`](crate::hls::media()).
 ///
-/// Each rendition of pictures is a variant with each codec of sound, AAC first: every player takes that. Sound without
-/// pictures is a variant by itself.
+/// Each rendition of pictures is a variant with each codec of sound, AAC first: every player takes that; the largest comes
+/// first. One that has no media now is not named while another has. Sound without pictures is a variant by itself.
 pub fn multivariant(views: &[Arc<View>], query: &str) -> String {
     let of = |kind| views.iter().filter(move |view| view.rendition.id.kind == kind);
     let mut groups: Vec<Group<'_>> = Vec::new();
@@ -42,14 +43,33 @@ pub fn multivariant(views: &[Arc<View>], query: &str) -> String {
         return lines.into_string();
     }
     groups.iter().for_each(|group| group.write(&mut lines, query));
-    for view in of(Kind::Video) {
+    let pictures = pictures(views);
+    for view in &pictures {
         if groups.is_empty() {
             stream(&mut lines, view, None, query);
         }
         groups.iter().for_each(|group| stream(&mut lines, view, Some(group), query));
     }
-    of(Kind::Video).for_each(|view| iframes(&mut lines, view, query));
+    pictures.iter().for_each(|view| iframes(&mut lines, view, query));
     lines.into_string()
+}
+
+/// The renditions of pictures that are worth naming.
+fn pictures(views: &[Arc<View>]) -> Vec<&Arc<View>> {
+    let mut all: Vec<_> =
+        views.iter().filter(|view| view.rendition.id.kind == Kind::Video).collect();
+    let is_there = |view: &View| view.all().next_back().is_some_and(|newest| !newest.gap);
+    if all.iter().any(|view| is_there(view)) {
+        all.retain(|view| is_there(view));
+    }
+    let pixels = |view: &View| {
+        view.init
+            .format
+            .dimensions
+            .map_or(0, |(width, height)| u32::from(width) * u32::from(height))
+    };
+    all.sort_by_key(|view| Reverse(pixels(view)));
+    all
 }
 
 /// Sound of one codec.

@@ -183,6 +183,8 @@ impl Channel {
         let renditions = views.iter().map(|view| status::Rendition {
             name: view.rendition.id.to_string(),
             codec: view.init.codec().name(),
+            width: view.init.format.dimensions.map(|(width, _)| width),
+            height: view.init.format.dimensions.map(|(_, height)| height),
             bandwidth_bps: view.bandwidth.average,
         });
         let targets = views.first().map(|view| view.targets);
