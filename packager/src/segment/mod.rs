@@ -7,6 +7,8 @@
 //!
 //! What comes of what is not as it should be:
 //! - A frame longer than a part may be is a part of its own, and longer than promised.
+//! - Pictures that come unevenly: one that lies where a part would end too early or too late is moved by up to half of
+//!   itself, and 40 ms at most.
 //! - A segment whose keyframe does not come is cut anyway, before it is longer than promised.
 //! - Times that go back by more than half a second, or ahead by more than a segment or than their capture times
 //!   confirm: everything ends there and goes on, as a discontinuity, with the next keyframe.
@@ -54,8 +56,8 @@ pub struct Config {
     pub part: Option<Duration>,
     /// How much is kept for seeking back. Six segments at least are.
     pub window: Duration,
-    /// How many bytes are kept at most, all renditions together; the window shrinks to it, to six segments at
-    /// least.
+    /// How many bytes the window has at most, all renditions together; it shrinks to it, to six segments at least. What
+    /// has left it takes an eighth of that beside it, or three segments.
     pub bytes: usize,
 }
 

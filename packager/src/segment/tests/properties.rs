@@ -81,6 +81,30 @@ proptest! {
         prop_assert_eq!(stream.samples(VIDEO), samples);
     }
 
+    /// Frames 20 to 60 ms apart, in whatever order: all parts are 85 % of their target at least, but for those at the end
+    /// of a segment; and no frame is moved by more than half of what it could last.
+    #[test]
+    fn uneven_pictures_make_even_parts(gaps in prop::collection::vec(1_800_i64..=5_400, 100..600)) {
+        let mut stream = Stream::with(&[(VIDEO, h264(1))]);
+        let mut times = vec![0];
+        gaps.iter().for_each(|gap| times.push(times[times.len() - 1] + gap));
+        for (n, time) in times.iter().enumerate() {
+            stream.unit(VIDEO, MediaTime::new(*time, 90_000), n % 50 == 0);
+        }
+        stream.end();
+        stream.check(VIDEO, ms(60));
+        let target = stream.view(VIDEO).targets.part.unwrap().as_nanos() as i64;
+        for segment in stream.complete.values() {
+            for part in segment.parts.iter().rev().skip(2) {
+                prop_assert!(part.duration.nanos() * 100 >= target * 85, "{:?} of {target}", part.duration);
+            }
+        }
+        let decoded = stream.decoded(VIDEO);
+        prop_assert_eq!(decoded.len(), times.len());
+        let apart = decoded.iter().zip(&times).map(|(here, there)| here - there * 100 / 9);
+        prop_assert!(apart.map(i64::abs).all(|micros| micros <= 30_001));
+    }
+
     /// Whatever numbers come: no panic, no broken list, no time that goes back.
     #[test]
     fn whatever_comes_lists_are_whole(
