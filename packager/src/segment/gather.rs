@@ -195,6 +195,10 @@ impl Gathering {
         if expected.renditions.iter().all(|(id, _)| id.kind == Kind::Audio) {
             return wanted;
         }
+        if lead.kind == Kind::Audio {
+            // The pictures are still to come.
+            return wanted.max(USUAL);
+        }
         if cadence == Cadence::OnRequest {
             // Who is asked may take its time, and still be waited for.
             return wanted + 1;

@@ -394,6 +394,39 @@ fn pictures_that_stop_leave_sound_and_come_back_with_a_keyframe() {
 }
 
 #[test]
+fn pictures_that_a_bridge_makes_late_join_the_sound_that_has_begun() {
+    let mut stream = Stream::new(near());
+    stream.packager.add(Rendition { id: VIDEO, label: String::new(), language: None });
+    stream.add(AUDIO, &opus());
+    sound(&mut stream, AUDIO, (0, 5_000));
+    assert_eq!(stream.packager.views().len(), 1, "two seconds are enough for who waits");
+    stream.packager.cadence(Cadence::OnRequest);
+    stream.packager.format(VIDEO, &h264(1)).unwrap();
+    for time in (5_000..15_000).step_by(20) {
+        if time % 40 == 0 {
+            // It lags by half a second.
+            stream.unit_at(
+                VIDEO,
+                ms(time - 480),
+                ms(time - 480),
+                time % 1800 == 1400,
+                at((time - 480) * 1000),
+            );
+        }
+        stream.unit(AUDIO, ms(time), true);
+    }
+    let (video, audio) = (stream.view(VIDEO), stream.view(AUDIO));
+    assert_eq!((video.next().0, video.targets.segment), (audio.next().0, 6));
+    assert!(video.first() > 1 && video.segments.iter().all(|segment| !segment.discontinuity));
+    // What it joins in has begun; from the second keyframe on they are its own.
+    assert!(video.segments.iter().skip(2).all(|segment| segment.independent()));
+    stream.end();
+    stream.check(VIDEO, ms(40));
+    stream.complete.remove(&(VIDEO, video.first()));
+    stream.agree(VIDEO, AUDIO, ms(20));
+}
+
+#[test]
 fn a_frame_a_second_is_a_part_of_its_own() {
     let mut stream = media();
     for time in (0..20_000).step_by(20) {
