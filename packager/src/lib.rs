@@ -21,7 +21,7 @@ pub mod timeline;
 pub mod track;
 
 pub use error::Error;
-pub use segment::{Cadence, Config, Counters, Event, Packager};
-pub use store::{Bandwidth, Part, Segment, Targets, View};
+pub use segment::{Cadence, Config, Counters, Event, Held, Limits, Packager};
+pub use store::{Bandwidth, Extent, Part, Segment, Stored, Targets, View};
 pub use timeline::Anchor;
 pub use track::{Epoch, Init, Rendition, RenditionId};

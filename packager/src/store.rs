@@ -1,8 +1,10 @@
-//! What there is to serve, kept in memory: parts and segments as immutable values, and a [`View`] of each
-//! rendition. A segment is the chain of its parts, never a second copy. Nothing of playlists enters here:
+//! What there is to serve: parts and segments as immutable values, and a [`View`] of each
+//! rendition. A segment is the chain of its parts, never a second copy; the bytes of an old one may lie elsewhere
+//! (`stored`). Nothing of playlists enters here:
 //! HLS and DASH are written from the same views.
 
 mod shelf;
+mod stored;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +12,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use media::{Kind, MediaTime};
 
+pub use self::shelf::Held;
 pub(crate) use self::shelf::Shelf;
+pub use self::stored::{Extent, Stored};
 
+use crate::name::File;
 use crate::track::{Epoch, Init, Rendition};
 
 /// One fragment: `moof` and `mdat`. Cheap to clone.
@@ -49,33 +54,42 @@ pub struct Segment {
     pub complete: bool,
     /// What decoders need.
     pub init: Arc<Init>,
-    /// In order; the index is the number in the file's name.
+    /// In order; the index is the number in the file's name. Empty once it is stored.
     pub parts: Vec<Part>,
+    /// Its bytes lie elsewhere.
+    pub stored: Option<Stored>,
 }
 
 impl Segment {
     /// A decoder can start at its beginning. Sound always can.
     pub fn independent(&self) -> bool {
         let sound = self.init.codec().kind() == Kind::Audio;
-        self.parts.first().is_some_and(|part| sound || part.keyframe.is_some())
+        !self.is_empty() && (sound || self.keyframe().is_some())
     }
 
-    /// Its length in bytes so far.
-    pub fn len(&self) -> usize {
-        self.parts.iter().map(|part| part.bytes.len()).sum()
+    /// Its length in bytes so far, wherever they lie.
+    pub fn len(&self) -> u64 {
+        let here = || self.parts.iter().map(|part| part.bytes.len() as u64).sum();
+        self.stored.as_ref().map_or_else(here, Stored::len)
     }
 
-    /// Nothing of it is there.
+    /// How many parts it has, wherever they lie.
+    pub fn part_count(&self) -> usize {
+        self.stored.as_ref().map_or(self.parts.len(), Stored::parts)
+    }
+
+    /// There is nothing of it.
     pub fn is_empty(&self) -> bool {
-        self.parts.is_empty()
+        self.part_count() == 0
     }
 
     /// If it begins with a keyframe of pictures: how many of its bytes hold the header and that one.
     pub fn keyframe(&self) -> Option<u32> {
-        self.parts.first().and_then(|part| part.keyframe)
+        let here = || self.parts.first().and_then(|part| part.keyframe);
+        self.stored.as_ref().map_or_else(here, Stored::keyframe)
     }
 
-    /// The file as it lies in memory.
+    /// The file as it lies in memory; nothing of one that is stored.
     pub fn chain(&self) -> impl Iterator<Item = &Bytes> {
         self.parts.iter().map(|part| &part.bytes)
     }
@@ -166,7 +180,16 @@ impl View {
         of(&self.segments).or_else(running).or_else(|| of(&self.spare))
     }
 
-    /// A part that can be fetched.
+    /// What a file's bytes are in the file of a stored segment; `None` if they are in memory, or nowhere.
+    pub fn stored(&self, file: File) -> Option<Extent> {
+        match file {
+            File::Segment(_, msn) => self.segment(msn)?.extent(None),
+            File::Part(_, msn, part) => self.segment(msn)?.extent(usize::try_from(part).ok()),
+            File::Init(..) | File::Playlist(_) | File::Keyframes(_) => None,
+        }
+    }
+
+    /// A part that can be fetched, and is in memory.
     pub fn part(&self, msn: u64, part: usize) -> Option<&Part> {
         self.segment(msn)?.parts.get(part)
     }

@@ -135,6 +135,8 @@ pub async fn run(config: Config, sources: Sources) -> Result<(), Error> {
         }
         () = signals.stop() => tracing::warn!("second signal; stopping at once"),
     }
+    // What is left lies there until the next start.
+    let _ = tokio::time::timeout(LAST_REQUESTS, context.close()).await;
     Ok(())
 }
 

@@ -107,8 +107,15 @@ fn render_live(text: &mut Text, live: &live::Totals) {
     let help = "Clients who have lately asked for a playlist.";
     text.one("weir_hls_viewers", "gauge", help, live.viewers);
     text.one("weir_hls_waiting", "gauge", "Requests that wait for what comes next.", live.waiting);
-    let help = "Bytes of the files that are kept.";
+    let help = "Bytes of the files that are kept in memory.";
     text.one("weir_hls_window_bytes", "gauge", help, live.window_bytes);
+    let help = "Bytes of the segments that are kept on disk.";
+    text.one("weir_hls_stored_bytes", "gauge", help, live.stored_bytes);
+    let help = "Segments that could not be stored on disk, or read from it, by reason.";
+    text.head("weir_hls_store_failed_total", "counter", help);
+    for (reason, count) in &live.refused {
+        text.sample("weir_hls_store_failed_total", &[("reason", reason)], *count);
+    }
     text.head("weir_hls_requests_total", "counter", "Requests answered, by what for.");
     for (what, count) in &live.requests {
         text.sample("weir_hls_requests_total", &[("what", what)], *count);

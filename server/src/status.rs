@@ -212,8 +212,13 @@ pub struct Hls {
     pub part_target_ms: Option<u64>,
     /// How far back players can seek.
     pub window_seconds: f64,
-    /// What that takes in memory.
-    pub window_bytes: usize,
+    /// There was no room for more of it.
+    #[serde(skip)]
+    pub(crate) window_short: bool,
+    /// What of that lies in memory.
+    pub window_bytes: u64,
+    /// What of it lies on disk.
+    pub stored_bytes: u64,
     /// Requests that wait for what comes next.
     pub waiting: usize,
     /// Answered so far.

@@ -70,11 +70,16 @@ pub fn reach(view: &View, file: File) -> Reach {
     match file {
         File::Segment(_, msn) if msn < edge.first && view.segment(msn).is_some() => Reach::There,
         File::Segment(_, msn) => edge.segment(msn),
-        File::Part(_, msn, part) if view.part(msn, part as usize).is_some() => Reach::There,
+        File::Part(_, msn, part) if parts(view, msn) > u64::from(part) => Reach::There,
         File::Part(_, msn, part) => edge.part(msn, part),
         File::Init(_, number) if view.init(number).is_some() => Reach::There,
         File::Init(..) | File::Playlist(_) | File::Keyframes(_) => Reach::Never,
     }
+}
+
+/// How many parts of a segment there are.
+fn parts(view: &View, msn: u64) -> u64 {
+    view.segment(msn).map_or(0, |segment| segment.part_count() as u64)
 }
 
 /// Advance Part Limit: parts of three seconds, or three if they are long.
@@ -108,7 +113,7 @@ impl Edge {
             first: view.first(),
             running,
             parts: parts as u64,
-            last_parts: view.segments.last().map_or(0, |last| last.parts.len() as u64),
+            last_parts: view.segments.last().map_or(0, |last| last.part_count() as u64),
             part_target: view.targets.part,
             ended: view.ended,
         }

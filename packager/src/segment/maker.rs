@@ -446,6 +446,7 @@ fn blank(cut: &Cut, start: MediaTime, zero: Duration, init: &Arc<Init>) -> Segme
         complete: false,
         init: Arc::clone(init),
         parts: Vec::new(),
+        stored: None,
     }
 }
 

@@ -24,6 +24,7 @@
 mod cuts;
 mod follow;
 mod gather;
+mod keep;
 mod lane;
 mod maker;
 mod run;
@@ -39,10 +40,12 @@ use std::time::{Duration, Instant};
 use media::{AccessUnit, Format, Kind, MediaTime};
 
 use self::cuts::Cuts;
-use self::gather::{Gathering, Held};
+use self::gather::{Gathering, Held as Waits};
+pub use self::keep::Limits;
 use self::lane::Lane;
 use self::run::Running;
 use crate::Error;
+pub use crate::store::Held;
 use crate::store::{Targets, View};
 use crate::timeline::{Anchor, Line};
 use crate::track::{Epoch, Rendition, RenditionId};
@@ -56,8 +59,8 @@ pub struct Config {
     pub part: Option<Duration>,
     /// How much is kept for seeking back. Six segments at least are.
     pub window: Duration,
-    /// How many bytes the window has at most, all renditions together; it shrinks to it, to six segments at least. What
-    /// has left it takes an eighth of that beside it, or three segments.
+    /// How many bytes of the window are kept in memory at most, until [`Packager::limit`] says otherwise. What has left the
+    /// window takes an eighth of that beside it, or three segments.
     pub bytes: usize,
 }
 
@@ -118,6 +121,7 @@ const MOST_TIME: i64 = 1 << 31;
 #[derive(Debug)]
 pub struct Packager {
     config: Config,
+    limits: Limits,
     epoch: Epoch,
     anchor: Anchor,
     cadence: Cadence,
@@ -142,6 +146,8 @@ pub struct Packager {
     version: u64,
     /// The number of the segment after which the window was last looked at.
     trimmed: u64,
+    /// The window has become shorter than is wanted, for want of room.
+    short: bool,
     /// There is enough to show something.
     ready: bool,
     ended: bool,
@@ -152,6 +158,7 @@ impl Packager {
     pub fn new(config: Config, epoch: Epoch, anchor: Anchor) -> Self {
         Self {
             config,
+            limits: Limits { memory: config.bytes, stored: 0 },
             epoch,
             anchor,
             cadence: Cadence::default(),
@@ -169,6 +176,7 @@ impl Packager {
             counters: Counters::default(),
             version: 0,
             trimmed: 0,
+            short: false,
             ready: false,
             ended: false,
         }
@@ -230,7 +238,7 @@ impl Packager {
         };
         let gathers = self.running.is_none() && id.kind == Kind::Audio;
         let span = if gathers { lane.span(&unit.data) } else { None };
-        self.take(Held { id, unit: sane(unit), captured, span });
+        self.take(Waits { id, unit: sane(unit), captured, span });
         self.publish();
     }
 

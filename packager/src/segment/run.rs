@@ -26,8 +26,6 @@ const COMPANY: MediaTime = MediaTime::from_millis(1000);
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// Events that nobody takes are not kept for ever.
 const MOST_EVENTS: usize = 16;
-/// A playlist has at least so many segments.
-const LEAST_SEGMENTS: usize = 6;
 /// The first segment of a stream lasts so long, where there are parts.
 const FIRST: Duration = Duration::from_secs(1);
 /// And so many parts at least: players stay three and a half behind.
@@ -374,48 +372,5 @@ impl Packager {
         let mut known = self.lanes.iter().filter(|lane| lane.has_format());
         let alone = running.newest.since(running.start) >= COMPANY;
         has(running.home) && (alone || known.all(|lane| lane.maker.shelf.has_media()))
-    }
-
-    /// The window ends with a segment, the same for all renditions.
-    fn trim(&mut self) {
-        let newest = self.cuts.last().map_or(0, |cut| cut.msn);
-        let bytes = |packager: &Self| -> usize {
-            packager.lanes.iter().map(|lane| lane.maker.shelf.bytes()).sum()
-        };
-        let mut held = bytes(self);
-        if newest == self.trimmed && held <= self.config.bytes {
-            return;
-        }
-        self.trimmed = newest;
-        let first = self.oldest_within();
-        self.lanes.iter_mut().for_each(|lane| lane.maker.shelf.trim(first));
-        held = held.min(bytes(self));
-        while held > self.config.bytes {
-            let all = self.lanes.iter().map(|lane| lane.maker.shelf.segments());
-            let Some(longest) = all.max_by_key(|segments| segments.len()) else { return };
-            if longest.len() <= LEAST_SEGMENTS {
-                return;
-            }
-            let first = longest[1].msn;
-            self.lanes.iter_mut().for_each(|lane| lane.maker.shelf.trim(first));
-            held = bytes(self);
-        }
-    }
-
-    /// The number of the oldest segment that the window has room for.
-    fn oldest_within(&self) -> u64 {
-        let all = self.lanes.iter().map(|lane| lane.maker.shelf.segments());
-        let longest = all.max_by_key(|segments| segments.len()).unwrap_or_default();
-        let window = nanos(self.config.window);
-        let mut kept = MediaTime::from_nanos(0);
-        let mut first = 0;
-        for (count, segment) in longest.iter().rev().enumerate() {
-            if count >= LEAST_SEGMENTS && kept >= window {
-                break;
-            }
-            kept = kept.plus(segment.duration);
-            first = segment.msn;
-        }
-        first
     }
 }

@@ -22,6 +22,40 @@ const SPARE: usize = 3;
 /// And more, while they take no more than this part of the bytes of the list.
 const SPARE_PART: usize = 8;
 
+/// How much is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Bytes in memory, what is known of each segment included.
+    pub memory: usize,
+    /// Bytes that are stored elsewhere.
+    pub stored: u64,
+}
+
+impl Held {
+    /// Both together.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self { memory: self.memory + other.memory, stored: self.stored + other.stored }
+    }
+
+    /// Without what is a part of it.
+    pub(crate) fn minus(self, other: Self) -> Self {
+        Self {
+            memory: self.memory.saturating_sub(other.memory),
+            stored: self.stored.saturating_sub(other.stored),
+        }
+    }
+
+    pub(crate) fn of(segment: &Segment) -> Self {
+        match &segment.stored {
+            Some(stored) => Self { memory: COST + stored.cost(), stored: stored.len() },
+            None => {
+                let bytes: usize = segment.parts.iter().map(|part| part.bytes.len()).sum();
+                Self { memory: bytes + COST * (1 + segment.parts.len()), stored: 0 }
+            }
+        }
+    }
+}
+
 /// One rendition's.
 #[derive(Debug, Default)]
 pub(crate) struct Shelf {
@@ -32,10 +66,12 @@ pub(crate) struct Shelf {
     /// segment and the list last that it was in. Until when, on the stream's timeline.
     spare: Arc<Vec<Arc<Segment>>>,
     until: VecDeque<MediaTime>,
-    spare_bytes: usize,
+    spare_held: Held,
     discontinuity_sequence: u64,
-    /// Of the complete ones.
-    bytes: usize,
+    /// What the complete ones take.
+    held: Held,
+    /// Of those before this one nothing is to be stored any more.
+    here: u64,
     /// Of those with media: file bytes and nanoseconds.
     payload: u64,
     nanos: i64,
@@ -68,11 +104,11 @@ impl Shelf {
     pub(crate) fn close(&mut self, segment: Segment) {
         self.running = None;
         self.stale = true;
-        self.bytes += cost(&segment);
-        self.payload += segment.len() as u64;
+        self.held = self.held.plus(Held::of(&segment));
+        self.payload += segment.len();
         self.nanos = self.nanos.saturating_add(played(&segment));
         self.dependent += usize::from(!segment.independent());
-        self.peak = self.peak.max(bits(segment.len() as u64, segment.duration.nanos().max(SECOND)));
+        self.peak = self.peak.max(bits(segment.len(), segment.duration.nanos().max(SECOND)));
         self.rate = self.measured().or(self.rate);
         (self.frames, self.shown) = (0, 0);
         let now = segment.start.plus(segment.duration);
@@ -82,14 +118,39 @@ impl Shelf {
 
     /// Lets go of what nobody fetches any more, or there is no room for.
     fn clear_up(&mut self, now: MediaTime) {
-        while let Some(until) = self.until.front() {
-            let much = self.spare_bytes > self.bytes / SPARE_PART && self.spare.len() > SPARE;
+        let here = |segment: &Segment| match &segment.stored {
+            Some(_) => None,
+            None => Some(Held::of(segment).memory),
+        };
+        // What is stored elsewhere may stay as long as it should.
+        let mut count = self.spare.iter().filter_map(|segment| here(segment)).count();
+        let mut bytes: usize = self.spare.iter().filter_map(|segment| here(segment)).sum();
+        let mut gone = 0;
+        for (segment, until) in self.spare.iter().zip(&self.until) {
+            let much = count > SPARE && bytes > self.held.memory / SPARE_PART;
             if *until > now && !much {
-                return;
+                break;
             }
-            self.until.pop_front();
-            let gone = Arc::make_mut(&mut self.spare).remove(0);
-            self.spare_bytes -= cost(&gone);
+            count -= usize::from(segment.stored.is_none());
+            bytes -= here(segment).unwrap_or(0);
+            gone += 1;
+        }
+        self.drop_spare(gone);
+    }
+
+    /// Lets go of what has left the list and has a number below this.
+    pub(crate) fn forget(&mut self, first: u64) {
+        self.drop_spare(self.spare.iter().take_while(|segment| segment.msn < first).count());
+    }
+
+    fn drop_spare(&mut self, count: usize) {
+        if count == 0 {
+            return;
+        }
+        self.stale = true;
+        self.until.drain(..count);
+        for segment in Arc::make_mut(&mut self.spare).drain(..count) {
+            self.spare_held = self.spare_held.minus(Held::of(&segment));
         }
     }
 
@@ -104,9 +165,54 @@ impl Shelf {
         self.running.as_ref().or(self.segments.last()).map(|segment| &segment.init)
     }
 
-    /// How many bytes are in its list, and in the segment that grows.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes + self.running.as_deref().map_or(0, cost)
+    /// How much is in its list, and in the segment that grows.
+    pub(crate) fn held(&self) -> Held {
+        self.held.plus(self.running.as_deref().map_or(Held::default(), Held::of))
+    }
+
+    /// How much has left the list and can still be fetched.
+    pub(crate) fn spare_held(&self) -> Held {
+        self.spare_held
+    }
+
+    /// What has left the list and can still be fetched, oldest first.
+    pub(crate) fn spare(&self) -> &[Arc<Segment>] {
+        &self.spare
+    }
+
+    /// What one of its complete segments takes.
+    pub(crate) fn weight(&self, msn: u64) -> Held {
+        let index = self.index(msn);
+        index.map_or(Held::default(), |index| Held::of(&self.segments[index]))
+    }
+
+    /// The oldest complete segment whose bytes are in memory.
+    pub(crate) fn here(&self) -> Option<&Arc<Segment>> {
+        let first = self.segments.first()?.msn;
+        let from = usize::try_from(self.here.saturating_sub(first)).ok()?;
+        self.segments.get(from..)?.iter().find(|segment| !segment.parts.is_empty())
+    }
+
+    /// The bytes of a segment are stored elsewhere; false if it is not here any more.
+    pub(crate) fn store(&mut self, msn: u64) -> bool {
+        self.here = self.here.max(msn.saturating_add(1));
+        let Some(index) = self.index(msn) else { return false };
+        let Some(without) = self.segments[index].without_bytes() else { return false };
+        self.held = self.held.minus(Held::of(&self.segments[index])).plus(Held::of(&without));
+        Arc::make_mut(&mut self.segments)[index] = Arc::new(without);
+        self.stale = true;
+        true
+    }
+
+    /// The number of the oldest segment that can be fetched.
+    pub(crate) fn oldest(&self) -> u64 {
+        self.spare.first().or(self.segments.first()).map_or(self.first_msn, |segment| segment.msn)
+    }
+
+    fn index(&self, msn: u64) -> Option<usize> {
+        let first = self.segments.first()?.msn;
+        let index = usize::try_from(msn.checked_sub(first)?).ok()?;
+        (index < self.segments.len()).then_some(index)
     }
 
     /// Complete segments, oldest first.
@@ -130,11 +236,11 @@ impl Shelf {
         let length = end.map_or(0, |end| end.since(self.segments[0].start).nanos());
         let (end, length) = (end.unwrap_or(MediaTime::ZERO), MediaTime::from_nanos(length));
         for segment in Arc::make_mut(&mut self.segments).drain(..gone) {
-            self.bytes -= cost(&segment);
-            self.spare_bytes += cost(&segment);
+            self.held = self.held.minus(Held::of(&segment));
+            self.spare_held = self.spare_held.plus(Held::of(&segment));
             self.until.push_back(end.plus(length).plus(segment.duration));
             Arc::make_mut(&mut self.spare).push(Arc::clone(&segment));
-            self.payload -= segment.len() as u64;
+            self.payload -= segment.len();
             self.nanos -= played(&segment);
             self.dependent -= usize::from(!segment.independent());
             self.discontinuity_sequence += u64::from(segment.discontinuity);
@@ -188,7 +294,7 @@ impl Shelf {
 
     fn bandwidth(&self) -> Bandwidth {
         let (bytes, nanos) = match &self.running {
-            Some(running) if self.nanos == 0 => (running.len() as u64, played(running)),
+            Some(running) if self.nanos == 0 => (running.len(), played(running)),
             _ => (self.payload, self.nanos),
         };
         let average = bits(bytes, nanos.max(LEAST));
@@ -199,10 +305,6 @@ impl Shelf {
         let sound = self.init().is_some_and(|init| init.codec().kind() == Kind::Audio);
         sound || self.segments.len() >= PROOF && self.dependent == 0
     }
-}
-
-fn cost(segment: &Segment) -> usize {
-    segment.len() + COST * (1 + segment.parts.len())
 }
 
 /// How long there is media, in nanoseconds.
@@ -241,6 +343,7 @@ mod tests {
             complete: true,
             init: Arc::new(Init::new(0, &format).unwrap()),
             parts: vec![part],
+            stored: None,
         }
     }
 
@@ -270,7 +373,32 @@ mod tests {
             shelf.trim(msn.saturating_sub(5));
         }
         assert_eq!((shelf.segments.len(), spare(&shelf)), (6, vec![92, 93, 94]));
-        let held = shelf.spare.iter().map(|segment| cost(segment)).sum::<usize>();
-        assert_eq!(shelf.spare_bytes, held);
+        let held = shelf.spare.iter().map(|segment| Held::of(segment));
+        assert_eq!(shelf.spare_held, held.fold(Held::default(), Held::plus));
+    }
+
+    #[test]
+    fn what_is_stored_elsewhere_stays_as_long_as_it_should_until_memory_is_short() {
+        let mut shelf = Shelf::default();
+        for msn in 1..=100 {
+            shelf.close(segment(msn, 1000));
+            assert!(msn <= 6 || shelf.store(msn - 6));
+            shelf.trim(msn.saturating_sub(19));
+        }
+        assert_eq!(
+            (shelf.segments.len(), spare(&shelf).len()),
+            (20, 22),
+            "its 21 segments, and itself"
+        );
+        assert_eq!(shelf.oldest(), 59);
+        // Nothing is stored any more: what follows in memory may not pile up behind what is.
+        for msn in 101..=140 {
+            shelf.close(segment(msn, 1000));
+            shelf.trim(msn.saturating_sub(5));
+        }
+        let here = shelf.spare.iter().filter(|segment| segment.stored.is_none()).count();
+        assert!(here <= SPARE, "{here}");
+        shelf.forget(1000);
+        assert_eq!((shelf.spare.len(), shelf.spare_held), (0, Held::default()));
     }
 }

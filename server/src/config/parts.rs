@@ -185,6 +185,8 @@ pub struct Live {
     /// How far back players can seek.
     #[serde(with = "duration")]
     pub window: Duration,
+    /// What the files of all streams may take in memory, in MiB; older segments lie in `data.dir`.
+    pub memory_mb: u64,
     /// When packaging begins.
     pub start: LiveStart,
     /// Streams for which something else holds: see [`Live::of`].
@@ -199,6 +201,7 @@ impl Default for Live {
             segment: Duration::ZERO,
             part: Duration::ZERO,
             window: Duration::from_secs(60),
+            memory_mb: 1024,
             start: LiveStart::default(),
             streams: Vec::new(),
         }
@@ -219,6 +222,9 @@ impl Live {
         }
         if !within(self.window, 0, 86_400_000) {
             return Err("live.window is 24h at most");
+        }
+        if !(1..=1 << 24).contains(&self.memory_mb) {
+            return Err("live.memory_mb is 1 at least");
         }
         Ok(())
     }

@@ -41,6 +41,7 @@ impl LiveStream {
             part: length(self.part, live.part),
             window: self.window.unwrap_or(live.window),
             start: self.start.unwrap_or(live.start),
+            memory_mb: live.memory_mb,
             streams: Vec::new(),
         }
     }

@@ -21,13 +21,14 @@ use hyper::body::{Frame, SizeHint};
 use media::Kind;
 use packager::hls::{self, Answer, Directives, Reach};
 use packager::name::File;
-use packager::{RenditionId, View};
+use packager::{Extent, RenditionId, View};
 use signaling::Problem;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::caller::{Client, token_in};
 use super::reply::{Failure, not_found};
+use super::stored::Pieces;
 use super::{Shared, endpoint};
 use crate::access::{Action, Caller};
 use crate::clock;
@@ -216,13 +217,13 @@ async fn media(
     match hls::reach(&sheet.view, file) {
         Reach::There => {}
         Reach::Soon => return Err(late().into()),
-        Reach::Gone => {
-            let detail = "this file has left the window; reload the playlist";
-            return Err(Problem::new(410, "gone", "No longer there", detail).into());
-        }
+        Reach::Gone => return Err(gone().into()),
         Reach::Never => return Err(not_found("there is no such file, or not yet")),
     }
     let view = &sheet.view;
+    if let Some(extent) = view.stored(file) {
+        return stored(context, channel, visit, (view, file), extent).await;
+    }
     let (what, pieces): (_, VecDeque<Bytes>) = match file {
         File::Part(_, msn, part) => {
             let part = view.part(msn, usize::try_from(part).unwrap_or(usize::MAX));
@@ -241,7 +242,30 @@ async fn media(
     if pieces.is_empty() {
         return Err(not_found("there is no media here: the playlist names it as a gap"));
     }
-    Ok(count(context, channel, what, visit.media(file.rendition(), pieces)))
+    let length = pieces.iter().map(|piece| piece.len() as u64).sum();
+    let chain = |within| Body::new(Chain::new(pieces, within));
+    Ok(count(context, channel, what, visit.media(file.rendition(), length, chain)))
+}
+
+/// What lies on disk.
+async fn stored(
+    context: &Shared,
+    channel: &Channel,
+    visit: &Visit,
+    (view, file): (&View, File),
+    extent: Extent,
+) -> Reply {
+    let (disk, rendition) = (context.live.disk(), file.rendition());
+    let segment = File::Segment(rendition, extent.msn);
+    // It may have left the window since, or somebody has removed it.
+    let open = disk.open(&view.epoch, segment, extent.file).await.map_err(|_| gone())?;
+    let reply = visit.media(rendition, extent.within.end - extent.within.start, |within| {
+        let start = extent.within.start;
+        let range = start + within.start..start + within.end;
+        Body::new(Pieces::new(disk.clone(), open, range))
+    });
+    let what = if matches!(file, File::Part(..)) { What::Part } else { What::Segment };
+    Ok(count(context, channel, what, reply))
 }
 
 /// Waits until a rendition is so far; no longer than players may be kept.
@@ -290,15 +314,19 @@ impl Visit {
         response
     }
 
-    /// A file, or the part of it that is asked for.
-    fn media(&self, rendition: RenditionId, pieces: VecDeque<Bytes>) -> Response {
-        let length: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
+    /// A file of so many bytes, or the part of it that is asked for.
+    fn media(
+        &self,
+        rendition: RenditionId,
+        length: u64,
+        body: impl FnOnce(Range<u64>) -> Body,
+    ) -> Response {
         let (status, within) = match wanted(self.range.as_deref().unwrap_or_default(), length) {
             Wanted::All => (StatusCode::OK, 0..length),
             Wanted::Some(within) => (StatusCode::PARTIAL_CONTENT, within),
             Wanted::Nothing => return unsatisfiable(length),
         };
-        let mut response = Response::new(Body::new(Chain::new(pieces, within.clone())));
+        let mut response = Response::new(body(within.clone()));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         let kind = match rendition.kind {
@@ -346,6 +374,11 @@ fn not_yet() -> Problem {
 fn late() -> Problem {
     let detail = "what this request waits for has not come in time";
     Problem::new(503, "late", "The stream is late", detail).retry_after(1)
+}
+
+fn gone() -> Problem {
+    let detail = "this file has left the window; reload the playlist";
+    Problem::new(410, "gone", "No longer there", detail)
 }
 
 fn unsatisfiable(length: u64) -> Response {

@@ -15,6 +15,7 @@ mod live;
 mod pages;
 mod reply;
 mod sessions;
+mod stored;
 #[cfg(test)]
 mod tests;
 
@@ -60,8 +61,9 @@ pub struct Context {
 impl Context {
     /// Ready to serve.
     pub fn new(hub: Hub, access: Arc<Access>, config: &config::Config, info: Info) -> Self {
+        let data = config.data.dir(|name| std::env::var_os(name));
         Self {
-            live: Live::new(hub.clone(), &config.live, config.http.max_connections),
+            live: Live::new(hub.clone(), &config.live, &data, config.http.max_connections),
             hub,
             access,
             limiter: Limiter::new(config.http.rate, config.http.loopback_rate),
@@ -91,6 +93,11 @@ impl Context {
     /// From now on `/readyz` says 503 and nobody may begin to publish or watch.
     pub fn drain(&self) {
         self.draining.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Nothing is served any more: what was stored for it goes.
+    pub async fn close(&self) {
+        self.live.disk().closed().await;
     }
 
     fn is_draining(&self) -> bool {

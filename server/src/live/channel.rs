@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use media::MediaTime;
 use packager::hls::Form;
-use packager::{Epoch, RenditionId, View};
+use packager::{Epoch, RenditionId, Stored, View};
 use signaling::Problem;
 use tokio::sync::watch;
 
 use super::Terms;
 use super::crowd::{Crowd, Room};
+use super::spill::Holding;
 use super::text::{Text, Texts};
 use crate::status;
 
@@ -52,6 +53,8 @@ pub(crate) struct Show {
     epoch: Epoch,
     sheets: Mutex<BTreeMap<RenditionId, watch::Sender<Arc<Sheet>>>>,
     front: Mutex<Option<Arc<Front>>>,
+    /// Memory and files, as long as anything of it can be seen.
+    holding: Option<Arc<Holding>>,
 }
 
 /// One rendition at one moment.
@@ -60,7 +63,7 @@ pub(crate) struct Sheet {
     pub(crate) view: Arc<View>,
     /// All renditions at the same moment, for reports.
     all: Arc<[Arc<View>]>,
-    texts: Texts<(Playlist, String)>,
+    texts: Arc<Texts<(Playlist, String)>>,
 }
 
 /// Which playlist of a rendition.
@@ -76,7 +79,7 @@ pub(crate) enum Playlist {
 #[derive(Debug)]
 pub(crate) struct Front {
     views: Arc<[Arc<View>]>,
-    texts: Texts<String>,
+    texts: Arc<Texts<String>>,
 }
 
 impl Channel {
@@ -179,7 +182,12 @@ impl Channel {
             let sum = |sum: MediaTime, one: MediaTime| sum.plus(one);
             view.all().map(|s| s.duration).fold(MediaTime::from_nanos(0), sum).millis()
         };
-        let bytes = |view: &Arc<View>| view.all().map(|s| s.len()).sum::<usize>();
+        let here = |view: &Arc<View>| -> u64 {
+            view.all().filter(|s| s.stored.is_none()).map(|s| s.len()).sum()
+        };
+        let stored = |view: &Arc<View>| -> u64 {
+            view.all().filter_map(|s| s.stored.as_ref()).map(Stored::len).sum()
+        };
         let renditions = views.iter().map(|view| status::Rendition {
             name: view.rendition.id.to_string(),
             codec: view.init.codec().name(),
@@ -197,7 +205,9 @@ impl Channel {
                 .and_then(|targets| targets.part)
                 .map(|part| u64::try_from(part.as_millis()).unwrap_or(u64::MAX)),
             window_seconds: views.iter().map(length).max().unwrap_or(0) as f64 / 1000.0,
-            window_bytes: views.iter().map(bytes).sum(),
+            window_short: show.holding.as_ref().is_some_and(|holding| holding.is_short()),
+            window_bytes: views.iter().map(here).sum(),
+            stored_bytes: views.iter().map(stored).sum(),
             waiting: self.room.taken(),
             requests: self.requests.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
@@ -206,8 +216,9 @@ impl Channel {
 }
 
 impl Show {
-    pub(super) fn new(epoch: Epoch) -> Self {
-        Self { epoch, sheets: Mutex::default(), front: Mutex::default() }
+    /// `holding`: what goes when nothing of it can be seen any more.
+    pub(super) fn new(epoch: Epoch, holding: Option<Arc<Holding>>) -> Self {
+        Self { epoch, sheets: Mutex::default(), front: Mutex::default(), holding }
     }
 
     /// The newest sheet of a rendition, and those that follow.
@@ -234,17 +245,23 @@ impl Show {
             (views.len(), last)
         };
         let mut front = lock(&self.front);
-        if front.as_ref().is_none_or(|front| lead(&front.views) != lead(&views)) {
-            let texts = Texts::default();
-            *front = Some(Arc::new(Front { views: Arc::clone(&views), texts }));
-        }
+        // Nothing that is old is held on to, for its bytes may lie on disk by now; but what has been written of it holds.
+        let same = front.as_ref().filter(|front| lead(&front.views) == lead(&views));
+        let texts = same.map(|front| Arc::clone(&front.texts)).unwrap_or_default();
+        *front = Some(Arc::new(Front { views: Arc::clone(&views), texts }));
         drop(front);
         let mut sheets = lock(&self.sheets);
         for view in views.iter() {
             let (view, all) = (Arc::clone(view), Arc::clone(&views));
             let id = view.rendition.id;
             match sheets.get(&id) {
-                Some(known) if is_same(&known.borrow().view, &view) => {}
+                Some(known) if is_same(&known.borrow().view, &view) => {
+                    known.send_if_modified(|sheet| {
+                        let texts = Arc::clone(&sheet.texts);
+                        *sheet = Arc::new(Sheet { view, all, texts });
+                        false
+                    });
+                }
                 Some(known) => drop(known.send_replace(Arc::new(Sheet::new(view, all)))),
                 None => {
                     sheets.insert(id, watch::Sender::new(Arc::new(Sheet::new(view, all))));
@@ -266,7 +283,7 @@ fn is_same(one: &Arc<View>, other: &Arc<View>) -> bool {
 
 impl Sheet {
     fn new(view: Arc<View>, all: Arc<[Arc<View>]>) -> Self {
-        Self { view, all, texts: Texts::default() }
+        Self { view, all, texts: Arc::default() }
     }
 
     /// A playlist, with this query behind every name in it.
@@ -319,7 +336,7 @@ mod tests {
         let start = crate::clock::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let channel = channel(start);
-        let show = |name| Arc::new(Show::new(Epoch::new(name).unwrap()));
+        let show = |name| Arc::new(Show::new(Epoch::new(name).unwrap(), None));
         let (one, two) = (show("one"), show("two"));
         channel.enter(Phase::On(Arc::clone(&one)));
         assert!(channel.show("one").is_some() && channel.show("two").is_none());

@@ -5,11 +5,15 @@
 mod cast;
 mod channel;
 mod crowd;
+mod disk;
 mod hold;
+mod pool;
 mod run;
+mod spill;
 mod text;
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,6 +24,8 @@ use tokio::sync::mpsc;
 
 pub(crate) use self::channel::{Channel, Phase, Playlist, Sheet, Show};
 use self::crowd::{Place, Room};
+pub(crate) use self::disk::Disk;
+use self::pool::Pool;
 pub(crate) use self::text::{Coding, Text};
 use crate::config::{self, LiveStart};
 use crate::hub::Hub;
@@ -29,8 +35,10 @@ use crate::{clock, status};
 const LINGER: Duration = Duration::from_secs(30);
 /// What has ended can be seen for so long.
 const KEPT: Duration = Duration::from_secs(60);
-/// What one stream's files may take in memory, all renditions together: the window shrinks to it.
+/// Before a stream begins no more of it waits than a part of this.
 const BYTES: usize = 256 << 20;
+/// Below `data.dir`.
+const FOLDER: &str = "live";
 /// Names of live streams that wait to be packaged.
 const HERALDED: usize = 256;
 
@@ -48,6 +56,9 @@ struct Shared {
     /// How many of one stream may.
     room_each: usize,
     counts: Counts,
+    /// What the files of all streams may take in memory.
+    memory: Arc<Pool>,
+    disk: Disk,
 }
 
 /// What was answered, since the start.
@@ -117,7 +128,9 @@ pub(crate) struct Totals {
     pub(crate) streams: usize,
     pub(crate) viewers: usize,
     pub(crate) waiting: usize,
-    pub(crate) window_bytes: usize,
+    pub(crate) window_bytes: u64,
+    pub(crate) stored_bytes: u64,
+    pub(crate) refused: Vec<(&'static str, u64)>,
     pub(crate) requests: Vec<(&'static str, u64)>,
     pub(crate) bytes: u64,
     pub(crate) crowded: u64,
@@ -125,8 +138,9 @@ pub(crate) struct Totals {
 }
 
 impl Live {
-    /// None yet. `connections`: how many clients there may be, each of which may wait.
-    pub(crate) fn new(hub: Hub, config: &config::Live, connections: usize) -> Self {
+    /// None yet. `data`: the folder for what memory does not hold; `connections`: how many clients there may be,
+    /// each of which may wait.
+    pub(crate) fn new(hub: Hub, config: &config::Live, data: &Path, connections: usize) -> Self {
         let shared = Arc::new(Shared {
             hub,
             config: config.clone(),
@@ -134,6 +148,8 @@ impl Live {
             room: Room::new(connections.saturating_mul(2)),
             room_each: connections,
             counts: Counts::default(),
+            memory: Arc::new(Pool::new(config.memory_mb.saturating_mul(1 << 20))),
+            disk: Disk::new(data.join(FOLDER)),
         });
         let live = Self(shared);
         if config.always() {
@@ -172,6 +188,11 @@ impl Live {
         Some(Arc::clone(channel))
     }
 
+    /// Where the segments are that memory does not hold.
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.0.disk
+    }
+
     /// A place for a request that has to wait.
     ///
     /// # Errors
@@ -200,7 +221,7 @@ impl Live {
         let Some(channel) = channel else { return };
         if let Some(hls) = channel.status(clock::now()) {
             stream.viewers.hls = hls.viewers;
-            stream.warnings.extend(shortened(&hls, channel.terms().packager.window));
+            stream.warnings.extend(self.0.shortened(&hls, channel.terms().packager.window));
             stream.hls = Some(hls);
         }
     }
@@ -217,6 +238,8 @@ impl Live {
             viewers: all.iter().map(|hls| hls.viewers).sum(),
             waiting: self.0.room.taken(),
             window_bytes: all.iter().map(|hls| hls.window_bytes).sum(),
+            stored_bytes: self.0.disk.pool().held(),
+            refused: self.0.disk.refused(),
             requests: What::ALL
                 .map(|what| (what.name(), read(&counts.requests[what as usize])))
                 .to_vec(),
@@ -251,6 +274,22 @@ impl Shared {
         self.counts.dropped[why as usize].fetch_add(units, Ordering::Relaxed);
     }
 
+    /// What is to be said where there is no room for the window that is wanted.
+    fn shortened(&self, hls: &status::Hls, window: Duration) -> Option<status::Warning> {
+        let wanted = window.as_secs_f64();
+        if !hls.window_short || hls.window_seconds >= wanted * 0.9 {
+            return None;
+        }
+        let memory = self.memory.limit() >> 20;
+        let text = format!(
+            "players can seek back {:.0} s and not {wanted:.0} s (live.window): all streams together may take {memory} MiB of memory \
+             (live.memory_mb), and {}",
+            hls.window_seconds,
+            self.disk.shortage(),
+        );
+        Some(status::Warning { code: "live_window".to_owned(), text })
+    }
+
     /// Lets go of a channel if `really` holds: from then on whoever asks gets another one.
     fn close(&self, channel: &Arc<Channel>, really: impl FnOnce() -> bool) -> bool {
         let mut channels = self.channels();
@@ -261,22 +300,6 @@ impl Shared {
         }
         closes
     }
-}
-
-/// What is to be said where memory does not hold the window that is wanted.
-fn shortened(hls: &status::Hls, window: Duration) -> Option<status::Warning> {
-    let wanted = window.as_secs_f64();
-    let full = hls.window_bytes > BYTES / 10 * 9;
-    let text = || {
-        format!(
-            "players can seek back {:.0} s and not {wanted:.0} s (live.window): the files of a stream may take {} MiB of memory; \
-             lower the publisher's bitrate or live.window",
-            hls.window_seconds,
-            BYTES >> 20,
-        )
-    };
-    let short = full && hls.window_seconds < wanted * 0.9;
-    short.then(|| status::Warning { code: "live_window".to_owned(), text: text() })
 }
 
 /// What holds for one stream.

@@ -15,7 +15,8 @@ use tokio::time::sleep_until;
 use super::cast::{self, Cast};
 use super::channel::{Channel, Phase, Show};
 use super::hold::Hold;
-use super::{Drop as Why, KEPT, LINGER, Shared};
+use super::spill::{Spill, Written};
+use super::{Drop as Why, KEPT, LINGER, Shared, Terms};
 use crate::clock;
 use crate::hub::{Source, Stage};
 use crate::units::{self, Item, Reader, Start, Track, VIDEO};
@@ -82,6 +83,7 @@ struct Work {
     packager: Packager,
     cast: Cast,
     show: Arc<Show>,
+    spill: Spill,
     version: u64,
     counted: Counters,
     /// Since when there is something to be seen, when it is to be shown, and whether it is.
@@ -109,10 +111,12 @@ impl<'a> Desk<'a> {
                 },
                 Ok(()) = self.wanted.changed() => self.hurry(),
                 item = read(&mut self.seat) => self.read(item),
+                done = written(&mut self.work) => self.written(&done),
                 () = sleep_until(wake.into()) => {}
             }
             let now = clock::now();
             self.settle(now);
+            self.keep(now);
             self.show(now);
             self.ask().await;
             if look <= now {
@@ -211,8 +215,8 @@ impl<'a> Desk<'a> {
             }
         }
         let wanted = *self.wanted.borrow();
-        let work =
-            self.work.get_or_insert_with(|| Work::new(self.channel.terms().packager, wanted));
+        let terms = self.channel.terms();
+        let work = self.work.get_or_insert_with(|| Work::new(self.shared, terms, wanted));
         if pictures {
             work.add(RenditionId::VIDEO);
         }
@@ -259,6 +263,19 @@ impl<'a> Desk<'a> {
                 tracing::warn!(%stream, %codec, rendition = %id, "cannot be packaged: {refusal}");
             }
         }
+    }
+
+    /// What memory does not hold goes to disk.
+    fn keep(&mut self, now: Instant) {
+        let Some(work) = &mut self.work else { return };
+        if work.spill.turn(&mut work.packager, now) {
+            let (stream, why) = (self.channel.name(), self.shared.disk.shortage());
+            tracing::warn!(%stream, "its window is shorter than live.window: live.memory_mb is used up, and {why}");
+        }
+    }
+
+    fn written(&mut self, done: &Written) {
+        self.work.iter_mut().for_each(|work| work.spill.note(done, &mut work.packager));
     }
 
     /// Shows what has become of it.
@@ -362,18 +379,26 @@ async fn read(seat: &mut Option<Seat>) -> Option<Item> {
     }
 }
 
+async fn written(work: &mut Option<Work>) -> Written {
+    match work {
+        Some(work) => work.spill.written().await,
+        None => std::future::pending().await,
+    }
+}
+
 impl Work {
-    fn new(config: packager::Config, wanted: bool) -> Self {
+    fn new(shared: &Shared, terms: &Terms, wanted: bool) -> Self {
         let anchor = Anchor { instant: clock::now(), unix: clock::since_epoch() };
         let epoch = epoch();
-        let mut packager = Packager::new(config, epoch.clone(), anchor);
+        let mut packager = Packager::new(terms.packager, epoch.clone(), anchor);
         if wanted {
             packager.show();
         }
-        let show = Arc::new(Show::new(epoch));
+        let spill = Spill::new(&shared.disk, &shared.memory, &epoch);
+        let show = Arc::new(Show::new(epoch, Some(spill.holding())));
         let counted = Counters::default();
         let cast = Cast::default();
-        Self { packager, cast, show, version: 0, counted, ready: None, due: None, on: false }
+        Self { packager, cast, show, spill, version: 0, counted, ready: None, due: None, on: false }
     }
 
     fn add(&mut self, id: RenditionId) {

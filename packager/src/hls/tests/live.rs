@@ -151,6 +151,7 @@ impl Live {
             complete,
             init: Arc::new(voice.init(plan.init)),
             parts: if plan.gap { Vec::new() } else { made },
+            stored: None,
         })
     }
 }
