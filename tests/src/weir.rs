@@ -49,7 +49,23 @@ impl Weir {
     /// With more flags and a configuration file.
     pub fn with(flags: &[&str], toml: &str) -> Self {
         let folder = folder();
-        let mut command = command(&folder);
+        let command = command(&folder);
+        Self::run(command, folder, flags, toml)
+    }
+
+    /// With a data folder on a file system of its own, in memory: `disk` are options of tmpfs, such as `size=8m`.
+    pub fn on_disk(disk: &str, toml: &str) -> Self {
+        let folder = folder();
+        let plain = command(&folder);
+        let mut command = Command::new("unshare");
+        let script = r#"mkdir "$0" && mount -t tmpfs -o "$1" tmpfs "$0" && shift && exec "$@""#;
+        command.args(["-rm", "sh", "-c", script]).arg(folder.join("data")).arg(disk);
+        command.arg(plain.get_program()).current_dir(&folder);
+        command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Self::run(command, folder, &[], toml)
+    }
+
+    fn run(mut command: Command, folder: PathBuf, flags: &[&str], toml: &str) -> Self {
         for listener in ["--http-listen", "--webrtc-listen", "--rtmp-listen"] {
             command.args([listener, "127.0.0.1:0"]);
         }
@@ -196,6 +212,13 @@ impl Weir {
     /// Open file descriptors.
     pub fn files(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the program runs").count()
+    }
+
+    /// Its data folder, as the program itself sees it.
+    pub fn data(&self) -> PathBuf {
+        let folder = self.folder.join("data");
+        let inside = folder.strip_prefix("/").expect("an absolute path");
+        Path::new(&format!("/proc/{}/root", self.pid())).join(inside)
     }
 
     /// What the program has printed until now.

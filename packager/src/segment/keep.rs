@@ -42,6 +42,12 @@ impl Packager {
         all.fold(Held::default(), Held::plus)
     }
 
+    /// How many bytes of memory the segments take that are there whatever the limits say.
+    pub fn least(&self) -> usize {
+        let all = self.lanes.iter().map(|lane| lane.maker.shelf.newest(LEAST_SEGMENTS));
+        all.fold(Held::default(), Held::plus).memory
+    }
+
     /// The oldest segment that is in memory and need not be, if the window takes more than `memory` bytes there.
     /// The owner stores its bytes and then says so ([`Packager::stored`]).
     pub fn surplus(&self, memory: usize) -> Option<(RenditionId, Arc<Segment>)> {

@@ -180,6 +180,12 @@ impl Shelf {
         &self.spare
     }
 
+    /// What its newest complete segments take, and the running one.
+    pub(crate) fn newest(&self, count: usize) -> Held {
+        let complete = self.segments.iter().rev().take(count).chain(&self.running);
+        complete.fold(Held::default(), |held, segment| held.plus(Held::of(segment)))
+    }
+
     /// What one of its complete segments takes.
     pub(crate) fn weight(&self, msn: u64) -> Held {
         let index = self.index(msn);

@@ -126,7 +126,9 @@ impl Spill {
         holding.set(packager.held());
         let all = self.memory.limit();
         let soft = bytes(self.memory.share(&holding.memory, all / 8 * EIGHTHS));
-        let memory = bytes(self.memory.share(&holding.memory, all));
+        // What is on its way to disk may take half as much again as what stays in memory whatever happens.
+        let way = if self.disk.works() { packager.least() / 2 * 3 } else { 0 };
+        let memory = bytes(self.memory.share(&holding.memory, all)).max(way);
         let stored = self.disk.pool().share(&holding.stored, self.disk.pool().limit());
         let next = packager.surplus(soft);
         let length = next.as_ref().map_or(0, |(_, segment)| segment.len());

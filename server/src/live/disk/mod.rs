@@ -121,6 +121,13 @@ impl Disk {
         Refusal::ALL.map(|why| (why.name(), count(why))).to_vec()
     }
 
+    /// Something can be stored soon, as far as is known: where it is full, what is oldest makes room.
+    pub(super) fn works(&self) -> bool {
+        let state = self.0.state();
+        let full = state.trouble.as_ref().map(|trouble| trouble.why == Refusal::Full);
+        !state.closed && full.is_none_or(|full| full && self.0.pool.held() > 0)
+    }
+
     /// Whether something may be written now. Finds out how much may be, now and then.
     pub(super) fn ready(&self, now: Instant) -> bool {
         let mut state = self.0.state();
@@ -166,9 +173,11 @@ impl Disk {
             Err(e) => return self.failed(&e),
         };
         let now = clock::now();
-        let room = space.room(self.0.pool.held());
+        let held = self.0.pool.held();
+        let room = space.room(held);
         let mut state = self.0.state();
-        state.cap = state.cap.filter(|(_, until)| now < *until);
+        // It was too little for anything: only trying shows what fits now.
+        state.cap = state.cap.filter(|(_, until)| now < *until && held > 0);
         self.0.pool.set(state.cap.map_or(room, |(most, _)| room.min(most)));
         state.reserve = space.reserve();
         state.looked = Some(now);
