@@ -126,8 +126,8 @@ impl Spill {
         holding.set(packager.held());
         let all = self.memory.limit();
         let soft = bytes(self.memory.share(&holding.memory, all / 8 * EIGHTHS));
-        // What is on its way to disk may take half as much again as what stays in memory whatever happens.
-        let way = if self.disk.works() { packager.least() / 2 * 3 } else { 0 };
+        // What is on its way to disk may take as much again as what stays in memory whatever happens.
+        let way = if self.disk.is_hopeful(now) { packager.least() * 2 } else { 0 };
         let memory = bytes(self.memory.share(&holding.memory, all)).max(way);
         let stored = self.disk.pool().share(&holding.stored, self.disk.pool().limit());
         let next = packager.surplus(soft);

@@ -122,10 +122,12 @@ impl Disk {
     }
 
     /// Something can be stored soon, as far as is known: where it is full, what is oldest makes room.
-    pub(super) fn works(&self) -> bool {
+    pub(super) fn is_hopeful(&self, now: Instant) -> bool {
         let state = self.0.state();
-        let full = state.trouble.as_ref().map(|trouble| trouble.why == Refusal::Full);
-        !state.closed && full.is_none_or(|full| full && self.0.pool.held() > 0)
+        let makes_room = |why: Refusal| why == Refusal::Full && self.0.pool.held() > 0;
+        let trouble = state.trouble.as_ref();
+        !state.closed
+            && trouble.is_none_or(|trouble| now >= trouble.until || makes_room(trouble.why))
     }
 
     /// Whether something may be written now. Finds out how much may be, now and then.
