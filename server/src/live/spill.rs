@@ -125,10 +125,12 @@ impl Spill {
         let holding = Arc::clone(&self.holding);
         holding.set(packager.held());
         let all = self.memory.limit();
-        let soft = bytes(self.memory.share(&holding.memory, all / 8 * EIGHTHS));
+        // What has left the window takes its part.
+        let window = |share: u64| bytes(share / 9 * 8);
+        let soft = window(self.memory.share(&holding.memory, all / 8 * EIGHTHS));
         // What is on its way to disk may take as much again as what stays in memory whatever happens.
         let way = if self.disk.is_hopeful(now) { packager.least() * 2 } else { 0 };
-        let memory = bytes(self.memory.share(&holding.memory, all)).max(way);
+        let memory = window(self.memory.share(&holding.memory, all)).max(way);
         let stored = self.disk.pool().share(&holding.stored, self.disk.pool().limit());
         let next = packager.surplus(soft);
         let length = next.as_ref().map_or(0, |(_, segment)| segment.len());
