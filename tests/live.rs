@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -478,6 +479,31 @@ async fn whip_with_h264_and_opus_has_aac_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn vp8_is_there_as_h264() {
     by_whip(clip::Codec::Vp8, "avc1.").await;
+}
+
+/// Who was told of sound alone would never look for the pictures.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_bridge_of_pictures_is_waited_for() {
+    let worker = std::env::temp_dir().join(format!("weir-slow-{}", std::process::id()));
+    let real = tests::weir::target().join("weir-transcoder");
+    let script = format!("#!/bin/sh\nsleep 4\nexec {} \"$@\"\n", real.display());
+    std::fs::write(&worker, script).expect("the temporary folder can be written");
+    let all = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(&worker, all).expect("it is ours");
+    let weir = Weir::with(&["--transcode-worker", &worker.to_string_lossy()], "");
+    let publish = Show { audio: true, ..Show::of(Clip::small(clip::Codec::Vp8)) };
+    let _publisher = Publisher::showing(&weir, "show", publish).await;
+    let look = move || {
+        weir.until("show", |s| s["state"] == "live");
+        let asked = Instant::now();
+        let text = index(&weir);
+        assert!(text.contains("avc1."), "after {:?}:\n{text}", asked.elapsed());
+        assert!(asked.elapsed() > Duration::from_secs(3), "{:?}", asked.elapsed());
+        let (_, media) = pictures(&weir);
+        assert!(!names(&file(&weir, &media).text()).is_empty());
+    };
+    tokio::task::spawn_blocking(look).await.expect("it ends");
+    std::fs::remove_file(&worker).expect("it is there");
 }
 
 #[test]
