@@ -38,10 +38,7 @@ pub const KEYS: &[(&str, &str)] = &[
     ("live.segment", "length of a segment; 0s: as the preset says"),
     ("live.part", "length of a part, about; 0s: as the preset says"),
     ("live.window", "how far back an audience can seek"),
-    (
-        "live.memory_mb",
-        "what all streams' files may take in memory, in MiB; older segments lie in data.dir",
-    ),
+    ("live.memory_mb", "MiB of memory for all streams' files; older ones go to data.dir"),
     ("live.start", "streams are packaged on_demand, by the first request, or always"),
     ("stream.grace", "how long a lost publisher is waited for until the stream has ended"),
     ("stream.on_conflict", "of two publishers of a stream: takeover, reject or standby"),
