@@ -142,6 +142,16 @@ impl Weir {
         Ok(values.sum())
     }
 
+    /// How far back players of a stream's files can go, in seconds.
+    ///
+    /// # Errors
+    /// If the server does not say.
+    pub fn hls_window_seconds(&self, stream: &str) -> Result<f64> {
+        let path = format!("/api/v1/streams/{stream}");
+        let stream: serde_json::Value = serde_json::from_str(&self.get(&path)?)?;
+        stream["hls"]["window_seconds"].as_f64().context("no files of this stream")
+    }
+
     fn get(&self, path: &str) -> Result<String> {
         Ok(ureq::get(format!("{}{path}", self.url)).call()?.body_mut().read_to_string()?)
     }

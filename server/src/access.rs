@@ -209,6 +209,12 @@ impl Access {
         if granted { Ok(()) } else { Err(denied(caller, None)) }
     }
 
+    /// True if everybody may do this, without being asked who it is: watching, while no rule is about it.
+    pub fn is_open(&self, action: Action) -> bool {
+        let rules = self.rules.read().expect("nobody panics while holding this lock");
+        action == Action::Watch && !rules.iter().any(|rule| rule.action == action)
+    }
+
     fn rules(&self) -> Arc<[Rule]> {
         self.rules.read().expect("nobody panics while holding this lock").clone()
     }

@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::access::Access;
 use crate::config::{self, Config, Sources};
 use crate::greeting::Facts;
-use crate::http::{Context, Info, Limits, Listener, Routes, router};
+use crate::http::{Context, Info, Limits, Listener, Routes, Site};
 use crate::hub::{self, Hub};
 use crate::net::Socket;
 use crate::rtmp::tls;
@@ -100,8 +100,8 @@ pub async fn run(config: Config, sources: Sources) -> Result<(), Error> {
         if let Some(listener) = listener {
             // A cap for each: a flood of viewers must not lock out the operator.
             let connections = Arc::new(Semaphore::new(config.http.max_connections.max(1)));
-            let router = router(&context, routes);
-            servers.spawn(serve::serve(listener, router, connections, stopped.clone()));
+            let site = Site::new(&context, routes);
+            servers.spawn(serve::serve(listener, site, connections, stopped.clone()));
         }
     }
 

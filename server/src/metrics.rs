@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::Method;
 
@@ -14,7 +15,29 @@ pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 
 /// HTTP answers by route, method and status. The labels are ours, so there are few of them.
 #[derive(Debug, Default)]
-pub(crate) struct Requests(Mutex<BTreeMap<String, Answers>>);
+pub(crate) struct Requests {
+    all: Mutex<BTreeMap<String, Answers>>,
+    /// What players of HLS get thousands of a second of, by route, method and status.
+    often: [[[AtomicU64; OFTEN.len()]; 2]; 2],
+}
+
+/// A route whose answers are counted without a lock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Route {
+    Index,
+    File,
+}
+
+impl Route {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Index => "/live/{stream}/index.m3u8",
+            Self::File => "/live/{stream}/{epoch}/{file}",
+        }
+    }
+}
+
+const OFTEN: [u16; 6] = [200, 206, 404, 400, 410, 503];
 
 /// Those of one route, by method and status.
 type Answers = BTreeMap<(&'static str, u16), u64>;
@@ -23,7 +46,7 @@ impl Requests {
     pub(crate) fn count(&self, method: &Method, route: &str, status: u16) {
         const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
         let method = KNOWN.iter().find(|known| *known == &method.as_str()).unwrap_or(&"other");
-        let mut all = self.0.lock().expect("nobody panics while holding this lock");
+        let mut all = self.all.lock().expect("nobody panics while holding this lock");
         // Thousands a second, of a few routes: a name is kept once.
         if !all.contains_key(route) {
             all.insert(route.to_owned(), Answers::new());
@@ -31,6 +54,34 @@ impl Requests {
         if let Some(counts) = all.get_mut(route) {
             *counts.entry((method, status)).or_default() += 1;
         }
+    }
+
+    /// The answer to a `HEAD`, or else a `GET`.
+    pub(crate) fn count_file(&self, route: Route, head: bool, status: u16) {
+        match OFTEN.iter().position(|often| *often == status) {
+            Some(at) => {
+                self.often[route as usize][usize::from(head)][at].fetch_add(1, Ordering::Relaxed);
+            }
+            None if head => self.count(&Method::HEAD, route.name(), status),
+            None => self.count(&Method::GET, route.name(), status),
+        }
+    }
+
+    /// All of them.
+    fn sum(&self) -> BTreeMap<String, Answers> {
+        let mut all = self.all.lock().expect("nobody panics while holding this lock").clone();
+        for route in [Route::Index, Route::File] {
+            for (method, counts) in ["GET", "HEAD"].into_iter().zip(&self.often[route as usize]) {
+                for (status, count) in OFTEN.into_iter().zip(counts) {
+                    let count = count.load(Ordering::Relaxed);
+                    if count > 0 {
+                        let counts = all.entry(route.name().to_owned()).or_default();
+                        *counts.entry((method, status)).or_default() += count;
+                    }
+                }
+            }
+        }
+        all
     }
 }
 
@@ -79,12 +130,11 @@ pub(crate) fn render(totals: &Totals, rest: &Rest<'_>) -> String {
     render_live(&mut text, &rest.live);
     render_bridges(&mut text, totals);
     text.head("weir_http_requests_total", "counter", "HTTP answers.");
-    for (route, counts) in requests.0.lock().expect("nobody panics while holding this lock").iter()
-    {
+    for (route, counts) in requests.sum() {
         for ((method, status), count) in counts {
             let status = status.to_string();
-            let labels = [("method", *method), ("route", route), ("status", status.as_str())];
-            text.sample("weir_http_requests_total", &labels, *count);
+            let labels = [("method", method), ("route", &route), ("status", status.as_str())];
+            text.sample("weir_http_requests_total", &labels, count);
         }
     }
     text.0

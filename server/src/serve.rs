@@ -1,25 +1,29 @@
 //! Accepts TCP connections, those of RTMP too, and speaks HTTP on its own, within bounds: so many connections, so long for
-//! a request's head, so long without an acknowledgement. HTTP/1.1, and HTTP/2 for who begins with it (RFC 9113 section
-//! 3.3): players of HLS ask for several things at once, and so do caches.
+//! a request's head, so long without an acknowledgement. A connection begins with files of streams, which are answered
+//! without a framework (`http::files::wire`); hyper gets it with the first request for something else: HTTP/1.1, and HTTP/2
+//! for who begins with it (RFC 9113 section 3.3): players of HLS ask for several things at once, and so do caches.
 
+use std::convert::Infallible;
+use std::io::Cursor;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::Request;
+use axum::response::Response;
+use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use socket2::SockRef;
+use tokio::io::{AsyncReadExt as _, join};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tokio::time::timeout;
 use tower::ServiceExt as _;
 
-use crate::http::Peer;
+use crate::http::files::{self, wire, wire::Bounds};
+use crate::http::{Peer, Site};
 
 /// For the whole head of a request; also how long an idle connection stays open.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -31,9 +35,6 @@ const HEAD_BYTES: usize = 32 * 1024;
 const BUFFER: usize = 64 * 1024;
 /// After an error of `accept`, which is mostly a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// What HTTP/2 begins with (RFC 9113 section 3.4), as far as it cannot be a request of HTTP/1.1.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 /// Requests at once on one connection of HTTP/2.
 const STREAMS: u32 = 64;
 /// A peer by HTTP/2 that says nothing is asked after so long whether it is there.
@@ -42,7 +43,7 @@ const PING_AFTER: Duration = Duration::from_secs(20);
 /// Serves until `stop` becomes true, then lets running requests finish.
 pub(crate) async fn serve(
     listener: TcpListener,
-    router: Router,
+    site: Site,
     connections: Arc<Semaphore>,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -59,7 +60,7 @@ pub(crate) async fn serve(
         let connection = Arc::clone(&http).connection(
             stream,
             peer,
-            router.clone(),
+            site.clone(),
             graceful.watcher(),
             stop.clone(),
         );
@@ -97,32 +98,59 @@ impl Http {
     /// One connection until its end.
     async fn connection(
         self: Arc<Self>,
-        stream: TcpStream,
+        mut stream: TcpStream,
         peer: SocketAddr,
-        router: Router,
+        site: Site,
         watcher: Watcher,
-        mut stop: watch::Receiver<bool>,
+        stop: watch::Receiver<bool>,
     ) {
-        let mut first = [0; PREFACE.len()];
-        let length = tokio::select! {
-            peeked = timeout(HEAD_TIMEOUT, stream.peek(&mut first)) => match peeked {
-                Ok(Ok(length)) => length,
-                Ok(Err(_)) | Err(_) => return,
-            },
-            _ = stop.wait_for(|stop| *stop) => return,
-        };
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(Peer(peer));
-            router.clone().oneshot(request)
-        });
-        let stream = TokioIo::new(stream);
-        let ended = match first[..length] == *PREFACE {
+        let bounds = Bounds { head: HEAD_TIMEOUT, bytes: HEAD_BYTES };
+        match wire::serve(&mut stream, site.files.as_ref(), peer, bounds, &stop).await {
+            Ok(None) => {}
+            // Not a part of this future: connections that wait for files are many, and small.
+            Ok(Some(read)) => Box::pin(self.rest(stream, read, peer, site, watcher)).await,
+            Err(e) => tracing::debug!(%peer, "connection ended: {e}"),
+        }
+    }
+
+    /// What is not for files: `read` of it has come already.
+    async fn rest(
+        &self,
+        stream: TcpStream,
+        read: Vec<u8>,
+        peer: SocketAddr,
+        site: Site,
+        watcher: Watcher,
+    ) {
+        let service = service_fn(move |request| site.clone().answer(peer, request));
+        let by_two = read.starts_with(wire::PREFACE);
+        let (reader, writer) = stream.into_split();
+        let stream = TokioIo::new(join(Cursor::new(read).chain(reader), writer));
+        let ended = match by_two {
             true => watcher.watch(self.two.serve_connection(stream, service)).await,
             false => watcher.watch(self.one.serve_connection(stream, service)).await,
         };
         if let Err(e) = ended {
             tracing::debug!(%peer, "connection ended: {e}");
         }
+    }
+}
+
+impl Site {
+    /// Files go past the routes here, too.
+    async fn answer(
+        self,
+        peer: SocketAddr,
+        mut request: Request<Incoming>,
+    ) -> Result<Response, Infallible> {
+        if let Some(context) = &self.files
+            && let Some(visit) = files::visit(context, peer, &request)
+        {
+            drop(request);
+            return Ok(visit.counted(context).await);
+        }
+        request.extensions_mut().insert(Peer(peer));
+        self.router.oneshot(request).await
     }
 }
 

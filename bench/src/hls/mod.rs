@@ -7,6 +7,7 @@
 mod beside;
 mod follower;
 mod http;
+mod meanwhile;
 mod outcome;
 mod playlist;
 mod recording;

@@ -47,17 +47,28 @@ impl Nginx {
         Ok(Some(nginx))
     }
 
-    /// Starts on this core, with the files of `root`, in the way that is fastest for it; otherwise as
+    /// Starts on this core, with the files of `root`, in the way that is fastest for it: with `sendfile` the kernel sends
+    /// them from its page cache, without it they are copied as a server's that has them in memory. Otherwise as
     /// [`Nginx::start`].
     ///
     /// # Errors
     /// If it does not listen.
-    pub fn of_files(target: &Path, core: usize, root: &Path) -> Result<Option<Self>> {
+    pub fn of_files(
+        target: &Path,
+        core: usize,
+        root: &Path,
+        sendfile: bool,
+    ) -> Result<Option<Self>> {
         let Some((program, _)) = found(target) else { return Ok(None) };
         let root = root.display();
+        let how = if sendfile {
+            "sendfile on; tcp_nopush on;"
+        } else {
+            "sendfile off; output_buffers 2 256k;"
+        };
         let text = |port: u16| {
             format!(
-                "http {{ access_log off; sendfile on; tcp_nopush on; tcp_nodelay on;\n\
+                "http {{ access_log off; {how} tcp_nodelay on;\n\
                  keepalive_timeout 300s; keepalive_requests 1000000;\n\
                  open_file_cache max=10000 inactive=300s; open_file_cache_valid 300s;\n\
                  types {{ application/vnd.apple.mpegurl m3u8; video/mp4 mp4 m4s; }}\n\

@@ -69,7 +69,7 @@ impl Client {
 }
 
 /// For requests that did not come over a connection of ours: never local, never trusted.
-fn nobody() -> SocketAddr {
+pub(super) fn nobody() -> SocketAddr {
     SocketAddr::new(std::net::Ipv4Addr::UNSPECIFIED.into(), 0)
 }
 

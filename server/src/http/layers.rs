@@ -52,14 +52,14 @@ pub(super) async fn cross_origin(
     across(&context, request, next, &signaling::endpoint::CORS).await
 }
 
-/// The same for players of HLS: they look at how old an answer is, and ask for parts of files.
+/// The same for preflights of players of HLS, who ask for parts of files; answers of files say themselves who may read
+/// them.
 pub(super) async fn cross_origin_files(
     State(context): State<Shared>,
     request: Request,
     next: Next,
 ) -> Response {
-    const CORS: [(&str, &str); 4] = [
-        ("Access-Control-Expose-Headers", "Age, Date, Content-Length, Content-Range, Retry-After"),
+    const CORS: [(&str, &str); 3] = [
         ("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS"),
         ("Access-Control-Allow-Headers", "Authorization, Range"),
         ("Access-Control-Max-Age", "86400"),
@@ -146,7 +146,12 @@ pub(super) async fn method_not_allowed(method: Method) -> Failure {
 
 /// A route panicked: this request gets 500, all others go on.
 pub(super) fn panicked(reason: Box<dyn Any + Send + 'static>) -> Response {
+    Failure(mistake(&*reason)).into_response()
+}
+
+/// Why a route panicked, for the log; what its client hears.
+pub(super) fn mistake(reason: &(dyn Any + Send)) -> Problem {
     let text = reason.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| reason.downcast_ref::<&str>().copied()).unwrap_or("no reason");
-    reply::broken(&format!("a route panicked: {text}"))
+    reply::mistake(&format!("a route panicked: {text}"))
 }

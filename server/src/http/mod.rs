@@ -9,9 +9,9 @@ mod caller;
 mod encoders;
 mod endpoint;
 mod events;
+pub(crate) mod files;
 mod layers;
 mod limit;
-mod live;
 mod pages;
 mod reply;
 mod sessions;
@@ -24,7 +24,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{any, get};
+use axum::routing::{any, get, options};
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use api::{Info, Limits, Listener};
@@ -118,6 +118,21 @@ pub enum Routes {
     Admin,
 }
 
+/// What one listener serves.
+#[derive(Clone)]
+pub(crate) struct Site {
+    pub(crate) router: Router,
+    /// Where it serves files of streams, what they need: most of their requests never come to the router.
+    pub(crate) files: Option<Arc<Context>>,
+}
+
+impl Site {
+    pub(crate) fn new(context: &Arc<Context>, routes: Routes) -> Self {
+        let files = (routes != Routes::Admin).then(|| Arc::clone(context));
+        Self { router: router(context, routes), files }
+    }
+}
+
 /// The routes of one listener.
 pub fn router(context: &Arc<Context>, routes: Routes) -> Router {
     let mut router =
@@ -167,8 +182,11 @@ fn signalling(context: &Arc<Context>) -> Router<Shared> {
 }
 
 fn files(context: &Arc<Context>) -> Router<Shared> {
+    let preflight = || {
+        let around = from_fn_with_state(context.clone(), layers::cross_origin_files);
+        options(files::preflight).layer(around)
+    };
     Router::new()
-        .route("/live/{stream}/index.m3u8", get(live::index).options(live::preflight))
-        .route("/live/{stream}/{epoch}/{file}", get(live::file).options(live::preflight))
-        .route_layer(from_fn_with_state(context.clone(), layers::cross_origin_files))
+        .route("/live/{stream}/index.m3u8", get(files::index).merge(preflight()))
+        .route("/live/{stream}/{epoch}/{file}", get(files::file).merge(preflight()))
 }

@@ -67,9 +67,14 @@ pub(crate) fn reply(reply: Reply) -> Response {
 
 /// What is no client's fault.
 pub(crate) fn broken(what: &str) -> Response {
+    Failure(mistake(what)).into_response()
+}
+
+/// The same as a problem.
+pub(crate) fn mistake(what: &str) -> Problem {
     tracing::error!("answered 500: {what}");
     let detail = "the server made a mistake; its log says which";
-    Failure(Problem::new(500, "internal", "Internal error", detail)).into_response()
+    Problem::new(500, "internal", "Internal error", detail)
 }
 
 pub(crate) fn not_found(detail: impl Into<String>) -> Failure {

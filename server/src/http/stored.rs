@@ -31,6 +31,13 @@ impl Pieces {
         Self { disk, file, left: range, reading: None }
     }
 
+    /// This part of what is left.
+    pub(super) fn within(mut self, within: &Range<u64>) -> Self {
+        let start = self.left.start;
+        self.left = start + within.start..(start + within.end).min(self.left.end);
+        self
+    }
+
     /// The next piece, being read.
     fn read(&self) -> Reading {
         let (disk, file, from) = (self.disk.clone(), Arc::clone(&self.file), self.left.start);
@@ -38,7 +45,8 @@ impl Pieces {
         Box::pin(async move { disk.read(file, from, length).await })
     }
 
-    fn length(&self) -> u64 {
+    /// How many bytes are left.
+    pub(super) fn length(&self) -> u64 {
         self.left.end.saturating_sub(self.left.start)
     }
 }

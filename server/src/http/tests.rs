@@ -16,8 +16,8 @@ use crate::{hub, net};
 const WATCH: &str = include_str!("../../../signaling/fixtures/chromium-watch.sdp");
 const SDP: (&str, &str) = ("content-type", "application/sdp");
 
-struct Server {
-    context: Arc<Context>,
+pub(crate) struct Server {
+    pub(crate) context: Arc<Context>,
     routes: Routes,
 }
 
@@ -28,7 +28,7 @@ struct Answer {
 }
 
 impl Server {
-    fn new(toml: &str) -> Self {
+    pub(crate) fn new(toml: &str) -> Self {
         let config: Config = toml::from_str(toml).unwrap();
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let settings = hub::Config {
@@ -409,6 +409,9 @@ async fn files_of_no_stream_are_problems_that_nobody_keeps() {
     let asks = [("origin", "https://a.example"), ("access-control-request-method", "GET")];
     let answer = server.ask("OPTIONS", "/live/demo/index.m3u8", &asks, "").await;
     assert_eq!(answer.status, 204);
+    assert_eq!(answer.header("access-control-allow-origin"), "*");
+    assert!(answer.header("access-control-allow-headers").contains("Range"));
+    let answer = server.ask("GET", "/live/demo/abc/v0.m3u8", &asks, "").await;
     assert_eq!(answer.header("access-control-allow-origin"), "*");
     assert!(answer.header("access-control-expose-headers").contains("Age, Date"));
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use media::MediaTime;
@@ -27,7 +27,9 @@ pub(crate) struct Channel {
     phase: watch::Sender<Phase>,
     /// Epochs that have ended, and until when they are kept.
     past: Mutex<Vec<(Arc<Show>, Instant)>>,
-    touched: Mutex<Instant>,
+    born: Instant,
+    /// When somebody last wanted something of it, in ms since then.
+    touched: AtomicU64,
     /// Somebody waits, or has waited, for a first playlist.
     wanted: watch::Sender<bool>,
     crowd: Mutex<Crowd>,
@@ -51,11 +53,13 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct Show {
     epoch: Epoch,
-    sheets: Mutex<BTreeMap<RenditionId, watch::Sender<Arc<Sheet>>>>,
+    sheets: RwLock<Sheets>,
     front: Mutex<Option<Arc<Front>>>,
     /// Memory and files, as long as anything of it can be seen.
     holding: Option<Arc<Holding>>,
 }
+
+type Sheets = BTreeMap<RenditionId, watch::Sender<Arc<Sheet>>>;
 
 /// One rendition at one moment.
 #[derive(Debug)]
@@ -89,7 +93,8 @@ impl Channel {
             terms,
             phase: watch::Sender::new(Phase::Starting),
             past: Mutex::default(),
-            touched: Mutex::new(now),
+            born: now,
+            touched: AtomicU64::new(0),
             wanted: watch::Sender::new(false),
             crowd: Mutex::default(),
             room: Room::new(room),
@@ -124,7 +129,7 @@ impl Channel {
     }
 
     /// A client has asked for a playlist.
-    pub(crate) fn saw(&self, now: Instant, address: IpAddr, agent: Option<&str>) {
+    pub(crate) fn saw(&self, now: Instant, address: IpAddr, agent: &[u8]) {
         lock(&self.crowd).saw(now, address, agent);
     }
 
@@ -139,7 +144,7 @@ impl Channel {
 
     /// Somebody wants something of it.
     pub(super) fn touch(&self, now: Instant) {
-        *lock(&self.touched) = now;
+        self.touched.fetch_max(self.age(now), Ordering::Relaxed);
     }
 
     /// Somebody waits for a first playlist.
@@ -154,8 +159,13 @@ impl Channel {
 
     /// Nobody has wanted anything of it for so long, and nobody waits.
     pub(super) fn is_idle(&self, now: Instant, linger: Duration) -> bool {
-        let idle = now.saturating_duration_since(*lock(&self.touched)) >= linger;
-        idle && self.room.taken() == 0
+        let idle = self.age(now).saturating_sub(self.touched.load(Ordering::Relaxed));
+        Duration::from_millis(idle) >= linger && self.room.taken() == 0
+    }
+
+    fn age(&self, now: Instant) -> u64 {
+        let age = now.saturating_duration_since(self.born).as_millis();
+        u64::try_from(age).unwrap_or(u64::MAX)
     }
 
     pub(super) fn enter(&self, phase: Phase) {
@@ -218,12 +228,21 @@ impl Channel {
 impl Show {
     /// `holding`: what goes when nothing of it can be seen any more.
     pub(super) fn new(epoch: Epoch, holding: Option<Arc<Holding>>) -> Self {
-        Self { epoch, sheets: Mutex::default(), front: Mutex::default(), holding }
+        Self { epoch, sheets: RwLock::default(), front: Mutex::default(), holding }
     }
 
-    /// The newest sheet of a rendition, and those that follow.
+    /// The newest sheet of a rendition.
+    pub(crate) fn sheet(&self, rendition: RenditionId) -> Option<Arc<Sheet>> {
+        self.read().get(&rendition).map(|sheets| Arc::clone(&sheets.borrow()))
+    }
+
+    /// The same, and those that follow.
     pub(crate) fn sheets(&self, rendition: RenditionId) -> Option<watch::Receiver<Arc<Sheet>>> {
-        lock(&self.sheets).get(&rendition).map(watch::Sender::subscribe)
+        self.read().get(&rendition).map(watch::Sender::subscribe)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Sheets> {
+        self.sheets.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What stands above the renditions; `None` before there are any.
@@ -233,7 +252,7 @@ impl Show {
 
     /// Which renditions there are.
     pub(super) fn renditions(&self) -> Vec<RenditionId> {
-        lock(&self.sheets).keys().copied().collect()
+        self.read().keys().copied().collect()
     }
 
     /// Shows these views. Only who waits for a rendition that has changed is woken.
@@ -250,7 +269,7 @@ impl Show {
         let texts = same.map(|front| Arc::clone(&front.texts)).unwrap_or_default();
         *front = Some(Arc::new(Front { views: Arc::clone(&views), texts }));
         drop(front);
-        let mut sheets = lock(&self.sheets);
+        let mut sheets = self.sheets.write().unwrap_or_else(PoisonError::into_inner);
         for view in views.iter() {
             let (view, all) = (Arc::clone(view), Arc::clone(&views));
             let id = view.rendition.id;
@@ -271,7 +290,7 @@ impl Show {
     }
 
     fn views(&self) -> Vec<Arc<View>> {
-        lock(&self.sheets).values().map(|sheet| Arc::clone(&sheet.borrow().view)).collect()
+        self.read().values().map(|sheet| Arc::clone(&sheet.borrow().view)).collect()
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct Crowd {
 
 impl Crowd {
     /// One has asked.
-    pub(crate) fn saw(&mut self, now: Instant, address: IpAddr, agent: Option<&str>) {
+    pub(crate) fn saw(&mut self, now: Instant, address: IpAddr, agent: &[u8]) {
         let client = self.hasher.hash_one((address, agent));
         let due = self.swept.is_none_or(|at| now.saturating_duration_since(at) >= RECENT);
         if due {
@@ -95,13 +95,13 @@ mod tests {
         let (one, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
         let mut crowd = Crowd::default();
         for _ in 0..3 {
-            crowd.saw(now, one, Some("hls.js"));
-            crowd.saw(now, one, Some("VLC"));
-            crowd.saw(now, other, None);
+            crowd.saw(now, one, b"hls.js");
+            crowd.saw(now, one, b"VLC");
+            crowd.saw(now, other, b"");
         }
         let target = Duration::from_secs(2);
         assert_eq!(crowd.count(now, target), 3);
-        crowd.saw(later, other, None);
+        crowd.saw(later, other, b"");
         assert_eq!(crowd.count(now + RECENT, target), 1);
         assert_eq!(crowd.count(later + RECENT, target), 0);
         assert_eq!(crowd.count(now + RECENT, Duration::from_secs(20)), 3, "one segment is longer");
@@ -115,7 +115,7 @@ mod tests {
         let now = crate::clock::now();
         let mut crowd = Crowd::default();
         for number in 0..LIMIT as u32 + 100 {
-            crowd.saw(now, IpAddr::from(number.to_be_bytes()), None);
+            crowd.saw(now, IpAddr::from(number.to_be_bytes()), b"");
         }
         assert_eq!(crowd.count(now, RECENT), LIMIT);
     }

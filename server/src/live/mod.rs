@@ -15,7 +15,7 @@ mod text;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use packager::hls::Preset;
@@ -50,7 +50,7 @@ pub(crate) struct Live(Arc<Shared>);
 struct Shared {
     hub: Hub,
     config: config::Live,
-    channels: Mutex<HashMap<stream::Name, Arc<Channel>>>,
+    channels: RwLock<Channels>,
     /// Requests that wait, of all streams.
     room: Room,
     /// How many of one stream may.
@@ -60,6 +60,8 @@ struct Shared {
     memory: Arc<Pool>,
     disk: Disk,
 }
+
+type Channels = HashMap<stream::Name, Arc<Channel>>;
 
 /// What was answered, since the start.
 #[derive(Debug, Default)]
@@ -144,7 +146,7 @@ impl Live {
         let shared = Arc::new(Shared {
             hub,
             config: config.clone(),
-            channels: Mutex::default(),
+            channels: RwLock::default(),
             room: Room::new(connections.saturating_mul(2)),
             room_each: connections,
             counts: Counts::default(),
@@ -166,7 +168,7 @@ impl Live {
     }
 
     fn begin(&self, name: &stream::Name) -> Arc<Channel> {
-        let mut channels = self.0.channels();
+        let mut channels = self.0.channels_mut();
         if let Some(channel) = channels.get(name) {
             // Under the lock: it is not let go of from now on.
             channel.touch(clock::now());
@@ -181,9 +183,10 @@ impl Live {
     }
 
     /// The stream's channel, if it is packaged.
-    pub(crate) fn find(&self, name: &stream::Name) -> Option<Arc<Channel>> {
+    pub(crate) fn find(&self, name: &str) -> Option<Arc<Channel>> {
         let channels = self.0.channels();
         let channel = channels.get(name)?;
+        // Under the lock, as above.
         channel.touch(clock::now());
         Some(Arc::clone(channel))
     }
@@ -264,9 +267,13 @@ impl Live {
 }
 
 impl Shared {
-    fn channels(&self) -> MutexGuard<'_, HashMap<stream::Name, Arc<Channel>>> {
-        // Nothing that runs under the lock can leave the map half changed by a panic.
-        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+    // Nothing that runs under the lock can leave the map half changed by a panic.
+    fn channels(&self) -> RwLockReadGuard<'_, Channels> {
+        self.channels.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn channels_mut(&self) -> RwLockWriteGuard<'_, Channels> {
+        self.channels.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Units that are in no file.
@@ -292,7 +299,7 @@ impl Shared {
 
     /// Lets go of a channel if `really` holds: from then on whoever asks gets another one.
     fn close(&self, channel: &Arc<Channel>, really: impl FnOnce() -> bool) -> bool {
-        let mut channels = self.channels();
+        let mut channels = self.channels_mut();
         let mine = channels.get(channel.name()).is_some_and(|c| Arc::ptr_eq(c, channel));
         let closes = really();
         if mine && closes {

@@ -76,6 +76,19 @@ impl Text {
     /// # Errors
     /// None is known: it is written into memory.
     pub(crate) async fn coded(&self, coding: Coding) -> io::Result<Bytes> {
+        let done = match coding {
+            Coding::Plain => return Ok(self.plain.clone()),
+            Coding::Gzip => self.gzip.get(),
+            Coding::Brotli => self.brotli.get(),
+        };
+        match done {
+            Some(done) => Ok(done.clone()),
+            // Not a part of each request's future, of which thousands wait.
+            None => Box::pin(self.code(coding)).await,
+        }
+    }
+
+    async fn code(&self, coding: Coding) -> io::Result<Bytes> {
         match coding {
             Coding::Plain => Ok(self.plain.clone()),
             Coding::Gzip => self.gzip.get_or_try_init(|| gzip(&self.plain)).await.cloned(),
