@@ -61,10 +61,10 @@ impl RenditionId {
             _ => return None,
         };
         let digits = name.get(1..)?;
-        let index = digits.parse().ok()?;
-        let id = Self { kind, index };
         // One name each: no `v00`, no `v+1`.
-        (id.to_string() == name).then_some(id)
+        let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+        let ours = plain && (digits.len() == 1 || !digits.starts_with('0'));
+        ours.then(|| digits.parse().ok()).flatten().map(|index| Self { kind, index })
     }
 }
 

@@ -33,8 +33,8 @@ impl Coding {
             let mut best = None;
             for item in accepts.split(',') {
                 let (coding, parameters) = item.split_once(';').unwrap_or((item, ""));
-                let quality = parameters.trim().strip_prefix("q=").unwrap_or("1");
-                let taken = quality.trim().parse::<f32>().is_ok_and(|q| q > 0.0);
+                let quality = parameters.trim().strip_prefix("q=");
+                let taken = quality.is_none_or(|q| q.trim().parse::<f32>().is_ok_and(|q| q > 0.0));
                 if coding.trim().eq_ignore_ascii_case(name) {
                     best = Some(taken);
                 }
