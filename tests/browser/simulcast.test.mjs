@@ -66,6 +66,65 @@ test('a layer that falls silent moves its viewers, and back', async () => {
   await watch.done();
 });
 
+/// The start of each segment in ms since 1970 by its number, and which are gaps: of every rendition of pictures.
+async function boundaries(name) {
+  const index = `${weir.origin}/live/${name}/index.m3u8`;
+  const all = new Set((await (await fetch(index)).text()).match(/[^\s"]+\/v\d\.m3u8/g));
+  return Promise.all([...all].sort().map(async (media) => {
+    const lines = (await (await fetch(new URL(media, index))).text()).split('\n');
+    let msn = Number(lines.find((l) => l.startsWith('#EXT-X-MEDIA-SEQUENCE:')).split(':')[1]);
+    const starts = new Map();
+    const gaps = [];
+    let date;
+    for (const line of lines) {
+      if (line.startsWith('#EXT-X-PROGRAM-DATE-TIME:')) date = Date.parse(line.slice(25));
+      if (line === '#EXT-X-GAP') gaps.push(msn);
+      if (line.startsWith('#EXTINF:')) starts.set(msn++, date);
+    }
+    return { id: media.match(/(v\d)\.m3u8$/)[1], starts, gaps };
+  }));
+}
+
+test('h264 by HLS: each layer is a rendition, and hls.js plays the one that is chosen', async () => {
+  const name = 'simulcast-hls';
+  const publisher = await rig.lab('simulcast-hls-publisher');
+  await publisher.evaluate((to) => lab.publish({ ...to, codec: 'video/H264', width: 1280, height: 720, layers: 3 }), weir.publish(name));
+  await live(name);
+  const watch = await rig.open(`${weir.origin}/watch/${name}?via=hls`, { name });
+  const sizes = await until('three layers can be chosen', async () => {
+    const layers = await watch.evaluate(() => window.weir.player.layers.map(({ id, width, height }) => `${id} ${width}×${height}`));
+    return layers.length === 3 ? layers : Promise.reject(new Error(JSON.stringify(layers)));
+  }, 20000);
+  assert.deepEqual(sizes, ['v0 1280×720', 'v1 640×360', 'v2 320×180'], 'best first');
+  const width = (width) => until(`${width} wide`, () => watch.evaluate((width) => document.querySelector('video').videoWidth === width, width), 15000);
+  for (const [id, wide] of [['v2', 320], ['v1', 640], ['v0', 1280], ['v2', 320]]) {
+    await choose(watch, id);
+    await width(wide);
+    await watch.shot(`${name}-${id}`);
+  }
+  const [first, ...others] = await until('some segments are there', async () => {
+    const all = await boundaries(name);
+    return all.length === 3 && all.every(({ starts }) => starts.size >= 5) ? all : Promise.reject(new Error(JSON.stringify(all.map(({ id, starts, gaps }) => [id, [...starts], gaps]))));
+  }, 20000);
+  let apart = 0;
+  for (const { id, starts, gaps } of [first, ...others]) {
+    assert.deepEqual(gaps, [], `${id} has a keyframe at each boundary`);
+    for (const [msn, at] of starts) apart = Math.max(apart, Math.abs(at - (first.starts.get(msn) ?? at)));
+  }
+  console.log(`segments of three layers begin ${apart} ms apart at most`);
+  assert.ok(apart < 100);
+  // A layer that stops is left out, and nobody waits for it.
+  await publisher.evaluate(() => lab.turn('p', 'f', false));
+  await until('the first layer is no longer named', async () => (await boundaries(name)).map(({ id }) => id).join() === 'v1,v2', 15000);
+  const before = await watch.evaluate(() => document.querySelector('video').getVideoPlaybackQuality().totalVideoFrames);
+  await until('the others go on', () => watch.evaluate((before) => document.querySelector('video').getVideoPlaybackQuality().totalVideoFrames > before + 60, before), 10000);
+  await publisher.evaluate(() => lab.turn('p', 'f', true));
+  await until('it is named again', async () => (await boundaries(name)).length === 3, 15000);
+  clean(publisher, watch);
+  await watch.done();
+  await publisher.done();
+});
+
 /// The longest time in ms between two pictures until the video is this wide.
 const longestGap = (watch, width) => watch.evaluate((width) => new Promise((done, fail) => {
   const video = document.querySelector('video');
