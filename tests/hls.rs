@@ -155,6 +155,23 @@ async fn three_encodings_are_three_renditions_with_the_same_segments() {
     let renditions = weir.stream("show").expect("it is live")["hls"]["renditions"].clone();
     let names: Vec<_> = renditions.as_array().into_iter().flatten().map(|r| &r["name"]).collect();
     assert_eq!(names, ["a0", "a1", "v0", "v1", "v2"], "{renditions}");
+
+    // A player that knows nothing of the others takes each.
+    let index = weir.at("/live/show/index.m3u8");
+    for (attributes, name) in list.variants.iter().step_by(2) {
+        let size = attributes.get("RESOLUTION").unwrap_or_default().to_owned();
+        let url = resolve(&index, name);
+        let file = scratch(&size);
+        let played = tokio::task::spawn_blocking(move || {
+            let mut player = Encoder::pull(Ffmpeg::Old, &url, 3, &file);
+            let status = player.ended(Duration::from_secs(60));
+            let bytes = std::fs::metadata(&file).map_or(0, |file| file.len());
+            let _ = std::fs::remove_file(&file);
+            (status.success() && bytes > 10_000, player.log())
+        });
+        let (whole, log) = played.await.expect("FFmpeg is waited for");
+        assert!(whole && log.contains(&size), "{size}: {log}");
+    }
     publisher.leave().await;
 }
 
