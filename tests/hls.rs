@@ -175,6 +175,37 @@ async fn three_encodings_are_three_renditions_with_the_same_segments() {
     publisher.leave().await;
 }
 
+/// The best of three stops and comes back: it is a gap meanwhile, and the others go on as if nothing were.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encoding_that_stops_is_a_gap_and_holds_nobody_up() {
+    let weir = Weir::start();
+    let show = Show { audio: true, ..Show::simulcast(Codec::H264) };
+    let publisher = Publisher::showing(&weir, "show", show).await;
+    weir.until("show", |s| s["tracks"][0]["encodings"].as_array().is_some_and(|e| e.len() == 3));
+    let url = weir.url.clone();
+    let publisher = std::sync::Arc::new(publisher);
+    let stops = publisher.clone();
+    let watched = tokio::task::spawn_blocking(move || {
+        let mut watch = Watch::start(&url, "show");
+        watch.watch(length(), || {
+            std::thread::sleep(length() * 2 / 5);
+            stops.silence(2, true);
+            std::thread::sleep(length() / 4);
+            stops.silence(2, false);
+        });
+        watch.recording
+    });
+    let recording = watched.await.expect("a player does not panic");
+    // The last picture before the silence lasts until the segment ends: its part is as long as that.
+    let other = ["delta-is-shorter-and-true", "part-at-most-target", "part-at-least-85-percent"];
+    hold(&recording, watching().filter(|rule| !other.contains(&rule.name)));
+    let gaps = |of: usize| {
+        let lists = recording.renditions[of].reloads.iter().map(|reload| reload.text());
+        lists.filter_map(|text| Playlist::parse(&text).ok()).any(|list| list.all().any(|s| s.gap))
+    };
+    assert_eq!([gaps(0), gaps(1), gaps(2)], [true, false, false]);
+}
+
 fn scratch(name: &str) -> PathBuf {
     std::env::temp_dir().join(format!("weir-hls-{}-{name}.flv", std::process::id()))
 }

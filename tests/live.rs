@@ -433,6 +433,27 @@ fn plain_hls_has_no_parts() {
     assert_eq!(file(&weir, &format!("{epoch}/{segment}")).status, 200);
 }
 
+/// Other values for some streams, by their names; only those are packaged though nobody asks.
+#[test]
+fn each_stream_is_cut_as_the_first_pattern_says_that_its_name_fits() {
+    let rules = "[live]\nsegment = \"1s\"\n\
+                 [[live.streams]]\nstream = \"*-plain\"\npreset = \"safe\"\nsegment = \"1s\"\n\
+                 [[live.streams]]\nstream = \"sho*\"\nstart = \"always\"\n";
+    let (weir, _encoder) = show(rules);
+    weir.until("show", |s| s["hls"]["renditions"].is_array());
+    let _plain = Encoder::publish(&Film::small(Recipe::PLAIN), &weir.rtmp_url("show-plain"));
+    weir.until("show-plain", |s| s["state"] == "live");
+    let text = |path: &str| weir.get(&format!("/live/{path}")).text();
+    let parts = |stream: &str| {
+        let index = text(&format!("{stream}/index.m3u8"));
+        let media = names(&index).into_iter().find(|name| name.contains("/v0.m3u8"));
+        text(&format!("{stream}/{}", media.expect("pictures"))).contains("#EXT-X-PART")
+    };
+    let packaged = weir.stream("show-plain").expect("it is live")["hls"]["renditions"].is_array();
+    assert!(!packaged, "nobody has asked for it");
+    assert!(parts("show") && !parts("show-plain"));
+}
+
 /// By WHIP: Opus as it is, and as AAC for those who have nothing else.
 async fn by_whip(codec: clip::Codec, pictures_are: &'static str) {
     let weir = Weir::start();
