@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::line::Line;
 use crate::net::Socket;
-use crate::units::{Item, Reader, Start, Track};
+use crate::units::{Item, Reader, Start, Track, layer};
 
 const LIMITS: Limits = Limits { bytes: 1 << 20, time: Duration::from_secs(12) };
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -188,6 +188,49 @@ async fn a_better_picture_that_comes_later_is_taken_with_its_keyframe() {
         }
     };
     assert!(first, "it begins with its keyframe");
+    media.stop().await;
+}
+
+#[tokio::test]
+async fn each_encoding_has_its_track_while_somebody_reads_them_one_by_one() {
+    let (media, _events, publisher) = home().await;
+    let mut line = Line::of_source(media.clone(), publisher);
+    let second: Track = (Kind::Video, 1);
+    line.format(VIDEO, EncodingId::new("low").unwrap(), h264());
+    line.format(second, EncodingId::new("high").unwrap(), h264());
+    let start = net::now();
+    let mut send = |ms: i64| {
+        for track in [VIDEO, second] {
+            line.unit(track, &unit(ms, ms % 160 == 0), start + Duration::from_millis(ms as u64));
+        }
+        line.flush();
+    };
+    let bus = start_tap(&media, publisher);
+    let [one, other] = [layer(0), layer(1)];
+    let mut reader = bus.subscribe(Start::Keyframe, &[one, other, VIDEO]);
+    let mut seen = std::collections::BTreeMap::new();
+    let mut ms = 0;
+    while [one, other, VIDEO].iter().any(|track| seen.get(track).is_none_or(|n| *n < 3)) {
+        send(ms);
+        ms += 40;
+        assert!(ms < 20_000, "{seen:?}");
+        match timeout(PATIENCE, reader.next()).await.expect("units come").expect("it goes on") {
+            Item::Format(..) => {}
+            Item::Unit(track, got, _) => {
+                let first = !seen.contains_key(&track);
+                assert!(!first || got.keyframe, "{track:?} begins with a keyframe");
+                *seen.entry(track).or_insert(0) += 1;
+            }
+        }
+    }
+    assert_eq!(reader.layers(), 2);
+    drop(reader);
+    let mut reader = bus.subscribe(Start::Live, &[VIDEO]);
+    let mut width = None;
+    send(ms);
+    ms += 160 - ms % 160;
+    send(ms);
+    assert!(picture(&mut reader, &mut width).await.1, "the best of them goes on");
     media.stop().await;
 }
 
