@@ -26,6 +26,7 @@ pub(crate) use self::channel::{Channel, Phase, Playlist, Sheet, Show};
 use self::crowd::{Place, Room};
 pub(crate) use self::disk::Disk;
 use self::pool::Pool;
+pub(crate) use self::run::over;
 pub(crate) use self::text::{Coding, Text};
 use crate::config::{self, LiveStart};
 use crate::hub::Hub;

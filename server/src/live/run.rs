@@ -50,7 +50,7 @@ impl Drop for Closing<'_> {
     fn drop(&mut self) {
         self.shared.close(self.channel, || true);
         if !matches!(&*self.channel.phase().borrow(), Phase::Over(_)) {
-            self.channel.enter(Phase::Over(over(self.channel.name())));
+            self.channel.enter(Phase::Over(over(self.channel.name().as_str())));
         }
         let (hub, name) = (self.shared.hub.clone(), self.channel.name().clone());
         tokio::spawn(async move { hub.audience_left(&name).await });
@@ -420,7 +420,8 @@ fn epoch() -> Epoch {
     Epoch::new(&text).expect("digits and small letters")
 }
 
-fn over(name: &stream::Name) -> Problem {
+/// What its playlists are answered with from then on.
+pub(crate) fn over(name: &str) -> Problem {
     let detail = format!("{name} is not packaged any more; ask for its index.m3u8 again");
     Problem::new(404, "stream-over", "The stream is over", detail)
 }

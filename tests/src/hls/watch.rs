@@ -275,7 +275,7 @@ fn questions(client: &Client, path: &str) -> Vec<(Probe, Exchange)> {
     answers.push((Probe::Missing, client.get(&resolve(path, "v0-999999.m4s"))));
     answers.push((Probe::Missing, client.get(&resolve(path, "v0-999999.3.m4s"))));
     answers.push((Probe::Missing, client.get(&resolve(path, "..%2f..%2fetc%2fpasswd"))));
-    if let Some(last) = now().segments.last() {
+    if let Some(last) = now().segments.iter().rfind(|segment| !segment.gap) {
         let file = resolve(path, &last.uri);
         let ranges = [(Probe::Range, "bytes=10-19"), (Probe::Suffix, "bytes=-5")];
         for (probe, range) in ranges.into_iter().chain([(Probe::Beyond, "bytes=999999999-")]) {

@@ -40,7 +40,7 @@ use super::stored::Pieces;
 use super::{Shared, endpoint, layers};
 use crate::access::{Action, Caller};
 use crate::clock;
-use crate::live::{Channel, Coding, Phase, Playlist, Sheet, Show, Text, What};
+use crate::live::{Channel, Coding, Phase, Playlist, Sheet, Show, Text, What, over};
 use crate::metrics::Route;
 
 /// So long the first request waits until there is a playlist.
@@ -294,12 +294,16 @@ fn found(
     epoch: &str,
     name: &str,
 ) -> Result<(Arc<Channel>, Matter), Problem> {
-    let nothing = || not_found("there is no such file, or no longer").0;
+    let file = File::parse(name);
+    let nothing = || match file {
+        Some(File::Playlist(_) | File::Keyframes(_)) => over(ask.stream),
+        _ => not_found("there is no such file, or no longer").0,
+    };
     let Some(channel) = context.live.find(ask.stream) else {
         endpoint::stream_name(ask.stream)?;
         return Err(nothing());
     };
-    let file = File::parse(name).ok_or_else(nothing)?;
+    let file = file.ok_or_else(nothing)?;
     let show = channel.show(epoch).ok_or_else(nothing)?;
     // Who waits must not hold up what waits for the epoch's end: it gets no share of the show.
     let wait = |ready: &dyn Fn(&Sheet) -> bool| {
