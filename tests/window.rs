@@ -132,7 +132,8 @@ fn a_segment_on_disk_is_what_it_was_in_memory_and_no_run_leaves_any_behind() {
     }
     assert_eq!(segments(&live), 0);
 
-    let here = |name: &str| live.join(&epoch).join(name).exists();
+    let files = live.join(format!("epoch-{epoch}"));
+    let here = |name: &str| files.join(name).exists();
     until("they are stored", &weir, || {
         (here("v0-2.m4s") && here("a0-2.m4s") && here("v0-5.m4s")).then_some(())
     });
@@ -175,8 +176,8 @@ fn a_segment_on_disk_is_what_it_was_in_memory_and_no_run_leaves_any_behind() {
     assert!(memory < 9.0 * each, "{memory} in memory, {each} each");
 
     // Somebody cleans up by hand: that is gone, and nothing else.
-    std::fs::remove_file(live.join(&epoch).join("v0-2.m4s")).expect("it is there");
-    std::fs::write(live.join(&epoch).join("a0-2.m4s"), "cut short").expect("it can be written");
+    std::fs::remove_file(files.join("v0-2.m4s")).expect("it is there");
+    std::fs::write(files.join("a0-2.m4s"), "cut short").expect("it can be written");
     for name in ["v0-2.m4s", "v0-2.0.m4s", "a0-2.m4s"] {
         let answer = file(&weir, &format!("{epoch}/{name}"));
         answer.problem(410);
@@ -193,7 +194,7 @@ fn a_segment_on_disk_is_what_it_was_in_memory_and_no_run_leaves_any_behind() {
     std::fs::write(live.join("diary.txt"), "mine").expect("it can be written");
     let weir = Weir::with(&folder.flag(), SHORT);
     until("it is tidied up", &weir, || (segments(&live) == 0).then_some(()));
-    assert!(!live.join(&epoch).exists() && live.join("diary.txt").exists());
+    assert!(!files.exists() && live.join("diary.txt").exists());
 
     // A second one with the same folder leaves the first one's alone, and does without.
     drop(encoder);

@@ -77,6 +77,7 @@ fn view(
                 };
                 usize::from(parts)
             ],
+            stored: None,
         })
     };
     let next = first_msn + u64::from(whole);
@@ -93,6 +94,7 @@ fn view(
         bandwidth: Bandwidth::default(),
         discontinuity_sequence: 0,
         segments: Arc::new((first_msn..next).map(|msn| segment(msn, last, true)).collect()),
+        spare: Arc::default(),
         running: (parts > 0).then(|| segment(next, parts, false)),
         first_msn,
         ended,

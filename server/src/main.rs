@@ -4,6 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use server::cli::{self, Task};
 use server::{app, config};
 use tracing_subscriber::EnvFilter;
@@ -38,6 +39,12 @@ fn main() -> ExitCode {
     }
 }
 
+/// As many open files as the system lets us have: each connection is one.
+fn raise_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
 fn serve(config: config::Config, sources: config::Sources) -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
@@ -45,6 +52,7 @@ fn serve(config: config::Config, sources: config::Sources) -> anyhow::Result<()>
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
+    raise_files();
     let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
     let done = runtime.block_on(app::run(config, sources));
     // Whatever still runs had its time.

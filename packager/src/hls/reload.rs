@@ -149,8 +149,8 @@ impl Edge {
         match u32::try_from(part) {
             Ok(_) if part < there => now,
             Ok(_) if part > most => Answer::BadRequest(Fault::FarPart { asked: part, most }),
-            // Past the last part of a whole segment: the first of the next.
-            Ok(_) if msn < self.running && self.parts > 0 => now,
+            // Past the last part of a whole segment: the first of the next. A gap is there, and has none to be waited for.
+            Ok(_) if msn < self.running && (self.parts > 0 || there == 0) => now,
             Ok(_) if msn < self.running => Answer::WaitFor { msn: self.running, part: Some(0) },
             Ok(part) => Answer::WaitFor { msn, part: Some(part) },
             Err(_) => Answer::BadRequest(Fault::FarPart { asked: part, most }),

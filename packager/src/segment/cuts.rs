@@ -70,8 +70,12 @@ impl Rules {
     }
 
     fn slack(&self) -> MediaTime {
-        let fifth = MediaTime::from_nanos(self.segment.nanos() / 5);
-        fifth.max(ASK_AHEAD.plus(MediaTime::from_millis(20)))
+        let asked = ASK_AHEAD.plus(MediaTime::from_millis(20));
+        match self.cadence {
+            // What comes earlier was asked for by others, and other encodings may have no keyframe there.
+            Cadence::OnRequest => asked,
+            Cadence::Own => MediaTime::from_nanos(self.segment.nanos() / 5).max(asked),
+        }
     }
 }
 

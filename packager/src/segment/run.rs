@@ -219,7 +219,6 @@ impl Packager {
         } else if lane.opens && lane.kind() == Kind::Video {
             if !lane.newest().is_some_and(|at| self.cuts.breaks_near(at)) {
                 self.cuts.marked = true;
-                self.ask_now(running.acting, held.captured);
             }
         } else if lane.opens {
             let next = lane.maker.msn().and_then(|msn| self.cuts.get(msn + 1));
@@ -326,7 +325,9 @@ impl Packager {
                 if !goes_on && quiet > PATIENCE && behind {
                     lane.maker.lapse(&turn, counters);
                     lane.lapse();
-                    missing = (lane.kind() == Kind::Video).then_some(lane.id()).or(missing);
+                    // Those that come back beside other pictures are asked with those, ahead of the next boundary.
+                    let alone = running.acting.kind == Kind::Audio && lane.kind() == Kind::Video;
+                    missing = alone.then_some(lane.id()).or(missing);
                 }
             }
             lane.maker.turn(&turn, counters);

@@ -107,7 +107,7 @@ impl Shelf {
         self.held = self.held.plus(Held::of(&segment));
         self.payload += segment.len();
         self.nanos = self.nanos.saturating_add(played(&segment));
-        self.dependent += usize::from(!segment.independent());
+        self.dependent += usize::from(depends(&segment));
         self.peak = self.peak.max(bits(segment.len(), segment.duration.nanos().max(SECOND)));
         self.rate = self.measured().or(self.rate);
         (self.frames, self.shown) = (0, 0);
@@ -248,7 +248,7 @@ impl Shelf {
             Arc::make_mut(&mut self.spare).push(Arc::clone(&segment));
             self.payload -= segment.len();
             self.nanos -= played(&segment);
-            self.dependent -= usize::from(!segment.independent());
+            self.dependent -= usize::from(depends(&segment));
             self.discontinuity_sequence += u64::from(segment.discontinuity);
         }
         self.first_msn = self.first_msn.max(first);
@@ -311,6 +311,11 @@ impl Shelf {
         let sound = self.init().is_some_and(|init| init.codec().kind() == Kind::Audio);
         sound || self.segments.len() >= PROOF && self.dependent == 0
     }
+}
+
+/// Its pictures need some of before it. In a gap there are none.
+fn depends(segment: &Segment) -> bool {
+    !segment.gap && !segment.independent()
 }
 
 /// How long there is media, in nanoseconds.

@@ -59,7 +59,7 @@ async fn run(media: Media, publisher: SessionId, writer: Writer, linger: Duratio
                 Some(batch) => tap.batch(net::now(), &batch),
                 None => return,
             },
-            () = tap.writer.keyframe_wanted() => tap.wanted = true,
+            () = tap.writer.keyframe_wanted() => tap.lanes.iter_mut().for_each(|lane| lane.wanted = true),
             () = sleep(linger) => {}
         }
         tap.look();
@@ -91,8 +91,6 @@ struct Tap {
     layered: bool,
     /// The first packet's time: units count from there.
     epoch: Option<Instant>,
-    /// A reader needs a keyframe.
-    wanted: bool,
     /// When one was last asked for.
     asked: Option<Instant>,
 }
@@ -107,7 +105,6 @@ impl Tap {
             aim: None,
             layered: false,
             epoch: None,
-            wanted: false,
             asked: None,
         }
     }
@@ -153,10 +150,10 @@ impl Tap {
                     lane.format = Some(format);
                 }
                 Output::Frame(frame) => {
+                    lane.wanted &= !frame.keyframe;
                     let seats = self.seats.iter_mut().filter(|seat| seat.of == Some(index));
                     for place in seats.map(|seat| &mut seat.place).chain([&mut lane.layer]) {
                         let Some((track, unit)) = place.unit(&frame, epoch) else { continue };
-                        self.wanted &= !(track == VIDEO && unit.keyframe);
                         self.writer.unit(now, track, unit, frame.time);
                     }
                 }
@@ -253,8 +250,8 @@ impl Tap {
     fn asks(&mut self, now: Instant) -> Vec<EncodingId> {
         let [video, _] = &self.seats;
         let blind = |lane: &&Lane| {
-            let seated = video.of == Some(lane.index) && (video.place.blind || self.wanted);
-            let layer = lane.layer.track.is_some() && (lane.layer.blind || self.wanted);
+            let seated = video.of == Some(lane.index) && (video.place.blind || lane.wanted);
+            let layer = lane.layer.track.is_some() && (lane.layer.blind || lane.wanted);
             seated || layer || self.aim == Some(lane.index)
         };
         let all: Vec<EncodingId> = self.lanes.iter().filter(blind).map(|lane| lane.id).collect();

@@ -207,8 +207,9 @@ impl Channel {
         });
         let targets = views.first().map(|view| view.targets);
         let target = targets.map_or(0, |targets| u64::from(targets.segment));
+        let viewers = lock(&self.crowd).count(now, Duration::from_secs(target));
         Some(status::Hls {
-            viewers: lock(&self.crowd).count(now, Duration::from_secs(target)),
+            viewers,
             epoch: show.epoch.to_string(),
             renditions: renditions.collect(),
             part_target_ms: targets

@@ -36,8 +36,12 @@ impl Hold {
         {
             self.keyframes.insert(*track, *captured);
         }
-        if self.items.len() == MOST {
-            self.items.remove(0);
+        // What a track is, is said once.
+        let oldest = || self.items.iter().position(|item| matches!(item, Item::Unit(..)));
+        if self.items.len() >= MOST
+            && let Some(oldest) = oldest()
+        {
+            self.items.remove(oldest);
         }
         self.items.push(item);
     }

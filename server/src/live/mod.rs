@@ -169,6 +169,9 @@ impl Live {
     }
 
     fn begin(&self, name: &stream::Name) -> Arc<Channel> {
+        if let Some(channel) = self.find(name.as_str()) {
+            return channel;
+        }
         let mut channels = self.0.channels_mut();
         if let Some(channel) = channels.get(name) {
             // Under the lock: it is not let go of from now on.

@@ -49,6 +49,10 @@ impl Reader {
         start: Start,
         tracks: &[Track],
     ) -> Self {
+        // First of all: who is asked for a keyframe below is to know of whom.
+        if tracks.iter().any(|track| is_layer(*track)) {
+            shared.layered.fetch_add(1, Ordering::Relaxed);
+        }
         let next = {
             let log = shared.log();
             let keyframe = match start {
@@ -61,9 +65,6 @@ impl Reader {
             }
             keyframe.unwrap_or_else(|| log.head())
         };
-        if tracks.iter().any(|track| is_layer(*track)) {
-            shared.layered.fetch_add(1, Ordering::Relaxed);
-        }
         let seat = |track: &Track| Seat { track: *track, format: None, blind: true };
         let tracks = tracks.iter().map(seat).collect();
         Self { shared, head, next, tracks, caught_up: false, lost: 0 }

@@ -14,6 +14,7 @@ pub(crate) mod wire;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::future::{Future as _, poll_fn};
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -324,7 +325,7 @@ fn found(
         File::Init(..) | File::Segment(..) | File::Part(..) => {
             let sheet = wait(&|sheet| is_known(sheet, file))?;
             // There is nothing by which a client could know that it is the same file.
-            let heard = ask.fields.find("if-range").is_none();
+            let heard = !ask.head && ask.fields.find("if-range").is_none();
             let range = Some(ask.fields.get("range")).filter(|range| heard && !range.is_empty());
             Matter::Media { file, range: range.map(Box::from), sheet }
         }
@@ -452,8 +453,11 @@ async fn disk(
 ) -> Result<(What, Content), Problem> {
     let disk = context.live.disk();
     let segment = File::Segment(file.rendition(), extent.msn);
-    // It may have left the window since, or somebody has removed it.
-    let open = disk.open(&view.epoch, segment, extent.file).await.map_err(|_| gone())?;
+    let open = disk.open(&view.epoch, segment, extent.file).await.map_err(|e| match e.kind() {
+        // It may have left the window since, or somebody has removed it.
+        ErrorKind::NotFound | ErrorKind::UnexpectedEof => gone(),
+        _ => unreadable(),
+    })?;
     let what = if matches!(file, File::Part(..)) { What::Part } else { What::Segment };
     Ok((what, Content::Disk(Pieces::new(disk.clone(), open, extent.within))))
 }
@@ -515,6 +519,12 @@ fn media(
 fn not_yet() -> Problem {
     let detail = "the stream has no playlist yet: it waits for a keyframe, or for its publisher";
     Problem::new(503, "not-ready", "Not ready", detail).retry_after(1)
+}
+
+fn unreadable() -> Problem {
+    let detail =
+        "this file lies on disk and cannot be read now; weir_hls_store_failed_total counts why";
+    Problem::new(503, "unreadable", "Cannot be read", detail).retry_after(1)
 }
 
 fn gone() -> Problem {

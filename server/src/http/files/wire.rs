@@ -24,14 +24,17 @@ use super::ask::{Ask, Fields};
 use super::{Shared, Visit};
 use crate::clock;
 
-/// What HTTP/2 begins with (RFC 9113 section 3.4), as far as it cannot be a request of HTTP/1.1.
-pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
+/// What HTTP/2 begins with (RFC 9113 section 3.4). All of it has the time of a head: hyper would wait for the rest for ever.
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// One read: longer than what players send.
 const READ: usize = 4 * 1024;
 /// Fields of a head; who sends more is read by hyper.
 const FIELDS: usize = 48;
 /// Pieces of a file in one write.
 const PIECES: usize = 32;
+/// An answer is taken at least so fast, in bytes a second, which is less than the poorest encoding has: who takes less holds on to
+/// files that nobody else needs any more.
+const SLOWEST: u64 = 16 << 10;
 
 /// Bounds of one connection.
 #[derive(Clone, Copy, Debug)]
@@ -79,11 +82,13 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         };
         context.requests.count_file(route, head, answer.status.as_u16());
         let last = *stop.borrow();
-        Writer::new(answer, head, last).write(stream).await?;
+        let time = bounds.head + Duration::from_secs(answer.body.length() / SLOWEST);
+        reader.alarm.due = clock::now() + time;
+        Writer::new(answer, head, last).write(stream, &mut reader.alarm).await?;
         if last {
             return Ok(None);
         }
-        reader.since = clock::now();
+        reader.alarm.due = clock::now() + bounds.head;
     }
 }
 
@@ -100,6 +105,10 @@ enum Heard {
 fn heard(context: Option<&Shared>, peer: SocketAddr, bytes: &[u8]) -> Option<(usize, Heard)> {
     if bytes.len() < PREFACE.len() && PREFACE.starts_with(bytes) {
         return None;
+    }
+    // Empty lines before a request may be many, and would be read again and again.
+    if bytes.starts_with(b"\r") || bytes.starts_with(b"\n") {
+        return Some((0, Heard::Other));
     }
     let mut fields = [httparse::EMPTY_HEADER; FIELDS];
     let mut request = httparse::Request::new(&mut fields);
@@ -133,16 +142,41 @@ struct Reader {
     bounds: Bounds,
     /// What was read and not answered; mostly nothing.
     kept: Vec<u8>,
-    /// When the last answer was sent.
-    since: Instant,
-    /// Goes off now and then, and is set again where nothing is overdue: a request sets none.
-    alarm: Pin<Box<Sleep>>,
+    /// Nobody has looked yet whether that is a whole head.
+    unread: bool,
+    alarm: Alarm,
+}
+
+/// Goes off when something is overdue: a head, or an answer that is not taken. It is set again only when it would go off too
+/// early, so a request sets none.
+struct Alarm {
+    due: Instant,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl Alarm {
+    fn new(time: Duration) -> Self {
+        Self { due: clock::now() + time, sleep: Box::pin(tokio::time::sleep(time)) }
+    }
+
+    fn poll(&mut self, cx: &mut Waker<'_>) -> Poll<()> {
+        // It may be set for the end of a long answer.
+        if self.sleep.deadline() > self.due.into() {
+            self.sleep.as_mut().reset(self.due.into());
+        }
+        loop {
+            ready!(self.sleep.as_mut().poll(cx));
+            if clock::now() >= self.due {
+                return Poll::Ready(());
+            }
+            self.sleep.as_mut().reset(self.due.into());
+        }
+    }
 }
 
 impl Reader {
     fn new(bounds: Bounds) -> Self {
-        let alarm = Box::pin(tokio::time::sleep(bounds.head));
-        Self { bounds, kept: Vec::new(), since: clock::now(), alarm }
+        Self { bounds, kept: Vec::new(), unread: false, alarm: Alarm::new(bounds.head) }
     }
 
     fn poll<S: AsyncRead + Unpin>(
@@ -151,7 +185,7 @@ impl Reader {
         cx: &mut Waker<'_>,
         heard: impl Fn(&[u8]) -> Option<(usize, Heard)>,
     ) -> Poll<io::Result<Heard>> {
-        if !self.kept.is_empty()
+        if std::mem::take(&mut self.unread)
             && let Some((length, heard)) = heard(&self.kept)
         {
             self.forget(length);
@@ -162,7 +196,7 @@ impl Reader {
             let mut read = ReadBuf::uninit(&mut space);
             match Pin::new(&mut *stream).poll_read(cx, &mut read) {
                 Poll::Ready(done) => done?,
-                Poll::Pending => return self.overdue(cx).map(|()| Ok(Heard::End)),
+                Poll::Pending => return self.alarm.poll(cx).map(|()| Ok(Heard::End)),
             }
             let new = read.filled();
             if new.is_empty() {
@@ -172,6 +206,7 @@ impl Reader {
                 && let Some((length, heard)) = heard(new)
             {
                 self.kept.extend_from_slice(&new[length..]);
+                self.unread = !self.kept.is_empty();
                 return Poll::Ready(Ok(heard));
             }
             let (whole, before) = (new.contains(&b'\n'), self.kept.len());
@@ -193,30 +228,21 @@ impl Reader {
     /// So many bytes have become a request. What waits for the next holds none.
     fn forget(&mut self, length: usize) {
         self.kept.drain(..length);
+        self.unread = !self.kept.is_empty();
         if self.kept.is_empty() {
             self.kept = Vec::new();
         }
     }
 
-    fn overdue(&mut self, cx: &mut Waker<'_>) -> Poll<()> {
-        loop {
-            ready!(self.alarm.as_mut().poll(cx));
-            let due = self.since + self.bounds.head;
-            if clock::now() >= due {
-                return Poll::Ready(());
-            }
-            self.alarm.as_mut().reset(due.into());
-        }
-    }
-
     /// Returns when the other side has gone. What it sends meanwhile is kept.
     async fn gone<S: AsyncRead + Unpin>(&mut self, stream: &mut S) {
-        while self.kept.len() < self.bounds.bytes {
+        while self.kept.len() < READ {
             let more = poll_fn(|cx| {
                 let mut space = [MaybeUninit::uninit(); READ];
                 let mut read = ReadBuf::uninit(&mut space);
                 let done = ready!(Pin::new(&mut *stream).poll_read(cx, &mut read));
                 self.kept.extend_from_slice(read.filled());
+                self.unread = true;
                 Poll::Ready(done.is_ok() && !read.filled().is_empty())
             });
             if !more.await {
@@ -263,18 +289,26 @@ impl Writer {
         Self { head, sent: 0, body, disk }
     }
 
-    async fn write<S: AsyncWrite + Unpin>(mut self, stream: &mut S) -> io::Result<()> {
-        self.flush(stream).await?;
+    async fn write<S: AsyncWrite + Unpin>(
+        mut self,
+        stream: &mut S,
+        alarm: &mut Alarm,
+    ) -> io::Result<()> {
+        self.flush(stream, alarm).await?;
         let Some(mut pieces) = self.disk.take() else { return Ok(()) };
         // What cannot be read ends the connection before the length that was promised.
         while let Some(frame) = poll_fn(|cx| Pin::new(&mut pieces).poll_frame(cx)).await {
             self.body = frame?.into_data().map(Chain::from).unwrap_or_default();
-            self.flush(stream).await?;
+            self.flush(stream, alarm).await?;
         }
         Ok(())
     }
 
-    async fn flush<S: AsyncWrite + Unpin>(&mut self, stream: &mut S) -> io::Result<()> {
+    async fn flush<S: AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        alarm: &mut Alarm,
+    ) -> io::Result<()> {
         poll_fn(|cx| {
             while self.sent < self.head.len() || self.body.left > 0 {
                 let mut slices = [IoSlice::new(&[]); PIECES];
@@ -284,7 +318,12 @@ impl Writer {
                 let count =
                     slices.iter_mut().zip(pieces).map(|(s, p)| *s = IoSlice::new(p)).count();
                 let slices = &slices[..count];
-                let done = ready!(Pin::new(&mut *stream).poll_write_vectored(cx, slices))?;
+                let done = match Pin::new(&mut *stream).poll_write_vectored(cx, slices) {
+                    Poll::Ready(done) => done?,
+                    Poll::Pending => {
+                        return alarm.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()));
+                    }
+                };
                 if done == 0 {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }
@@ -436,6 +475,42 @@ mod tests {
         let (_stop, stopped) = watch::channel(false);
         let serving = serve(&mut ours, Some(&server.context), PEER, BOUNDS, &stopped);
         assert!(size_of_val(&serving) < 2048, "{}", size_of_val(&serving));
+    }
+
+    /// What is being sent is held on to.
+    #[tokio::test]
+    async fn who_takes_nothing_of_an_answer_is_let_go_of() {
+        let server = Server::new("");
+        let (mut ours, mut theirs) = duplex(100);
+        let (_stop, stopped) = watch::channel(false);
+        let bounds = Bounds { head: Duration::from_millis(50), bytes: 1024 };
+        let serving = serve(&mut ours, Some(&server.context), PEER, bounds, &stopped);
+        let (served, _) = tokio::join!(serving, theirs.write_all(NOTHING.as_bytes()));
+        assert_eq!(served.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn what_comes_byte_by_byte_is_looked_at_once_for_each_line() {
+        let (mut ours, mut theirs) = duplex(8);
+        let looks = std::cell::Cell::new(0);
+        let mut reader = Reader::new(BOUNDS);
+        let text = "x".repeat(500);
+        let reading = poll_fn(|cx| {
+            reader.poll(&mut ours, cx, |_| {
+                looks.set(looks.get() + 1);
+                None
+            })
+        });
+        let writing = async {
+            for byte in text.bytes() {
+                theirs.write_all(&[byte]).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            drop(theirs);
+        };
+        let (read, ()) = tokio::join!(reading, writing);
+        assert!(matches!(read.unwrap(), Heard::End));
+        assert!(looks.get() < 3, "{} looks at {} bytes", looks.get(), text.len());
     }
 
     #[tokio::test]

@@ -21,6 +21,8 @@ pub(super) struct Lane {
     pub(super) format: Option<Format>,
     /// Its own track, where somebody wants it by itself.
     pub(super) layer: Place,
+    /// A reader needs a keyframe of it, and none has come since.
+    pub(super) wanted: bool,
 }
 
 /// A track on the bus that frames go to, if there is one.
@@ -63,6 +65,7 @@ impl Lane {
             depacketizer: Depacketizer::new(info.payload.codec),
             format: None,
             layer: Place { track: None, newest: None, blind: true },
+            wanted: false,
         }
     }
 

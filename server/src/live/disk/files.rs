@@ -12,6 +12,13 @@ use packager::{Epoch, Segment, name};
 
 /// Whoever has it locked owns the folder. The system lets go of it however its owner ends.
 const LOCK: &str = "lock";
+/// What folders of epochs begin with, and nobody else's.
+const PREFIX: &str = "epoch-";
+
+/// The folder of an epoch.
+pub(super) fn folder(root: &Path, epoch: &Epoch) -> PathBuf {
+    root.join(format!("{PREFIX}{epoch}"))
+}
 
 /// Takes the folder; `None` if there is none, and none is to be made.
 ///
@@ -40,7 +47,9 @@ pub(super) fn epochs(root: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(root) else { return Vec::new() };
     let ours = |entry: &fs::DirEntry| {
         let folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        folder && entry.file_name().to_str().and_then(Epoch::new).is_some()
+        let name = entry.file_name();
+        let epoch = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        folder && epoch.and_then(Epoch::new).is_some()
     };
     entries.flatten().filter(ours).map(|entry| entry.path()).collect()
 }
@@ -169,9 +178,9 @@ mod tests {
     #[test]
     fn only_what_is_ours_is_removed() {
         let root = std::env::temp_dir().join(format!("weir-files-{}", std::process::id()));
-        let epoch = root.join("abc");
+        let epoch = folder(&root, &Epoch::new("abc").unwrap());
         fs::create_dir_all(&epoch).unwrap();
-        fs::create_dir_all(root.join("Not-Ours")).unwrap();
+        fs::create_dir_all(root.join("archive")).unwrap();
         for name in ["v0-1.m4s", "a0-12.m4s"] {
             fs::write(epoch.join(name), "").unwrap();
         }
@@ -186,7 +195,7 @@ mod tests {
         assert_eq!(left, ["diary.txt"]);
         fs::remove_file(epoch.join("diary.txt")).unwrap();
         remove(&epoch);
-        assert!(!epoch.exists() && root.join("notes").exists() && root.join("Not-Ours").exists());
+        assert!(!epoch.exists() && root.join("notes").exists() && root.join("archive").exists());
         drop(lock);
         assert!(claim(&root, true).unwrap().is_some());
         fs::remove_dir_all(&root).unwrap();

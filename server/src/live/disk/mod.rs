@@ -223,7 +223,7 @@ impl Disk {
         file: name::File,
         length: u64,
     ) -> io::Result<Arc<File>> {
-        let path = self.0.root.join(epoch.as_str()).join(file.to_string());
+        let path = files::folder(&self.0.root, epoch).join(file.to_string());
         let opened = self.reading(move || files::open(&path, length)).await;
         opened.map(Arc::new).inspect_err(|e| self.refuse(Refusal::of(e)))
     }
@@ -290,7 +290,7 @@ pub(super) struct Folder {
 
 impl Folder {
     pub(super) fn new(disk: &Disk, epoch: &Epoch) -> Self {
-        let path = disk.0.root.join(epoch.as_str());
+        let path = files::folder(&disk.0.root, epoch);
         Self { disk: disk.clone(), path, used: false.into() }
     }
 

@@ -67,9 +67,13 @@ pub(super) struct Trouble {
 }
 
 impl Trouble {
-    /// It has failed, once more.
+    /// It has failed, once more; several writes that fail within the same pause are one failure.
     pub(super) fn after(before: Option<&Self>, error: &io::Error, now: Instant) -> Self {
-        let pause = before.map_or(FIRST, |before| (before.pause * 2).min(LONGEST));
+        let pause = match before {
+            Some(before) if now < before.until => before.pause,
+            Some(before) => (before.pause * 2).min(LONGEST),
+            None => FIRST,
+        };
         Self { why: Refusal::of(error), text: error.to_string(), pause, until: now + pause }
     }
 }
