@@ -10,8 +10,6 @@ import { timesOf } from "./clock";
 import { codecName, withToken, type Engine, type Facts, type Start } from "./engine";
 import { Rates } from "./rates";
 
-/** Seconds of the past that stay in memory; what is older is fetched again by who seeks there. */
-const BEHIND_S = 20;
 /** Seconds of the future, for who has gone back in the window. */
 const AHEAD_S = 12;
 /** Parts without news, after which there are none. */
@@ -35,7 +33,9 @@ const CONFIG: Partial<HlsConfig> = {
   // fraction of a second that is buffered at that distance: hls.js does nothing with less than one.
   maxLiveSyncPlaybackRate: 1,
   liveSyncOnStallIncrease: 0,
-  backBufferLength: BEHIND_S,
+  // The browser lets go of the past when it needs the room. hls.js 1.7.4 must not: when it does so while a part is appended, it
+  // forgets that it has the segment's earlier parts, and plays nothing more until the playlist lists them no longer.
+  backBufferLength: Infinity,
   maxBufferLength: AHEAD_S,
   maxMaxBufferLength: AHEAD_S,
   // Guessing low would begin with the smallest rendition and change in the first second.
