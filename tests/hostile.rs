@@ -373,3 +373,57 @@ async fn slow_and_broken_http_connections_hold_nobody_up() {
     broken.read_to_end(&mut reply).expect("closed by the server");
     scene.untouched().await;
 }
+
+/// HTTP/2 of a client that is alive, answers PINGs, and asks nothing, or takes nothing of its answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn http_2_without_a_request_or_a_reader_has_its_end() {
+    let mut scene = Scene::new("").await;
+    let address = scene.weir.url.trim_start_matches("http://").to_owned();
+    // SETTINGS without a field, and with SETTINGS_INITIAL_WINDOW_SIZE = 0 (RFC 9113 section 6.5.2).
+    let idle = frame(4, 0, 0, &[]);
+    // GET / (RFC 7541 appendix A): its end of the stream and of its header fields is here.
+    let fields = [&[0x82, 0x86, 0x84, 0x41, 9][..], b"localhost"].concat();
+    let deaf = [frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]), frame(1, 5, 1, &fields)].concat();
+    let (idle, deaf) =
+        tokio::join!(frames_until_end(&address, idle), frames_until_end(&address, deaf));
+    assert!(!idle.contains(&1), "nothing was asked: {idle:?}");
+    assert!(deaf.contains(&1) && !deaf.contains(&0), "a head and no body: {deaf:?}");
+    scene.untouched().await;
+}
+
+/// A frame of HTTP/2 (RFC 9113 section 4.1).
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a short one").to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// The kinds of frames that come until the server ends the connection.
+async fn frames_until_end(address: &str, hello: Vec<u8>) -> Vec<u8> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut stream = tokio::net::TcpStream::connect(address).await.expect("the server listens");
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    stream.write_all(&[&preface[..], &hello].concat()).await.expect("a new connection");
+    let mut kinds = Vec::new();
+    let whole = async {
+        let mut head = [0; 9];
+        while stream.read_exact(&mut head).await.is_ok() {
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+            let mut payload = vec![0; length];
+            if stream.read_exact(&mut payload).await.is_err() {
+                break;
+            }
+            kinds.push(head[3]);
+            // SETTINGS and PING want an answer.
+            let answer = match (head[3], head[4] & 1) {
+                (4, 0) => frame(4, 1, 0, &[]),
+                (6, 0) => frame(6, 1, 0, &payload),
+                _ => continue,
+            };
+            if stream.write_all(&answer).await.is_err() {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(90), whole).await.expect("the server ends it");
+    kinds
+}

@@ -195,8 +195,14 @@ impl View {
     }
 
     /// The initialization with this number, while a segment that can be fetched needs it or one to come.
-    pub fn init(&self, number: u32) -> Option<&Arc<Init>> {
-        let segments = self.all().chain(self.spare.iter()).map(|segment| &segment.init);
-        std::iter::once(&self.init).chain(segments).find(|init| init.number == number)
+    pub fn init<'v>(&'v self, number: u32) -> Option<&'v Arc<Init>> {
+        // Numbers never go down.
+        let of = |segments: &'v [Arc<Segment>]| {
+            let at = segments.partition_point(|segment| segment.init.number < number);
+            segments.get(at).map(|segment| &segment.init)
+        };
+        let running = self.running.as_ref().map(|segment| &segment.init);
+        let all = [Some(&self.init), running, of(&self.segments), of(&self.spare)];
+        all.into_iter().flatten().find(|init| init.number == number)
     }
 }

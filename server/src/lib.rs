@@ -14,6 +14,7 @@ mod listen;
 mod live;
 mod metrics;
 pub mod net;
+mod pace;
 mod pattern;
 mod rtmp;
 mod serve;

@@ -15,7 +15,7 @@ impl Pattern {
 
     /// Whether it is about every stream.
     pub fn is_any(&self) -> bool {
-        self.0 == "*"
+        self.0.bytes().all(|b| b == b'*')
     }
 }
 

@@ -22,8 +22,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt as _;
 
+use crate::clock;
 use crate::http::files::{self, wire, wire::Bounds};
 use crate::http::{Peer, Site};
+use crate::pace::Pace;
 
 /// For the whole head of a request; also how long an idle connection stays open.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -35,6 +37,8 @@ const HEAD_BYTES: usize = 32 * 1024;
 const BUFFER: usize = 64 * 1024;
 /// After an error of `accept`, which is mostly a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// What an answer by HTTP/2 may have on its way, so that one from disk holds no more than two pieces of its file.
+const PIECE: usize = 128 * 1024;
 /// Requests at once on one connection of HTTP/2.
 const STREAMS: u32 = 64;
 /// A peer by HTTP/2 that says nothing is asked after so long whether it is there.
@@ -90,6 +94,7 @@ impl Http {
         two.timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS)
             .max_header_list_size(HEAD_BYTES as u32)
+            .max_send_buf_size(PIECE)
             .keep_alive_interval(PING_AFTER)
             .keep_alive_timeout(DEAD_AFTER);
         Self { one, two }
@@ -122,13 +127,29 @@ impl Http {
         site: Site,
         watcher: Watcher,
     ) {
-        let service = service_fn(move |request| site.clone().answer(peer, request));
+        let pace = Pace::new(clock::now(), HEAD_TIMEOUT);
+        let turns = Arc::clone(&pace);
+        let service = service_fn(move |request| {
+            let (site, turn) = (site.clone(), turns.begin());
+            async move {
+                let response = site.answer(peer, request).await?;
+                Ok::<_, Infallible>(response.map(|body| turn.answer(body)))
+            }
+        });
         let by_two = read.starts_with(wire::PREFACE);
         let (reader, writer) = stream.into_split();
         let stream = TokioIo::new(join(Cursor::new(read).chain(reader), writer));
-        let ended = match by_two {
-            true => watcher.watch(self.two.serve_connection(stream, service)).await,
-            false => watcher.watch(self.one.serve_connection(stream, service)).await,
+        let served = async {
+            match by_two {
+                true => watcher.watch(self.two.serve_connection(stream, service)).await,
+                false => watcher.watch(self.one.serve_connection(stream, service)).await,
+            }
+        };
+        let ended = tokio::select! {
+            ended = served => ended,
+            () = pace.over() => {
+                return tracing::debug!(%peer, "connection ended: it was idle, or took nothing of an answer");
+            }
         };
         if let Err(e) = ended {
             tracing::debug!(%peer, "connection ended: {e}");

@@ -10,6 +10,8 @@ use crate::hls::text::{Lines, Uri, quoted};
 use crate::name::File;
 use crate::store::View;
 
+/// Segments in which a rendition has media, or is not named: players read this once, and one gap is soon over.
+const RECENT: usize = 3;
 /// Sound for which no language is known (BCP 47, ISO 639-2 `und`).
 const UNKNOWN: &str = "und";
 
@@ -33,17 +35,17 @@ pub fn multivariant(views: &[Arc<View>], query: &str) -> String {
     let mut lines = Lines::with_capacity(512 * (1 + views.len()));
     lines.push(format_args!("#EXTM3U"));
     lines.push(format_args!("#EXT-X-VERSION:6"));
-    if views.iter().all(|view| view.targets.independent) {
+    let pictures = pictures(views);
+    if pictures.iter().copied().chain(of(Kind::Audio)).all(|view| view.targets.independent) {
         lines.push(format_args!("#EXT-X-INDEPENDENT-SEGMENTS"));
     }
-    if of(Kind::Video).next().is_none() {
+    if pictures.is_empty() {
         groups.iter().flat_map(|group| &group.views).for_each(|view| {
             stream(&mut lines, view, None, query);
         });
         return lines.into_string();
     }
     groups.iter().for_each(|group| group.write(&mut lines, query));
-    let pictures = pictures(views);
     for view in &pictures {
         if groups.is_empty() {
             stream(&mut lines, view, None, query);
@@ -58,7 +60,7 @@ pub fn multivariant(views: &[Arc<View>], query: &str) -> String {
 fn pictures(views: &[Arc<View>]) -> Vec<&Arc<View>> {
     let mut all: Vec<_> =
         views.iter().filter(|view| view.rendition.id.kind == Kind::Video).collect();
-    let is_there = |view: &View| view.all().next_back().is_some_and(|newest| !newest.gap);
+    let is_there = |view: &View| view.all().rev().take(RECENT).any(|segment| !segment.gap);
     if all.iter().any(|view| is_there(view)) {
         all.retain(|view| is_there(view));
     }

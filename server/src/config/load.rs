@@ -293,12 +293,15 @@ mod tests {
         let says = |key, value| from(&[], &[(key, value)]).map(|_| ()).map_err(|e| e.to_string());
         for (key, good, bad) in [
             ("live.segment", ["0s", "1s", "20s"], "500ms"),
-            ("live.part", ["0s", "100ms", "2s"], "3s"),
+            ("live.part", ["0s", "100ms", "1s"], "3s"),
             ("live.window", ["0s", "6h", "24h"], "25h"),
         ] {
             good.iter().for_each(|value| assert_eq!(says(key, value), Ok(())));
             assert!(says(key, bad).unwrap_err().starts_with(key));
         }
+        let both = |segment, part| from(&[], &[("live.segment", segment), ("live.part", part)]);
+        assert!(both("4s", "2s").is_ok());
+        assert!(both("1s", "600ms").unwrap_err().to_string().contains("half of live.segment"));
         assert!(says("live.preset", "nearest").is_err() && says("live.start", "never").is_err());
     }
 

@@ -220,6 +220,13 @@ impl Live {
         if !self.part.is_zero() && !within(self.part, 100, 2000) {
             return Err("live.part lies between 100ms and 2s, or is 0s: as the preset says");
         }
+        let preset = packager::hls::Preset::from(self.preset);
+        let or = |value: Duration, preset| if value.is_zero() { preset } else { value };
+        if let Some(part) = preset.part()
+            && or(self.part, part) * 2 > or(self.segment, preset.segment())
+        {
+            return Err("live.part is at most half of live.segment");
+        }
         if !within(self.window, 0, 86_400_000) {
             return Err("live.window is 24h at most");
         }

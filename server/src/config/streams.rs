@@ -73,6 +73,9 @@ impl Live {
                 return Err(format!("{of} sets nothing; name {}", KEYS[1..].join(", ")));
             }
             rule.over(self).lengths().map_err(|reason| format!("{of}: {reason}"))?;
+            if self.streams[..at].iter().any(|before| before.stream == rule.stream) {
+                return Err(format!("{of} is there twice, and only the first holds; make it one"));
+            }
             if let Some(rest) = self.streams.get(at + 1..)
                 && rule.stream.is_any()
                 && !rest.is_empty()
@@ -164,6 +167,10 @@ mod tests {
         );
         let hidden = format!("[[streams]]\nstream = '*'\nwindow = '1h'\n{}", rule("part = '1s'"));
         assert!(says(&hidden).contains("put it last"));
+        assert!(says(&hidden.replace("'*'", "'**'")).contains("put it last"));
+        assert!(says(&rule("part = '1s'").repeat(2)).contains("twice"));
+        assert!(says(&rule("segment = '1s'\npart = '600ms'")).ends_with("half of live.segment"));
+        assert!(says(&rule("part = '1100ms'")).ends_with("half of live.segment"));
         for wrong in
             ["stream = 'a b'\npreset = 'far'", "preset = 'far'", "stream = 'a'\nwindow = 'long'"]
         {

@@ -208,6 +208,16 @@ pub enum Preset {
     Safe,
 }
 
+impl From<Preset> for packager::hls::Preset {
+    fn from(preset: Preset) -> Self {
+        match preset {
+            Preset::Near => Self::Near,
+            Preset::Far => Self::Far,
+            Preset::Safe => Self::Safe,
+        }
+    }
+}
+
 /// `live.start`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

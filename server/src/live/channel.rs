@@ -264,30 +264,35 @@ impl Show {
             let last = lead.map(|view| (view.segments.last().map(|s| s.msn), view.ended));
             (views.len(), last)
         };
-        let mut front = lock(&self.front);
-        // Nothing that is old is held on to, for its bytes may lie on disk by now; but what has been written of it holds.
-        let same = front.as_ref().filter(|front| lead(&front.views) == lead(&views));
-        let texts = same.map(|front| Arc::clone(&front.texts)).unwrap_or_default();
-        *front = Some(Arc::new(Front { views: Arc::clone(&views), texts }));
-        drop(front);
-        let mut sheets = self.sheets.write().unwrap_or_else(PoisonError::into_inner);
+        let sheet = |view: &Arc<View>| Sheet::new(Arc::clone(view), Arc::clone(&views));
+        let mut fresh = Vec::new();
+        // All who wait are woken here, and ask at once: nobody is to be in their way.
+        let sheets = self.read();
         for view in views.iter() {
-            let (view, all) = (Arc::clone(view), Arc::clone(&views));
-            let id = view.rendition.id;
-            match sheets.get(&id) {
-                Some(known) if is_same(&known.borrow().view, &view) => {
-                    known.send_if_modified(|sheet| {
-                        let texts = Arc::clone(&sheet.texts);
-                        *sheet = Arc::new(Sheet { view, all, texts });
+            match sheets.get(&view.rendition.id) {
+                Some(known) if is_same(&known.borrow().view, view) => {
+                    known.send_if_modified(|known| {
+                        *known = Arc::new(Sheet { texts: Arc::clone(&known.texts), ..sheet(view) });
                         false
                     });
                 }
-                Some(known) => drop(known.send_replace(Arc::new(Sheet::new(view, all)))),
-                None => {
-                    sheets.insert(id, watch::Sender::new(Arc::new(Sheet::new(view, all))));
-                }
+                Some(known) => drop(known.send_replace(Arc::new(sheet(view)))),
+                None => fresh.push(view),
             }
         }
+        drop(sheets);
+        if !fresh.is_empty() {
+            let fresh = fresh.into_iter();
+            let fresh =
+                fresh.map(|view| (view.rendition.id, watch::Sender::new(Arc::new(sheet(view)))));
+            self.sheets.write().unwrap_or_else(PoisonError::into_inner).extend(fresh);
+        }
+        // Nothing that is old is held on to, for its bytes may lie on disk by now; but what has been written of it holds.
+        // It comes last: what it names is there.
+        let mut front = lock(&self.front);
+        let same = front.as_ref().filter(|front| lead(&front.views) == lead(&views));
+        let texts = same.map(|front| Arc::clone(&front.texts)).unwrap_or_default();
+        *front = Some(Arc::new(Front { views: Arc::clone(&views), texts }));
     }
 
     fn views(&self) -> Vec<Arc<View>> {

@@ -70,17 +70,23 @@ impl Hold {
     /// is known then.
     pub(super) fn release(self, layers: usize) -> Vec<Item> {
         let start = self.start(layers);
-        let goes_on = |item: &Item| match (item, start) {
-            (Item::Unit(track, _, captured), Some(start)) => {
-                !is_layer(*track) || *captured >= start
+        // Where each track's last one stands: what came before that cannot be read with it.
+        let mut formats = BTreeMap::new();
+        for (at, item) in self.items.iter().enumerate() {
+            if let Item::Format(track, _) = item {
+                formats.insert(*track, at);
             }
-            _ => true,
+        }
+        let goes_on = |(at, item): &(usize, Item)| match item {
+            Item::Format(track, _) => formats.get(track) == Some(at),
+            Item::Unit(track, _, captured) => {
+                let late = !is_layer(*track) || start.is_none_or(|start| *captured >= start);
+                late && formats.get(track).is_none_or(|format| format < at)
+            }
         };
-        let (mut items, units): (Vec<Item>, Vec<Item>) = self
-            .items
-            .into_iter()
-            .filter(goes_on)
-            .partition(|item| matches!(item, Item::Format(..)));
+        let items = self.items.into_iter().enumerate().filter(goes_on).map(|(_, item)| item);
+        let (mut items, units): (Vec<Item>, Vec<Item>) =
+            items.partition(|item| matches!(item, Item::Format(..)));
         items.extend(units);
         items
     }
@@ -141,6 +147,20 @@ mod tests {
         hold.push(now, unit(VIDEO, now, true));
         assert!(hold.is_over(now, false, 0));
         assert_eq!(hold.release(0).len(), 2);
+    }
+
+    #[test]
+    fn what_came_before_a_tracks_last_format_is_left_out() {
+        let now = crate::clock::now();
+        let mut hold = Hold::default();
+        for item in [format(VIDEO), unit(VIDEO, now, true), format(AUDIO), format(VIDEO)] {
+            hold.push(now, item);
+        }
+        hold.push(now, unit(AUDIO, now, true));
+        hold.push(now, unit(VIDEO, now + MS, true));
+        let left =
+            [format(AUDIO), format(VIDEO), unit(AUDIO, now, true), unit(VIDEO, now + MS, true)];
+        assert_eq!(hold.release(1), left);
     }
 
     #[test]

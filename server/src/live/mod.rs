@@ -329,11 +329,7 @@ impl Terms {
 }
 
 fn packaging(config: &config::Live) -> packager::Config {
-    let preset = match config.preset {
-        config::Preset::Near => Preset::Near,
-        config::Preset::Far => Preset::Far,
-        config::Preset::Safe => Preset::Safe,
-    };
+    let preset = Preset::from(config.preset);
     let chosen = |value: Duration| Some(value).filter(|value| !value.is_zero());
     packager::Config {
         segment: chosen(config.segment).unwrap_or(preset.segment()),

@@ -1,10 +1,12 @@
 //! The checklist of what validators and players look at in a playlist, line by line, on a stream of usual
 //! segments. How parts are cut is shown where that is decided; how long a request waits, in `reload`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::live::{Live, Plan};
 use crate::hls::{Form, keyframes, media, multivariant};
+use crate::store::View;
 
 /// The playlist of the pictures, or of the sound, at a moment in the middle of a segment.
 fn playlist(live: &Live, rendition: usize) -> String {
@@ -195,6 +197,28 @@ fn every_variant_says_all_that_players_choose_by() {
     let groups = lines(&text, "#EXT-X-MEDIA:TYPE=AUDIO,");
     assert!(groups.len() == 2 && groups.iter().all(|group| group.contains("LANGUAGE=\"und\"")));
     assert_eq!(lines(&text, "#EXT-X-I-FRAME-STREAM-INF:").len(), 1);
+}
+
+#[test]
+fn a_rendition_is_named_unless_it_has_been_a_gap_for_three_segments() {
+    let views = Live::usual(12).at(8, 2);
+    let gaps = |count: usize| {
+        let mut other = View::clone(&views[0]);
+        let mut rendition = other.rendition.as_ref().clone();
+        rendition.id.index = 1;
+        other.rendition = Arc::new(rendition);
+        other.running = None;
+        other.targets.independent = count == 0;
+        let segments = Arc::make_mut(&mut other.segments);
+        for segment in segments.iter_mut().rev().take(count) {
+            Arc::make_mut(segment).gap = true;
+        }
+        let text = multivariant(&[Arc::clone(&views[0]), Arc::new(other)], "");
+        (text.contains("v1.m3u8"), text.contains("INDEPENDENT-SEGMENTS"))
+    };
+    assert_eq!(gaps(0), (true, true));
+    assert_eq!(gaps(2), (true, false));
+    assert_eq!(gaps(3), (false, true), "what is not named takes nothing from the others");
 }
 
 #[test]

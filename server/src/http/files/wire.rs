@@ -23,6 +23,7 @@ use super::answer::{Answer, Chain, Content};
 use super::ask::{Ask, Fields};
 use super::{Shared, Visit};
 use crate::clock;
+use crate::pace;
 
 /// What HTTP/2 begins with (RFC 9113 section 3.4). All of it has the time of a head: hyper would wait for the rest for ever.
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -32,9 +33,6 @@ const READ: usize = 4 * 1024;
 const FIELDS: usize = 48;
 /// Pieces of a file in one write.
 const PIECES: usize = 32;
-/// An answer is taken at least so fast, in bytes a second, which is less than the poorest encoding has: who takes less holds on to
-/// files that nobody else needs any more.
-const SLOWEST: u64 = 16 << 10;
 
 /// Bounds of one connection.
 #[derive(Clone, Copy, Debug)]
@@ -82,8 +80,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         };
         context.requests.count_file(route, head, answer.status.as_u16());
         let last = *stop.borrow();
-        let time = bounds.head + Duration::from_secs(answer.body.length() / SLOWEST);
-        reader.alarm.due = clock::now() + time;
+        reader.alarm.due = pace::due(clock::now(), bounds.head, answer.body.length());
         Writer::new(answer, head, last).write(stream, &mut reader.alarm).await?;
         if last {
             return Ok(None);
