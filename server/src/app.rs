@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -99,9 +99,9 @@ pub async fn run(config: Config, sources: Sources) -> Result<(), Error> {
     for (listener, routes) in [(http, routes), (admin, Routes::Admin)] {
         if let Some(listener) = listener {
             // A cap for each: a flood of viewers must not lock out the operator.
-            let connections = Arc::new(Semaphore::new(config.http.max_connections.max(1)));
+            let places = serve::Places::new(&config.http, context.closed());
             let site = Site::new(&context, routes);
-            servers.spawn(serve::serve(listener, site, connections, stopped.clone()));
+            servers.spawn(serve::serve(listener, site, places, stopped.clone()));
         }
     }
 

@@ -6,6 +6,7 @@ mod bridges;
 pub mod cli;
 mod clock;
 pub mod config;
+mod crowd;
 mod greeting;
 pub mod http;
 pub mod hub;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use axum::http::Method;
 
 use crate::status::{Bridge, State, Totals};
-use crate::{live, rtmp};
+use crate::{live, rtmp, serve};
 
 /// What the format calls itself.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -89,6 +89,7 @@ impl Requests {
 pub(crate) struct Rest<'a> {
     pub(crate) event_streams: usize,
     pub(crate) requests: &'a Requests,
+    pub(crate) closed: &'a serve::Closed,
     pub(crate) rtmp: &'a rtmp::Counts,
     pub(crate) live: live::Totals,
     pub(crate) uptime_seconds: f64,
@@ -136,6 +137,11 @@ pub(crate) fn render(totals: &Totals, rest: &Rest<'_>) -> String {
             let labels = [("method", method), ("route", &route), ("status", status.as_str())];
             text.sample("weir_http_requests_total", &labels, count);
         }
+    }
+    let help = "HTTP connections closed before anything was asked for, by reason.";
+    text.head("weir_http_closed_total", "counter", help);
+    for (reason, count) in rest.closed.counts() {
+        text.sample("weir_http_closed_total", &[("reason", reason)], count);
     }
     text.0
 }
@@ -261,6 +267,7 @@ mod tests {
         let rest = Rest {
             event_streams: 2,
             requests: &requests,
+            closed: &serve::Closed::default(),
             rtmp: &counts,
             live,
             uptime_seconds: 1.5,
@@ -291,6 +298,7 @@ mod tests {
             "weir_bridge_units_dropped_total{reason=\"undecodable\"} 2",
             "weir_units_dropped_total{reason=\"slow_player\"} 9",
             "weir_rtmp_closed_total{reason=\"goodbye\"} 0",
+            "weir_http_closed_total{reason=\"crowded\"} 0",
         ] {
             assert!(text.lines().any(|line| line == expected), "{expected}\n{text}");
         }

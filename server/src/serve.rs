@@ -6,7 +6,8 @@
 use std::convert::Infallible;
 use std::io::Cursor;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::response::Response;
@@ -20,13 +21,18 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, join};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 use tower::ServiceExt as _;
 
 use crate::clock;
+use crate::config;
+use crate::crowd::{Addresses, Refrain};
 use crate::http::files::{self, wire, wire::Bounds};
 use crate::http::{Peer, Site};
 use crate::pace::Pace;
 
+/// For the first byte of a connection.
+const FIRST_BYTE: Duration = Duration::from_secs(10);
 /// For the whole head of a request; also how long an idle connection stays open.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// A peer that acknowledges nothing for so long is gone.
@@ -44,23 +50,75 @@ const STREAMS: u32 = 64;
 /// A peer by HTTP/2 that says nothing is asked after so long whether it is there.
 const PING_AFTER: Duration = Duration::from_secs(20);
 
+/// Connections that the server has closed before anything was asked for, since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Closed {
+    crowded: AtomicU64,
+    silent: AtomicU64,
+}
+
+impl Closed {
+    /// How many, by the reason: too many of its address are here; nothing came.
+    pub(crate) fn counts(&self) -> [(&'static str, u64); 2] {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        [("crowded", read(&self.crowded)), ("silent", read(&self.silent))]
+    }
+}
+
+/// The places of one listener.
+pub(crate) struct Places {
+    connections: Arc<Semaphore>,
+    addresses: Arc<Addresses>,
+    closed: Arc<Closed>,
+    refrain: Mutex<Refrain>,
+}
+
+impl Places {
+    pub(crate) fn new(config: &config::Http, closed: Arc<Closed>) -> Self {
+        let connections = config.max_connections.clamp(1, Semaphore::MAX_PERMITS);
+        Self {
+            connections: Arc::new(Semaphore::new(connections)),
+            addresses: Addresses::new(connections, &config.trusted_proxies),
+            closed,
+            refrain: Mutex::default(),
+        }
+    }
+
+    /// There is none for who has just come. Who comes again and again fills no log.
+    fn turn_away(&self, peer: SocketAddr) {
+        self.closed.crowded.fetch_add(1, Ordering::Relaxed);
+        let mut refrain = self.refrain.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(connections) = refrain.say(clock::now()) {
+            tracing::warn!(
+                %peer, connections,
+                "HTTP connections are closed as they come: one address has at most a quarter of http.max_connections; \
+                 a proxy or CDN, behind which are many clients, belongs in http.trusted_proxies"
+            );
+        }
+    }
+}
+
 /// Serves until `stop` becomes true, then lets running requests finish.
 pub(crate) async fn serve(
     listener: TcpListener,
     site: Site,
-    connections: Arc<Semaphore>,
+    places: Places,
     mut stop: watch::Receiver<bool>,
 ) {
-    let http = Arc::new(Http::new());
+    let http = Arc::new(Http::new(Arc::clone(&places.closed)));
     let graceful = GracefulShutdown::new();
     loop {
         // Taken before accepting: beyond the cap, newcomers wait in the kernel's queue.
         let permit = tokio::select! {
-            permit = connections.clone().acquire_owned() => permit,
+            permit = places.connections.clone().acquire_owned() => permit,
             _ = stop.wait_for(|stop| *stop) => break,
         };
         let Ok(permit) = permit else { break };
         let Some((stream, peer)) = accept(&listener, &mut stop).await else { break };
+        let Some(seat) = places.addresses.enter(peer.ip()) else {
+            places.turn_away(peer);
+            continue;
+        };
         let connection = Arc::clone(&http).connection(
             stream,
             peer,
@@ -70,7 +128,7 @@ pub(crate) async fn serve(
         );
         tokio::spawn(async move {
             connection.await;
-            drop(permit);
+            drop((permit, seat));
         });
     }
     drop(listener);
@@ -79,12 +137,13 @@ pub(crate) async fn serve(
 
 /// How connections are served.
 struct Http {
+    closed: Arc<Closed>,
     one: http1::Builder,
     two: http2::Builder<TokioExecutor>,
 }
 
 impl Http {
-    fn new() -> Self {
+    fn new(closed: Arc<Closed>) -> Self {
         let mut one = http1::Builder::new();
         one.timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
@@ -97,7 +156,7 @@ impl Http {
             .max_send_buf_size(PIECE)
             .keep_alive_interval(PING_AFTER)
             .keep_alive_timeout(DEAD_AFTER);
-        Self { one, two }
+        Self { closed, one, two }
     }
 
     /// One connection until its end.
@@ -107,8 +166,17 @@ impl Http {
         peer: SocketAddr,
         site: Site,
         watcher: Watcher,
-        stop: watch::Receiver<bool>,
+        mut stop: watch::Receiver<bool>,
     ) {
+        // Whoever connects and says nothing costs a place: that is too cheap to have it for long.
+        tokio::select! {
+            biased;
+            first = timeout(FIRST_BYTE, stream.readable()) => if first.is_err() {
+                self.closed.silent.fetch_add(1, Ordering::Relaxed);
+                return;
+            },
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
         let bounds = Bounds { head: HEAD_TIMEOUT, bytes: HEAD_BYTES };
         match wire::serve(&mut stream, site.files.as_ref(), peer, bounds, &stop).await {
             Ok(None) => {}

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -53,6 +54,13 @@ impl Weir {
         Self::run(command, folder, flags, toml)
     }
 
+    /// With this configuration file, and HTTP on all addresses of this machine.
+    pub fn on_all_addresses(toml: &str) -> Self {
+        let folder = folder();
+        let command = command(&folder);
+        Self::run_at("0.0.0.0:0", command, folder, &[], toml)
+    }
+
     /// With a data folder on a file system of its own, in memory: `disk` are options of tmpfs, such as `size=8m`.
     pub fn on_disk(disk: &str, toml: &str) -> Self {
         let folder = folder();
@@ -65,8 +73,19 @@ impl Weir {
         Self::run(command, folder, &[], toml)
     }
 
-    fn run(mut command: Command, folder: PathBuf, flags: &[&str], toml: &str) -> Self {
-        for listener in ["--http-listen", "--webrtc-listen", "--rtmp-listen"] {
+    fn run(command: Command, folder: PathBuf, flags: &[&str], toml: &str) -> Self {
+        Self::run_at("127.0.0.1:0", command, folder, flags, toml)
+    }
+
+    fn run_at(
+        http: &str,
+        mut command: Command,
+        folder: PathBuf,
+        flags: &[&str],
+        toml: &str,
+    ) -> Self {
+        command.args(["--http-listen", http]);
+        for listener in ["--webrtc-listen", "--rtmp-listen"] {
             command.args([listener, "127.0.0.1:0"]);
         }
         if !toml.is_empty() {
@@ -127,6 +146,18 @@ impl Weir {
     #[track_caller]
     pub fn rtmp_url(&self, key: &str) -> String {
         format!("rtmp://{}/live/{key}", self.rtmp())
+    }
+
+    /// HTTP at an address of this machine that is not its loopback; see [`Weir::on_all_addresses`].
+    #[track_caller]
+    pub fn elsewhere(&self) -> SocketAddr {
+        let port = self.url.rsplit_once(':').expect("a URL with a port").1;
+        // Nothing is sent: the system says from which address it would be.
+        let socket = UdpSocket::bind("0.0.0.0:0").expect("a free port");
+        let found = socket.connect("192.0.2.1:9").and_then(|()| socket.local_addr());
+        let address = found.expect("this test needs a network interface with an IPv4 route").ip();
+        assert!(!address.is_loopback(), "this test needs an IPv4 address besides the loopback's");
+        SocketAddr::new(address, port.parse().expect("a port"))
     }
 
     /// GET.

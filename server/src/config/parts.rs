@@ -28,7 +28,7 @@ pub struct Http {
     pub rate: u32,
     /// The same for clients on this machine.
     pub loopback_rate: u32,
-    /// TCP connections at once.
+    /// TCP connections at once; one address that is neither this machine nor a trusted proxy may have a quarter.
     pub max_connections: usize,
     /// Whose pages may use WHIP and WHEP from another site.
     pub cors_origins: Vec<Origin>,

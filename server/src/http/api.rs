@@ -200,6 +200,7 @@ pub(super) async fn metrics(_: Allowed, State(context): State<Shared>) -> impl I
     let rest = metrics::Rest {
         event_streams: context.events.taken(),
         requests: &context.requests,
+        closed: &context.closed,
         rtmp: &context.rtmp,
         live: context.live.totals(),
         uptime_seconds: uptime,

@@ -37,7 +37,7 @@ use crate::config;
 use crate::hub::Hub;
 use crate::live::Live;
 use crate::metrics::Requests;
-use crate::rtmp;
+use crate::{rtmp, serve};
 use limit::Limiter;
 
 /// What the routes need.
@@ -52,6 +52,7 @@ pub struct Context {
     started: Instant,
     limiter: Limiter,
     requests: Requests,
+    closed: Arc<serve::Closed>,
     rtmp: Arc<rtmp::Counts>,
     live: Live,
     events: events::Hall,
@@ -73,6 +74,7 @@ impl Context {
             info,
             started: crate::clock::now(),
             requests: Requests::default(),
+            closed: Arc::default(),
             rtmp: Arc::default(),
             events: events::Hall::new(config.http.max_connections),
             draining: false.into(),
@@ -88,6 +90,11 @@ impl Context {
     pub(crate) fn door(&self, config: &config::Rtmp) -> rtmp::Door {
         let (hub, access) = (self.hub.clone(), Arc::clone(&self.access));
         rtmp::Door::new(hub, access, config, Arc::clone(&self.rtmp))
+    }
+
+    /// Where it is counted which connections were closed before they asked.
+    pub(crate) fn closed(&self) -> Arc<serve::Closed> {
+        Arc::clone(&self.closed)
     }
 
     /// From now on `/readyz` says 503 and nobody may begin to publish or watch.

@@ -22,10 +22,11 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::access::{Access, Action, By, Caller};
 use crate::config::Apps;
+use crate::crowd::Refrain;
 use crate::http::token_in;
 use crate::hub::{Guest, Hub};
 use crate::{net, serve};
-use crowd::{Crowd, Refrain};
+use crowd::Crowd;
 
 /// For a TLS handshake.
 const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
@@ -70,7 +71,7 @@ pub(crate) struct Door {
     hub: Hub,
     access: Arc<Access>,
     session: rtmp::session::Config,
-    crowd: Arc<Crowd>,
+    crowd: Crowd,
     counts: Arc<Counts>,
     /// What is said of those whom there is no place for, by the reason.
     refrains: Mutex<[Refrain; 2]>,
@@ -211,7 +212,7 @@ impl Door {
     ) -> Self {
         let session =
             rtmp::session::Config { apps: names(&config.app), ..rtmp::session::Config::default() };
-        let crowd = Arc::new(Crowd::new(config.max_connections));
+        let crowd = Crowd::new(config.max_connections);
         let (refrains, patience) = (Mutex::default(), Patience::default());
         Self { hub, access, session, crowd, counts, refrains, patience }
     }

@@ -1,0 +1,77 @@
+//! Somebody who is many: what one address may take of a server's places, and what is left to everybody else.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use tests::Weir;
+
+const ASK: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("the server listens");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+    stream
+}
+
+/// Whether a connection is answered; one that is not has been closed.
+fn is_answered(stream: &mut TcpStream) -> bool {
+    let mut byte = [0];
+    match stream.write_all(ASK).and_then(|()| stream.read(&mut byte)) {
+        Ok(read) => read == 1,
+        Err(e) if matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => false,
+        Err(e) => panic!("neither answered nor closed: {e}"),
+    }
+}
+
+fn closed(weir: &Weir, reason: &str) -> f64 {
+    let label = format!("reason=\"{reason}\"");
+    let all = tests::weir::samples(&weir.get("/metrics").text());
+    let is = |s: &&(String, String, f64)| s.0 == "weir_http_closed_total" && s.1 == label;
+    all.iter().find(is).expect("it is always there").2
+}
+
+#[test]
+fn one_address_has_a_quarter_of_the_connections() {
+    let weir = Weir::on_all_addresses("http.max_connections = 80");
+    let address = weir.elsewhere();
+    let mut held: Vec<TcpStream> = (0..20).map(|_| connect(address)).collect();
+    assert!(!is_answered(&mut connect(address)), "the twenty-first");
+    assert!(held.iter_mut().all(is_answered), "those that were there");
+    // Load tests and proxies on this machine are many.
+    let local: SocketAddr = weir.url.trim_start_matches("http://").parse().expect("an address");
+    let mut own: Vec<TcpStream> = (0..40).map(|_| connect(local)).collect();
+    assert!(own.iter_mut().all(is_answered));
+    assert_eq!(closed(&weir, "crowded"), 1.0);
+    let log = weir.log();
+    assert!(log.contains("http.trusted_proxies"), "it is said what to do: {log}");
+    // What is given back can be had.
+    held.pop();
+    let start = Instant::now();
+    while !is_answered(&mut connect(address)) {
+        assert!(start.elapsed() < Duration::from_secs(10), "a place is free");
+    }
+}
+
+#[test]
+fn a_trusted_proxy_is_many_clients() {
+    let own = Weir::on_all_addresses("").elsewhere().ip();
+    let toml = format!("[http]\nmax_connections = 80\ntrusted_proxies = [\"{own}\"]");
+    let weir = Weir::on_all_addresses(&toml);
+    let mut held: Vec<TcpStream> = (0..60).map(|_| connect(weir.elsewhere())).collect();
+    assert!(held.iter_mut().all(is_answered));
+    assert_eq!(closed(&weir, "crowded"), 0.0);
+}
+
+#[test]
+fn who_connects_and_says_nothing_has_ten_seconds() {
+    let weir = Weir::start();
+    let address: SocketAddr = weir.url.trim_start_matches("http://").parse().expect("an address");
+    let (mut slow, mut silent) = (connect(address), connect(address));
+    slow.write_all(&ASK[..1]).expect("a new connection takes a byte");
+    let read = silent.read(&mut [0]).expect("closed by the server before a head's time is over");
+    assert_eq!(read, 0);
+    assert_eq!(closed(&weir, "silent"), 1.0);
+    slow.write_all(&ASK[1..]).expect("who has begun has longer");
+    assert_eq!(slow.read(&mut [0]).expect("an answer"), 1);
+}
