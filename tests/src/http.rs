@@ -1,5 +1,7 @@
 //! A plain HTTP client: every status is an answer, nothing is followed, nothing is retried.
 
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// What came back.
@@ -91,8 +93,64 @@ pub fn try_send(
     Ok(Answer { status, headers, body })
 }
 
+/// As [`send`], by HTTP/2 in clear with prior knowledge (RFC 9113 section 3.3), as curl speaks it.
+pub fn by_two(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    let mut curl = Command::new("curl");
+    curl.args(["--http2-prior-knowledge", "-s", "-i", "-A", "weir-tests/1", "--max-time", "20"]);
+    match (method, body.is_empty()) {
+        ("HEAD", _) => curl.arg("--head"),
+        (_, true) => curl.args(["-X", method]),
+        (_, false) => curl.args(["-X", method, "--data-binary", "@-"]),
+    };
+    for (name, value) in headers {
+        curl.arg("-H").arg(format!("{name}: {value}"));
+    }
+    let mut curl = curl
+        .arg(url)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|e| panic!("curl does not start: {e}"));
+    let mut pipe = curl.stdin.take().expect("stdin was piped");
+    pipe.write_all(body).expect("an offer fits into a pipe");
+    drop(pipe);
+    let output = curl.wait_with_output().expect("curl ends by itself");
+    let end = output.stdout.windows(4).position(|w| w == b"\r\n\r\n");
+    let end = end.unwrap_or_else(|| panic!("{method} {url} by HTTP/2: {}", output.status)) + 4;
+    let (head, body) = output.stdout.split_at(end);
+    let head = String::from_utf8_lossy(head);
+    let mut lines = head.lines();
+    let status = lines.next().and_then(|line| line.strip_prefix("HTTP/2 ")?.trim().parse().ok());
+    let fields = lines.filter_map(|line| line.split_once(": "));
+    Answer {
+        status: status.unwrap_or_else(|| panic!("no HTTP/2: {head}")),
+        headers: fields.map(|(n, v)| (n.to_ascii_lowercase(), v.to_owned())).collect(),
+        body: body.to_vec(),
+    }
+}
+
 /// As [`send`], without holding up other tasks.
 pub async fn send_async(
+    method: &'static str,
+    url: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+) -> Answer {
+    blocking(send, method, url, headers, body).await
+}
+
+/// As [`by_two`], without holding up other tasks.
+pub async fn by_two_async(
+    method: &'static str,
+    url: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+) -> Answer {
+    blocking(by_two, method, url, headers, body).await
+}
+
+async fn blocking(
+    send: impl FnOnce(&str, &str, &[(&str, &str)], &[u8]) -> Answer + Send + 'static,
     method: &'static str,
     url: String,
     headers: Vec<(String, String)>,

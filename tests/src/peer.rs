@@ -237,6 +237,21 @@ pub enum Role {
     Reporter,
 }
 
+/// How an offer goes to the server.
+#[derive(Clone, Copy, Debug)]
+pub struct Post {
+    /// What the server gets in place of it.
+    pub bend: fn(&str) -> String,
+    /// By HTTP/2 in clear.
+    pub by_two: bool,
+}
+
+impl Default for Post {
+    fn default() -> Self {
+        Self { bend: str::to_owned, by_two: false }
+    }
+}
+
 /// A connection under test.
 pub struct Peer {
     /// webrtc-rs' own handle.
@@ -333,12 +348,16 @@ impl Peer {
         url: &str,
         headers: &[(&str, &str)],
         network: Option<(Impairment, u64)>,
+        post: Post,
     ) -> Session {
-        let offer = self.offer().await;
+        let offer = (post.bend)(&self.offer().await);
         let mut fields = vec![("content-type".to_owned(), "application/sdp".to_owned())];
         fields.extend(headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())));
         let body = offer.clone().into_bytes();
-        let answer = http::send_async("POST", url.to_owned(), fields, body).await;
+        let answer = match post.by_two {
+            false => http::send_async("POST", url.to_owned(), fields, body).await,
+            true => http::by_two_async("POST", url.to_owned(), fields, body).await,
+        };
         assert_eq!(answer.status, 201, "{}\n{offer}", answer.text());
         assert_eq!(answer.header("content-type"), Some("application/sdp"));
         let resource = answer.header("location").expect("a 201 has a Location").to_owned();

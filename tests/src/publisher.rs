@@ -23,7 +23,7 @@ use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 
 use crate::clip::{Clip, Codec, FPS};
-use crate::peer::{self, MID, OPUS, OPUS_FMTP, Peer, RID, Role, Session};
+use crate::peer::{self, MID, OPUS, OPUS_FMTP, Peer, Post, RID, Role, Session};
 use crate::random::Random;
 use crate::relay::Impairment;
 use crate::sdp;
@@ -67,6 +67,8 @@ pub struct Show {
     pub network: Option<(Impairment, u64)>,
     /// More HTTP header fields.
     pub headers: Vec<(&'static str, String)>,
+    /// How it offers.
+    pub post: Post,
 }
 
 impl Show {
@@ -79,18 +81,19 @@ impl Show {
             paused: false,
             network: None,
             headers: Vec::new(),
+            post: Post::default(),
         }
     }
 
     /// Three encodings, lowest first as browsers list them, and no sound.
     pub fn simulcast(codec: Codec) -> Self {
+        let best = Clip::new(codec, 640, 360, 900);
         let encodings = vec![
             (Some("q"), Clip::new(codec, 160, 90, 100)),
             (Some("h"), Clip::new(codec, 320, 180, 300)),
-            (Some("f"), Clip::new(codec, 640, 360, 900)),
+            (Some("f"), best.clone()),
         ];
-        let (network, headers) = (None, Vec::new());
-        Self { encodings, audio: false, overtaken: false, paused: false, network, headers }
+        Self { encodings, audio: false, ..Self::of(best) }
     }
 }
 
@@ -145,7 +148,7 @@ impl Publisher {
         let Ready { mut peer, lanes, video, audio, audio_ssrc } =
             Ready::new(&show, &mut random).await;
         let headers: Vec<_> = show.headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
-        let session = peer.negotiate(url, &headers, show.network).await;
+        let session = peer.negotiate(url, &headers, show.network, show.post).await;
         peer.connected().await;
 
         let marks = Marks::new(&session.sdp);

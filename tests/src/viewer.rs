@@ -7,7 +7,7 @@ use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 
 use crate::clip::Codec;
 use crate::http::{self, Answer};
-use crate::peer::{Ear, Inbound, Peer, Role, Session};
+use crate::peer::{Ear, Inbound, Peer, Post, Role, Session};
 use crate::relay::Impairment;
 use crate::sdp;
 use crate::track::Track;
@@ -39,6 +39,8 @@ pub struct Wish {
     pub network: Option<(Impairment, u64)>,
     /// More HTTP header fields.
     pub headers: Vec<(&'static str, String)>,
+    /// How it offers.
+    pub post: Post,
 }
 
 impl Default for Wish {
@@ -49,6 +51,7 @@ impl Default for Wish {
             transport_cc: true,
             network: None,
             headers: Vec::new(),
+            post: Post::default(),
         }
     }
 }
@@ -71,7 +74,7 @@ impl Viewer {
         let mut peer = Self::silent(&wish).await;
         let headers: Vec<_> = wish.headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
         let url = weir.at(&format!("/whep/{stream}"));
-        let session = peer.negotiate(&url, &headers, wish.network).await;
+        let session = peer.negotiate(&url, &headers, wish.network, wish.post).await;
         let ssrc = |kind| sdp::ssrcs(sdp::section(&session.sdp, kind)?).first().copied();
         let (video_ssrc, audio_ssrc) = (ssrc("video"), ssrc("audio"));
         Self { peer, session, video_ssrc, audio_ssrc }

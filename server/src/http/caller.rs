@@ -1,5 +1,6 @@
 //! Who sent a request, as far as the connection, its headers and the trusted proxies tell
-//! (`Forwarded`: RFC 7239; `X-Forwarded-*`: by custom), and under which URL they know us.
+//! (`Forwarded`: RFC 7239; `X-Forwarded-*`: by custom), and under which URL they know us (`Host`: RFC 9112 section 3.2;
+//! `:authority`: RFC 9113 section 8.3.1).
 //!
 //! The privilege of programs on this machine must not leak: not to those whom a proxy on this
 //! machine lets through, and not to web pages of other machines in a browser here (cross-site
@@ -10,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::Query;
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderName, Uri, Version, header, request::Parts};
+use axum::http::{HeaderMap, Uri, Version, header, request::Parts};
 use signaling::Problem;
 
 use crate::access::{By, Caller};
@@ -62,10 +63,28 @@ impl Client {
     /// What absolute URLs of ours begin with for this client.
     pub(crate) fn base(&self) -> Result<&str, Problem> {
         self.origin.as_deref().ok_or_else(|| {
-            let detail = "the Host header must be a host name or address, with or without a port";
-            Problem::new(400, "bad-host", "No usable Host header", detail)
+            bad_host("the Host header must be a host name or address, with or without a port")
         })
     }
+}
+
+/// Refuses a request that says twice for whom it is: what stands before us may have looked at the other one.
+pub(super) fn one_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let said = hosts.next().map(|host| host.as_bytes());
+    if hosts.next().is_some() {
+        return Err(bad_host("there is more than one Host header"));
+    }
+    match (uri.authority(), said) {
+        (Some(uri), Some(said)) if !uri.as_str().as_bytes().eq_ignore_ascii_case(said) => {
+            Err(bad_host("the Host header names another host than the request's URI"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn bad_host(detail: &str) -> Problem {
+    Problem::new(400, "bad-host", "No usable Host header", detail)
 }
 
 /// For requests that did not come over a connection of ours: never local, never trusted.
@@ -137,7 +156,7 @@ fn local(peer: IpAddr, parts: &Parts) -> Result<(), &'static str> {
     if parts.version < Version::HTTP_11 {
         return Err("the request is HTTP/1.0, as proxies send it that do not say for whom");
     }
-    let Some(host) = authority(headers, header::HOST) else {
+    let Some(host) = host(parts) else {
         return Err("the request has no usable Host header");
     };
     // Another name may be one that an attacker points at 127.0.0.1 (DNS rebinding).
@@ -196,7 +215,7 @@ fn token_of(uri: &Uri) -> Option<String> {
 /// Scheme and host of our URLs as this client must write them.
 fn origin(parts: &Parts, by_proxy: bool) -> Option<String> {
     let headers = &parts.headers;
-    let direct = || authority(headers, header::HOST).map(|host| format!("http://{host}"));
+    let direct = || host(parts).map(|host| format!("http://{host}"));
     if !by_proxy {
         return direct();
     }
@@ -208,13 +227,18 @@ fn origin(parts: &Parts, by_proxy: bool) -> Option<String> {
         Some(scheme) if scheme.eq_ignore_ascii_case("https") => "https",
         _ => "http",
     };
-    let host = said("x-forwarded-host", "host").and_then(|host| valid_authority(&host));
-    let host = host.or_else(|| authority(headers, header::HOST))?;
+    let forwarded = said("x-forwarded-host", "host").and_then(|host| valid_authority(&host));
+    let host = forwarded.or_else(|| host(parts))?;
     Some(format!("{scheme}://{host}"))
 }
 
-fn authority(headers: &HeaderMap, name: HeaderName) -> Option<Authority> {
-    valid_authority(headers.get(name)?.to_str().ok()?)
+/// Whom the request is for: by HTTP/2 the URI alone says so, by HTTP/1.1 mostly Host. [`one_host`] has seen that they
+/// do not differ.
+fn host(parts: &Parts) -> Option<Authority> {
+    match parts.uri.authority() {
+        Some(authority) => valid_authority(authority.as_str()),
+        None => valid_authority(parts.headers.get(header::HOST)?.to_str().ok()?),
+    }
 }
 
 fn valid_authority(text: &str) -> Option<Authority> {
@@ -258,6 +282,10 @@ mod tests {
             ("127.0.0.1:5", &["host: LOCALHOST"], true),
             ("192.0.2.1:5", &[HOST], false),
             ("127.0.0.1:5", &[], false),
+            ("127.0.0.1:5", &["http://localhost:8080/"], true),
+            ("127.0.0.1:5", &["http://localhost:8080/", "origin: http://localhost:8080"], true),
+            ("127.0.0.1:5", &["http://evil.example/"], false),
+            ("127.0.0.1:5", &["http://evil.example/", HOST], false),
             ("127.0.0.1:5", &["host: evil.example:8080"], false),
             ("127.0.0.1:5", &["host: localhost.evil.example"], false),
             ("127.0.0.1:5", &[HOST, "x-forwarded-for: 127.0.0.1"], false),
@@ -350,6 +378,30 @@ mod tests {
             assert_eq!(base("192.0.2.1:5", &[], &[host]), Err(400), "{host}");
         }
         assert_eq!(base("192.0.2.1:5", &[], &[]), Err(400));
+        // By HTTP/2.
+        let two = "http://a.example:8080/whip/show";
+        assert_eq!(base("192.0.2.1:5", &[], &[two]).unwrap(), "http://a.example:8080");
+        assert_eq!(base("192.0.2.1:5", &["192.0.2.1"], &[two]).unwrap(), "http://a.example:8080");
+        assert_eq!(base("192.0.2.1:5", &[], &["http://u@a.example/"]), Err(400));
+    }
+
+    #[test]
+    fn a_request_is_for_one_host() {
+        for (uri, hosts, good) in [
+            ("/", &[][..], true),
+            ("/", &["a"], true),
+            ("http://a:80/", &[], true),
+            ("http://a:80/", &["A:80"], true),
+            ("http://a/", &["b"], false),
+            ("http://a:80/", &["a:81"], false),
+            ("http://a/", &[""], false),
+            ("/", &["a", "a"], false),
+        ] {
+            let request =
+                hosts.iter().fold(Request::builder().uri(uri), |r, h| r.header("host", *h));
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            assert_eq!(one_host(&parts.uri, &parts.headers).is_ok(), good, "{uri} {hosts:?}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What is done around the routes: time and rate limits, cross-origin access, security headers,
+//! What is done around the routes: one host each, time and rate limits, cross-origin access, security headers,
 //! counters, and problem bodies for what the framework refuses.
 
 use std::any::Any;
@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use signaling::Problem;
 
-use super::caller::Client;
+use super::caller::{self, Client};
 use super::reply::{self, Failure};
 use super::{Shared, limit};
 use crate::clock;
@@ -107,6 +107,14 @@ fn allowed(origins: &[Origin], asking: Option<&HeaderValue>) -> Option<HeaderVal
     }
     let site = Origin::Site(asking?.to_str().ok()?.to_owned());
     origins.contains(&site).then(|| asking.cloned())?
+}
+
+/// Refuses what is for two hosts at once.
+pub(super) async fn one_host(request: Request, next: Next) -> Response {
+    match caller::one_host(request.uri(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => Failure(problem).into_response(),
+    }
 }
 
 /// Ends a signalling request that takes too long: a body that trickles in, most of all.

@@ -153,6 +153,7 @@ pub fn router(context: &Arc<Context>, routes: Routes) -> Router {
     router
         .fallback(pages::missing)
         .method_not_allowed_fallback(layers::method_not_allowed)
+        .layer(from_fn(layers::one_host))
         .layer(CatchPanicLayer::custom(layers::panicked))
         .layer(from_fn(layers::secure))
         .layer(from_fn_with_state(context.clone(), layers::count))
