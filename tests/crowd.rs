@@ -20,7 +20,7 @@ fn is_answered(stream: &mut TcpStream) -> bool {
     match stream.write_all(ASK).and_then(|()| stream.read(&mut byte)) {
         Ok(read) => read == 1,
         Err(e) if matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => false,
-        Err(e) => panic!("neither answered nor closed: {e}"),
+        Err(e) => unreachable!("neither answered nor closed: {e}"),
     }
 }
 

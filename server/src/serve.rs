@@ -169,9 +169,10 @@ impl Http {
         mut stop: watch::Receiver<bool>,
     ) {
         // Whoever connects and says nothing costs a place: that is too cheap to have it for long.
+        let mut byte = [0];
         tokio::select! {
             biased;
-            first = timeout(FIRST_BYTE, stream.readable()) => if first.is_err() {
+            first = timeout(FIRST_BYTE, stream.peek(&mut byte)) => if first.is_err() {
                 self.closed.silent.fetch_add(1, Ordering::Relaxed);
                 return;
             },
