@@ -75,3 +75,43 @@ fn who_connects_and_says_nothing_has_ten_seconds() {
     slow.write_all(&ASK[1..]).expect("who has begun has longer");
     assert_eq!(slow.read(&mut [0]).expect("an answer"), 1);
 }
+
+/// Requests by HTTP/2 for a playlist that does not come, all on one connection.
+fn ask_by_two(address: SocketAddr, count: u32) -> TcpStream {
+    let frame = |kind: u8, flags: u8, stream: u32, payload: &[u8]| {
+        let length = u32::try_from(payload.len()).expect("a short one").to_be_bytes();
+        [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+    };
+    let mut text = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    text.extend(frame(4, 0, 0, &[]));
+    for n in 0..count {
+        // GET, http, its path and its host (RFC 7541 appendix A and section 6.2.2).
+        let path = b"/live/nobody/index.m3u8";
+        let fields = [&[0x82, 0x86, 0x04, path.len() as u8][..], path, &[0x01, 9], b"localhost"];
+        text.extend(frame(1, 5, 2 * n + 1, &fields.concat()));
+    }
+    let mut stream = connect(address);
+    stream.write_all(&text).expect("a new connection takes a few bytes");
+    stream
+}
+
+/// Each request counts, however many come on one connection.
+#[test]
+fn one_address_has_a_quarter_of_the_places_to_wait() {
+    let weir = Weir::on_all_addresses("http.max_connections = 80");
+    let until = |name: &str, expected: f64| {
+        let start = Instant::now();
+        while weir.metric(name) != expected {
+            let now = weir.metric(name);
+            assert!(start.elapsed() < Duration::from_secs(8), "{name} is {now}, not {expected}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let _many = ask_by_two(weir.elsewhere(), 30);
+    until("weir_hls_refused_total", 10.0);
+    until("weir_hls_waiting", 20.0);
+    let local = weir.url.trim_start_matches("http://").parse().expect("an address");
+    let _other = ask_by_two(local, 30);
+    until("weir_hls_waiting", 50.0);
+    assert_eq!(weir.metric("weir_hls_refused_total"), 10.0);
+}

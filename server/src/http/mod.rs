@@ -64,7 +64,7 @@ impl Context {
     pub fn new(hub: Hub, access: Arc<Access>, config: &config::Config, info: Info) -> Self {
         let data = config.data.dir(|name| std::env::var_os(name));
         Self {
-            live: Live::new(hub.clone(), &config.live, &data, config.http.max_connections),
+            live: Live::new(hub.clone(), &config.live, &data, &config.http),
             hub,
             access,
             limiter: Limiter::new(config.http.rate, config.http.loopback_rate),

@@ -13,6 +13,7 @@ mod spill;
 mod text;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -29,6 +30,7 @@ use self::pool::Pool;
 pub(crate) use self::run::over;
 pub(crate) use self::text::{Coding, Text};
 use crate::config::{self, LiveStart};
+use crate::crowd::{Addresses, Seat};
 use crate::hub::Hub;
 use crate::{clock, status};
 
@@ -56,6 +58,8 @@ struct Shared {
     room: Room,
     /// How many of one stream may.
     room_each: usize,
+    /// And of one address.
+    addresses: Arc<Addresses>,
     counts: Counts,
     /// What the files of all streams may take in memory.
     memory: Arc<Pool>,
@@ -63,6 +67,13 @@ struct Shared {
 }
 
 type Channels = HashMap<stream::Name, Arc<Channel>>;
+
+/// The places of a request that waits, until dropped.
+#[derive(Debug)]
+pub(crate) struct Waits {
+    _places: [Place; 2],
+    _seat: Seat,
+}
 
 /// What was answered, since the start.
 #[derive(Debug, Default)]
@@ -141,15 +152,17 @@ pub(crate) struct Totals {
 }
 
 impl Live {
-    /// None yet. `data`: the folder for what memory does not hold; `connections`: how many clients there may be,
-    /// each of which may wait.
-    pub(crate) fn new(hub: Hub, config: &config::Live, data: &Path, connections: usize) -> Self {
+    /// None yet. `data`: the folder for what memory does not hold; `http`: how many clients there may be, each of which
+    /// may wait.
+    pub(crate) fn new(hub: Hub, config: &config::Live, data: &Path, http: &config::Http) -> Self {
+        let connections = http.max_connections;
         let shared = Arc::new(Shared {
             hub,
             config: config.clone(),
             channels: RwLock::default(),
             room: Room::new(connections.saturating_mul(2)),
             room_each: connections,
+            addresses: Addresses::new(connections, &http.trusted_proxies),
             counts: Counts::default(),
             memory: Arc::new(Pool::new(config.memory_mb.saturating_mul(1 << 20))),
             disk: Disk::new(data.join(FOLDER)),
@@ -200,17 +213,20 @@ impl Live {
         &self.0.disk
     }
 
-    /// A place for a request that has to wait.
+    /// A place for a request of this client that has to wait: for each one, since a connection by HTTP/2 has many.
     ///
     /// # Errors
-    /// 503 if too many do.
-    pub(crate) fn wait(&self, channel: &Channel) -> Result<(Place, Place), Problem> {
+    /// 503 if too many do, of the server, the stream or the client.
+    pub(crate) fn wait(&self, channel: &Channel, client: IpAddr) -> Result<Waits, Problem> {
         let places = (self.0.room.enter(), channel.room().enter());
-        if let (Some(here), Some(there)) = places {
-            return Ok((here, there));
+        if let (Some(here), Some(there)) = places
+            && let Some(seat) = self.0.addresses.enter(client)
+        {
+            return Ok(Waits { _places: [here, there], _seat: seat });
         }
         self.0.counts.crowded.fetch_add(1, Ordering::Relaxed);
-        let detail = "too many requests wait for this stream; ask for what is there";
+        let detail =
+            "too many requests wait, of this stream or of your address; ask for what is there";
         Err(Problem::new(503, "too-many-waiting", "Too many requests wait", detail).retry_after(1))
     }
 

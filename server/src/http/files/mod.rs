@@ -107,6 +107,8 @@ pub(crate) struct Visit {
 
 /// One that was let in.
 struct Errand {
+    /// Who asks.
+    client: IpAddr,
     channel: Arc<Channel>,
     matter: Matter,
     /// Whether only some may see it, and what names in playlists are followed by then: a token, or nothing.
@@ -207,14 +209,15 @@ impl Errand {
             let agent = ask.fields.find("user-agent").unwrap_or_default();
             channel.saw(clock::now(), guest.address, agent);
         }
-        Ok(Self { channel, matter, guarded: guest.guarded, query: guest.query, coding })
+        let Guest { address: client, guarded, query } = guest;
+        Ok(Self { client, channel, matter, guarded, query, coding })
     }
 
     async fn answer(self, context: &Shared) -> Result<Answer, Problem> {
-        let channel = &self.channel;
+        let (channel, client) = (&self.channel, self.client);
         let (what, answer) = match self.matter {
             Matter::Index => {
-                let show = first(context, channel).await?;
+                let show = first(context, channel, client).await?;
                 let front = show.front().ok_or_else(not_yet)?;
                 let age = (channel.terms().packager.segment / 2).as_secs().max(1);
                 let text = front.text(&self.query);
@@ -222,12 +225,13 @@ impl Errand {
             }
             Matter::Playlist { which, ref asked, sheet } => {
                 let ready = |sheet: &Sheet| is_written(sheet, which, asked);
-                let sheet = until(context, channel, sheet, ready).await?;
+                let sheet = until(context, channel, client, sheet, ready).await?;
                 let (text, age) = text(&sheet, which, asked, &self.query)?;
                 (What::Playlist, playlist(&text, self.coding, self.guarded, age).await?)
             }
             Matter::Media { file, ref range, sheet } => {
-                let sheet = until(context, channel, sheet, |sheet| is_known(sheet, file)).await?;
+                let sheet =
+                    until(context, channel, client, sheet, |sheet| is_known(sheet, file)).await?;
                 let (what, body) = match stored(&sheet.view, file)? {
                     None => bytes(&sheet.view, file)?,
                     // Seldom, and not a part of each request's future.
@@ -351,14 +355,14 @@ fn is_known(sheet: &Sheet, file: File) -> bool {
 }
 
 /// What there is to be seen of a stream that may just have been begun.
-async fn first(context: &Shared, channel: &Channel) -> Result<Arc<Show>, Problem> {
+async fn first(context: &Shared, channel: &Channel, client: IpAddr) -> Result<Arc<Show>, Problem> {
     let mut phase = channel.phase();
     let known = |phase: &Phase| !matches!(phase, Phase::Starting);
     let now = phase.borrow().clone();
     let now = if known(&now) {
         now
     } else {
-        let _places = context.live.wait(channel)?;
+        let _places = context.live.wait(channel, client)?;
         let waited = timeout(FIRST, phase.wait_for(known)).await;
         waited.map_err(|_| not_yet())?.map_err(|_| not_yet())?.clone()
     };
@@ -373,6 +377,7 @@ async fn first(context: &Shared, channel: &Channel) -> Result<Arc<Show>, Problem
 async fn until(
     context: &Shared,
     channel: &Channel,
+    client: IpAddr,
     wait: Wait,
     ready: impl Fn(&Sheet) -> bool,
 ) -> Result<Arc<Sheet>, Problem> {
@@ -381,7 +386,7 @@ async fn until(
         Wait::For(sheets) => sheets,
     };
     let patience = hls::patience(&sheets.borrow().view);
-    let _places = context.live.wait(channel)?;
+    let _places = context.live.wait(channel, client)?;
     match timeout(patience, sheets.wait_for(|sheet| ready(sheet))).await {
         Ok(Ok(sheet)) => Ok(Arc::clone(&sheet)),
         Ok(Err(_)) => Err(not_found("the stream is not packaged any more").0),
