@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
-use sfu::{Add, Certificate, Command, Config, Directory, Link, Peer, SendRun, Shard, Sink};
+use sfu::{Add, Certificate, Command, Config, Directory, Link, Path, Peer, SendRun, Shard, Sink};
 use signaling::{Agreement, DtlsRole, IceCredentials, SessionId};
 
 static CERTIFICATE: LazyLock<(Certificate, Instant)> = LazyLock::new(|| {
@@ -49,12 +49,12 @@ impl Sink for Check {
 fuzz_target!(|data: &[u8]| {
     let mut now = CERTIFICATE.1;
     let mut shard = shard(now);
-    let (source, local) =
-        (SocketAddr::from(([10, 0, 0, 2], 9)), SocketAddr::from(([10, 0, 0, 1], 8)));
+    let [remote, local] = [([10, 0, 0, 2], 9), ([10, 0, 0, 1], 8)].map(SocketAddr::from);
+    let path = Path::udp(local, remote);
     let mut rest = data;
     while let Some((length, tail)) = rest.split_first() {
         let (datagram, tail) = tail.split_at(usize::from(*length).min(tail.len()));
-        shard.receive(now, source, local, &mut datagram.to_vec());
+        shard.receive(now, path, &mut datagram.to_vec());
         shard.flush(now, &mut Check);
         while shard.poll_event().is_some() {}
         while shard.poll_message().is_some() {}

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::hmac;
 use libfuzzer_sys::fuzz_target;
 use sfu::transport::{Context, Taken, Transport};
-use sfu::{Certificate, Egress, SendRun, Sink};
+use sfu::{Certificate, Egress, Path, SendRun, Sink};
 use signaling::{Agreement, DtlsRole, IceCredentials};
 
 struct Shared {
@@ -82,8 +82,8 @@ impl End {
     fn give(&mut self, now: Instant, source: SocketAddr, bytes: &[u8]) {
         let mut bytes = bytes.to_vec();
         let len = bytes.len();
-        let to = self.address;
-        let taken = self.transport.receive(now, source, to, &mut bytes, &mut self.egress);
+        let path = Path::udp(self.address, source);
+        let taken = self.transport.receive(now, path, &mut bytes, &mut self.egress);
         if let Ok(Taken::Rtcp(compound)) = taken {
             assert!(compound.len() >= 8 && compound.len() < len);
         }

@@ -2,8 +2,8 @@
 //! for everything else. Never a linear scan. Only a STUN message with right integrity opens a route.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 
+use crate::path::Sender;
 use crate::shard::Key;
 use crate::stun;
 
@@ -13,14 +13,14 @@ const MAX_ADDRESSES: usize = 8;
 /// The routes of one shard.
 #[derive(Debug, Default)]
 pub struct Demux {
-    by_address: HashMap<SocketAddr, Key>,
+    by_address: HashMap<Sender, Key>,
     by_ufrag: HashMap<String, Entry>,
 }
 
 #[derive(Debug)]
 struct Entry {
     key: Key,
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<Sender>,
 }
 
 impl Demux {
@@ -40,20 +40,20 @@ impl Demux {
     }
 
     /// Whose datagram this is.
-    pub fn find(&self, source: SocketAddr, bytes: &[u8]) -> Option<Key> {
+    pub fn find(&self, source: Sender, bytes: &[u8]) -> Option<Key> {
         match bytes.first()? {
             0..=3 => self.by_ufrag.get(local_ufrag(bytes)?).map(|e| e.key),
             _ => self.at(source),
         }
     }
 
-    /// Who has proven last to be at this address.
-    pub fn at(&self, address: SocketAddr) -> Option<Key> {
+    /// Who has proven last to be there.
+    pub fn at(&self, address: Sender) -> Option<Key> {
         self.by_address.get(&address).copied()
     }
 
     /// The session has proven that it is at `source`.
-    pub fn route(&mut self, ufrag: &str, source: SocketAddr) {
+    pub fn route(&mut self, ufrag: &str, source: Sender) {
         let Some(entry) = self.by_ufrag.get_mut(ufrag) else { return };
         if self.by_address.get(&source) == Some(&entry.key) {
             if let Some(place) = entry.addresses.iter().position(|a| *a == source) {
@@ -92,7 +92,14 @@ pub fn local_ufrag(bytes: &[u8]) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
+    use crate::path::Over;
+
+    fn udp(address: impl Into<SocketAddr>) -> Sender {
+        (address.into(), Over::Udp)
+    }
 
     fn binding(username: &str) -> Vec<u8> {
         let mut bytes = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
@@ -106,8 +113,7 @@ mod tests {
 
     #[test]
     fn stun_finds_its_session_by_user_name_and_the_rest_by_address() {
-        let (a, b): (SocketAddr, SocketAddr) =
-            ("192.0.2.1:5".parse().expect("valid"), "192.0.2.2:6".parse().expect("valid"));
+        let (a, b) = (udp(([192, 0, 2, 1], 5)), udp(([192, 0, 2, 2], 6)));
         let mut demux = Demux::default();
         demux.insert("ours", 3);
         assert_eq!(demux.find(a, &binding("ours:theirs")), Some(3));
@@ -126,15 +132,30 @@ mod tests {
         demux.insert("one", 1);
         demux.insert("two", 2);
         for port in 0..100 {
-            demux.route("one", SocketAddr::from(([192, 0, 2, 1], 1000 + port)));
+            demux.route("one", udp(([192, 0, 2, 1], 1000 + port)));
         }
         assert_eq!(demux.len(), (2, MAX_ADDRESSES));
-        let shared = SocketAddr::from(([192, 0, 2, 1], 1099));
+        let shared = udp(([192, 0, 2, 1], 1099));
         demux.route("two", shared);
         demux.remove("one");
         assert_eq!(demux.find(shared, &[0x80]), Some(2));
         demux.remove("two");
         assert_eq!(demux.len(), (0, 0));
+    }
+
+    #[test]
+    fn what_comes_by_tcp_is_another_senders_than_what_comes_by_udp_from_there() {
+        let mut demux = Demux::default();
+        let at = SocketAddr::from(([192, 0, 2, 1], 5));
+        let senders = [(at, Over::Udp), (at, Over::Tcp(0)), (at, Over::Tcp(1))];
+        for (key, name) in ["one", "two", "three"].into_iter().enumerate() {
+            demux.insert(name, key);
+            demux.route(name, senders[key]);
+        }
+        assert_eq!(senders.map(|sender| demux.at(sender)), [0, 1, 2].map(Some));
+        demux.remove("two");
+        assert_eq!(senders.map(|sender| demux.at(sender)), [Some(0), None, Some(2)]);
+        assert_eq!(demux.len(), (2, 2));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What goes out: datagrams written straight into one buffer, laid out as runs that the kernel can
 //! cut up again (UDP GSO). No sockets here: a [`Sink`] takes the runs.
 
-use std::net::SocketAddr;
 use std::ops::Range;
+
+use crate::path::Path;
 
 /// More segments than this in one run gain nothing and stall the others.
 pub const MAX_SEGMENTS: usize = 16;
@@ -12,10 +13,8 @@ const FULL: usize = 128 * 1024;
 /// One or more datagrams of one way and one size; only the last may be shorter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SendRun {
-    /// The local address to send from.
-    pub source: SocketAddr,
-    /// Where to.
-    pub destination: SocketAddr,
+    /// From `local` to `remote`.
+    pub path: Path,
     /// Size of every datagram but the last.
     pub segment_size: usize,
     /// The datagrams, one behind the other, in the buffer that comes with the run.
@@ -53,17 +52,17 @@ impl Default for Egress {
 impl Egress {
     /// Room for one datagram of exactly `len` bytes, to be filled by the caller; what it holds
     /// before that is undefined. It joins the last run where that is the same way and size.
-    pub fn slot(&mut self, source: SocketAddr, destination: SocketAddr, len: usize) -> &mut [u8] {
+    pub fn slot(&mut self, path: Path, len: usize) -> &mut [u8] {
         let (start, end) = (self.used, self.used + len);
         if self.bytes.len() < end {
             self.bytes.resize(end.next_power_of_two(), 0);
         }
         self.used = end;
         let max = self.max_segments;
-        match self.runs.last_mut().filter(|r| r.takes(source, destination, len, max)) {
+        match self.runs.last_mut().filter(|r| r.takes(path, len, max)) {
             Some(run) => run.range.end = end,
             None => {
-                let run = SendRun { source, destination, segment_size: len, range: start..end };
+                let run = SendRun { path, segment_size: len, range: start..end };
                 self.runs.push(run);
             }
         }
@@ -71,8 +70,8 @@ impl Egress {
     }
 
     /// Adds a finished datagram.
-    pub fn push(&mut self, source: SocketAddr, destination: SocketAddr, datagram: &[u8]) {
-        self.slot(source, destination, datagram.len()).copy_from_slice(datagram);
+    pub fn push(&mut self, path: Path, datagram: &[u8]) {
+        self.slot(path, datagram.len()).copy_from_slice(datagram);
     }
 
     /// True if it is time to [`Egress::drain`].
@@ -91,18 +90,21 @@ impl Egress {
 }
 
 impl SendRun {
-    fn takes(&self, source: SocketAddr, destination: SocketAddr, len: usize, max: usize) -> bool {
+    fn takes(&self, path: Path, len: usize, max: usize) -> bool {
         let all_full = self.range.len().is_multiple_of(self.segment_size);
         len <= self.segment_size
             && all_full
             && self.range.len() < self.segment_size * max
-            && (source, destination) == (self.source, self.destination)
+            && path == self.path
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
+    use crate::path::Over;
 
     #[derive(Default)]
     struct Collect(Vec<(u16, usize, usize, usize)>);
@@ -111,7 +113,7 @@ mod tests {
         fn send(&mut self, bytes: &[u8], runs: &[SendRun]) {
             for run in runs {
                 assert!(bytes.get(run.range.clone()).is_some(), "a run lies in its buffer");
-                let (port, size) = (run.destination.port(), run.segment_size);
+                let (port, size) = (run.path.remote.port(), run.segment_size);
                 self.0.push((port, size, run.segments(), run.range.len()));
             }
         }
@@ -121,7 +123,7 @@ mod tests {
         let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let mut egress = Egress::default();
         for (port, len) in datagrams {
-            egress.push(at(1), at(*port), &vec![7; *len]);
+            egress.push(Path::udp(at(1), at(*port)), &vec![7; *len]);
         }
         let mut collect = Collect::default();
         egress.drain(&mut collect);
@@ -133,6 +135,19 @@ mod tests {
     fn equal_sizes_of_one_way_go_together_and_a_shorter_one_ends_the_run() {
         let got = runs(&[(5, 100), (5, 100), (5, 40), (5, 100), (6, 100), (6, 101)]);
         assert_eq!(got, [(5, 100, 3, 240), (5, 100, 1, 100), (6, 100, 1, 100), (6, 101, 1, 101)]);
+    }
+
+    #[test]
+    fn connections_from_one_address_do_not_share_runs() {
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let udp = Path::udp(at(1), at(2));
+        let (mut egress, mut collect) = (Egress::default(), Collect::default());
+        for over in [Over::Udp, Over::Tcp(1), Over::Tcp(1), Over::Tcp(2), Over::Udp] {
+            egress.push(Path { over, ..udp }, &[7; 10]);
+        }
+        egress.drain(&mut collect);
+        let segments: Vec<usize> = collect.0.iter().map(|r| r.2).collect();
+        assert_eq!(segments, [1, 2, 1, 1]);
     }
 
     #[test]

@@ -15,9 +15,10 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 pub use self::decision::{Decision, Sum, Who, suite};
+use crate::path::Path;
 use crate::stats::{Drop, Drops, EncodingSnapshot, ViewerSnapshot};
+use crate::transport::Failure;
 use crate::transport::srtp::Profile;
-use crate::transport::{Failure, Path};
 
 /// Entries kept of one session.
 pub const KEPT: usize = 200;

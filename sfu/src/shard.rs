@@ -34,6 +34,7 @@ use crate::directory::Directory;
 use crate::egress::{Egress, Sink};
 use crate::feed::{Batch, Feed};
 use crate::history;
+use crate::path::Path;
 use crate::recorder::Report;
 use crate::rtcp;
 use crate::stats::{Drop, EncodingSnapshot, Intake, Totals, ViewerSnapshot};
@@ -97,7 +98,7 @@ pub struct Shard {
     arrived: Vec<Arc<Batch>>,
     /// Datagrams for other shards that wait for the flush.
     strays: Vec<(usize, Vec<Datagram>)>,
-    /// Addresses whose sessions live on other shards.
+    /// Addresses, by UDP, whose sessions live on other shards.
     foreign: HashMap<SocketAddr, usize>,
     /// Publishers with something to say.
     dirty: Vec<Key>,
@@ -136,56 +137,36 @@ impl Shard {
         }
     }
 
-    /// A datagram from `source` that arrived at our address `destination`; decrypted in place.
-    pub fn receive(
-        &mut self,
-        now: Instant,
-        source: SocketAddr,
-        destination: SocketAddr,
-        bytes: &mut [u8],
-    ) {
-        match self.demux.find(source, bytes) {
+    /// A datagram that came this way; decrypted in place.
+    pub fn receive(&mut self, now: Instant, path: Path, bytes: &mut [u8]) {
+        match self.demux.find(path.sender(), bytes) {
             Some(key) => {
-                self.deliver(now, key, source, destination, bytes);
+                self.deliver(now, key, path, bytes);
             }
-            None => self.stranger(now, source, destination, bytes),
+            None => self.stranger(now, path, bytes),
         }
     }
 
     /// A datagram for one of our sessions; true if it was an authentic check.
-    fn deliver(
-        &mut self,
-        now: Instant,
-        key: Key,
-        source: SocketAddr,
-        destination: SocketAddr,
-        bytes: &mut [u8],
-    ) -> bool {
+    fn deliver(&mut self, now: Instant, key: Key, path: Path, bytes: &mut [u8]) -> bool {
         let first = bytes.first().copied();
         let proven = match &self.sessions[key].role {
-            Role::Publisher(..) => self.publisher_says(now, key, source, destination, bytes),
+            Role::Publisher(..) => self.publisher_says(now, key, path, bytes),
             // It has no address.
             Role::Local(_) => false,
-            Role::Viewer(..) => self.viewer_says(now, key, source, destination, bytes),
+            Role::Viewer(..) => self.viewer_says(now, key, path, bytes),
         };
         if let Some(session) = self.sessions.get_mut(key) {
-            session.heard(now, source, first, proven);
+            session.heard(now, path.remote, first, proven);
             if proven {
                 session.last_heard = now;
-                self.demux.route(&session.ufrag, source);
+                self.demux.route(&session.ufrag, path.sender());
             }
         }
         proven
     }
 
-    fn viewer_says(
-        &mut self,
-        now: Instant,
-        key: Key,
-        source: SocketAddr,
-        destination: SocketAddr,
-        bytes: &mut [u8],
-    ) -> bool {
+    fn viewer_says(&mut self, now: Instant, key: Key, path: Path, bytes: &mut [u8]) -> bool {
         let ntp = self.ntp(now);
         let Self { sessions, egress, totals, feeds, .. } = self;
         let session = &mut sessions[key];
@@ -195,7 +176,7 @@ impl Shard {
         // A viewer has no business sending media.
         let media = is_rtp(bytes);
         let mut proven = false;
-        match transport.receive(now, source, destination, bytes, egress) {
+        match transport.receive(now, path, bytes, egress) {
             Ok(transport::Taken::Stun { .. }) => proven = true,
             Ok(transport::Taken::Rtcp(compound)) => {
                 // Shortens the borrow of the transport, which repairs go out by.

@@ -21,7 +21,8 @@ use std::time::{Duration, Instant};
 use peer::{AUDIO_PT, Identity, Offer, Outgoing};
 use sfu::transport::Context;
 use sfu::{
-    Add, Certificate, Command, Config, Directory, Event, Link, SendRun, Shard, Sink, Transport,
+    Add, Certificate, Command, Config, Directory, Event, Link, Path, SendRun, Shard, Sink,
+    Transport,
 };
 use signaling::SessionId;
 
@@ -84,7 +85,7 @@ impl Sink for Wire {
             self.packets += run.segments() as u64;
             if self.keep {
                 let segments = bytes[run.range.clone()].chunks(run.segment_size);
-                self.datagrams.extend(segments.map(|s| (run.destination, s.to_vec())));
+                self.datagrams.extend(segments.map(|s| (run.path.remote, s.to_vec())));
             }
         }
     }
@@ -202,9 +203,9 @@ impl Rig {
             }
             for mut sent in peer.drain() {
                 let feedback = index > 0 && matches!(sent.contents[1], 192..=223);
-                let source = sent.source;
+                let path = Path::udp(server(), sent.path.local);
                 let bytes = &mut sent.contents;
-                let (count, ()) = asked(|| self.shard.receive(now, source, server(), bytes));
+                let (count, ()) = asked(|| self.shard.receive(now, path, bytes));
                 if feedback && matches!(sent.contents[0], 128..=191) {
                     self.asked.feedback += count;
                     self.asked.heard += 1;

@@ -137,17 +137,17 @@ impl Out {
 
     fn failed(&mut self, run: &SendRun, error: &io::Error) {
         self.counters.send_failed += run.segments() as u64;
-        tracing::debug!(%error, to = %run.destination, "not sent");
+        tracing::debug!(%error, to = %run.path.remote, "not sent");
     }
 }
 
 /// Each datagram as a run of its own.
 fn segments(run: &SendRun) -> impl Iterator<Item = SendRun> {
-    let SendRun { source, destination, segment_size, .. } = *run;
+    let SendRun { path, segment_size, .. } = *run;
     let end = run.range.end;
     run.range.clone().step_by(segment_size.max(1)).map(move |start| {
         let range = start..end.min(start + segment_size);
-        SendRun { source, destination, segment_size: range.len(), range }
+        SendRun { path, segment_size: range.len(), range }
     })
 }
 
@@ -170,6 +170,8 @@ fn say_once(error: &io::Error) {
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
+
+    use sfu::Path;
 
     use super::*;
 
@@ -203,7 +205,7 @@ mod tests {
                     None => {}
                 }
                 self.room -= run.segments();
-                self.sent.push((run.destination.port(), run.range.start, run.segments()));
+                self.sent.push((run.path.remote.port(), run.range.start, run.segments()));
             }
             Ok(self.sent.len() - before)
         }
@@ -215,9 +217,8 @@ mod tests {
         for (port, segments) in (1..).zip(segments) {
             let range = at..at + 100 * segments;
             at = range.end;
-            let [source, destination] =
-                [0, port].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-            out.push(SendRun { source, destination, segment_size: 100, range });
+            let [local, remote] = [0, port].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+            out.push(SendRun { path: Path::udp(local, remote), segment_size: 100, range });
         }
         out
     }
@@ -259,7 +260,7 @@ mod tests {
     fn a_datagram_that_cannot_be_sent_does_not_stop_the_others() {
         let mut out = Out::new(true);
         let unreachable =
-            |run: &SendRun| (run.destination.port() == 2).then_some(libc::ENETUNREACH);
+            |run: &SendRun| (run.path.remote.port() == 2).then_some(libc::ENETUNREACH);
         let mut fake = Fake::new(unreachable);
         send(&mut out, &mut fake, &runs(&[3, 2, 4]));
         assert_eq!(fake.sent, [(1, 0, 3), (3, 500, 4)]);
@@ -282,7 +283,7 @@ mod tests {
     #[test]
     fn segments_that_are_too_large_are_no_reason_to_give_up_runs() {
         let mut out = Out::new(true);
-        let narrow = |run: &SendRun| (run.destination.port() == 1).then_some(libc::EMSGSIZE);
+        let narrow = |run: &SendRun| (run.path.remote.port() == 1).then_some(libc::EMSGSIZE);
         let mut fake = Fake::new(narrow);
         send(&mut out, &mut fake, &runs(&[3, 2]));
         send(&mut out, &mut fake, &runs(&[3, 2]));

@@ -96,7 +96,8 @@ impl Kernel {
         let mut count = 0;
         for (i, run) in runs.iter().take(MESSAGES).enumerate() {
             let Some(contents) = bytes.get(run.range.clone()) else { break };
-            let source = self.wildcard.then_some(run.source.ip()).filter(|ip| !ip.is_unspecified());
+            let source =
+                self.wildcard.then_some(run.path.local.ip()).filter(|ip| !ip.is_unspecified());
             let slot = &mut self.slots[i];
             let vector = &mut self.vectors[i];
             vector.iov_base = contents.as_ptr().cast_mut().cast();
@@ -104,7 +105,7 @@ impl Kernel {
             let header = &mut self.headers[i].msg_hdr;
             header.msg_iov = vector;
             header.msg_iovlen = 1;
-            let (name, len) = slot.name(run.destination, self.v6);
+            let (name, len) = slot.name(run.path.remote, self.v6);
             (header.msg_name, header.msg_namelen) = (name, len as _);
             let segment = u16::try_from(run.segment_size).ok().filter(|_| run.segments() > 1);
             let (control, len) = slot.control.fill(segment, source);

@@ -144,8 +144,8 @@ impl Thread {
                 Err(_) => continue,
             }
             let now = super::now();
-            for (source, destination, bytes) in self.batch.datagrams(local) {
-                self.shard.receive(now, source, destination, bytes);
+            for (path, bytes) in self.batch.datagrams(local) {
+                self.shard.receive(now, path, bytes);
             }
             self.flush(now);
         }

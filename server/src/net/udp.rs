@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
 
 use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
-use sfu::{SendRun, Sink};
+use sfu::{Path, SendRun, Sink};
 
 use super::out::{Counters, Out};
 use super::send::Kernel;
@@ -128,18 +128,18 @@ impl Batch {
         Ok(())
     }
 
-    /// Source, local address and bytes of each datagram; they may be decrypted in place.
+    /// The way and the bytes of each datagram; they may be decrypted in place.
     pub(super) fn datagrams(
         &mut self,
         local: SocketAddr,
-    ) -> impl Iterator<Item = (SocketAddr, SocketAddr, &mut [u8])> {
+    ) -> impl Iterator<Item = (Path, &mut [u8])> {
         let batch = self.meta.iter().zip(&mut self.buffers).take(self.received);
         batch.flat_map(move |(meta, buffer)| {
-            let source = canonical(meta.addr);
+            let remote = canonical(meta.addr);
             let ip = meta.dst_ip.map_or(local.ip(), |ip| ip.to_canonical());
-            let destination = SocketAddr::new(ip, local.port());
+            let path = Path::udp(SocketAddr::new(ip, local.port()), remote);
             let bytes = buffer.get_mut(..meta.len).unwrap_or_default();
-            bytes.chunks_mut(meta.stride.max(1)).map(move |bytes| (source, destination, bytes))
+            bytes.chunks_mut(meta.stride.max(1)).map(move |bytes| (path, bytes))
         })
     }
 }
@@ -187,7 +187,7 @@ mod tests {
     /// Datagrams that say their number in every byte.
     fn push(egress: &mut Egress, source: SocketAddr, to: SocketAddr, sizes: &[usize]) {
         for (i, size) in sizes.iter().enumerate() {
-            egress.push(source, to, &vec![i as u8; *size]);
+            egress.push(Path::udp(source, to), &vec![i as u8; *size]);
         }
     }
 
@@ -263,8 +263,8 @@ mod tests {
                     poll.poll(&mut events, Some(Duration::from_secs(10))).unwrap();
                 }
                 batch.receive(&socket).unwrap();
-                for (source, destination, bytes) in batch.datagrams(socket.local()) {
-                    assert_eq!((source, destination), (sender.local(), to));
+                for (path, bytes) in batch.datagrams(socket.local()) {
+                    assert_eq!(path, Path::udp(to, sender.local()));
                     assert!(bytes.iter().all(|byte| usize::from(*byte) == sizes.len()));
                     bytes.fill(255);
                     sizes.push(bytes.len());

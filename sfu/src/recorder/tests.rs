@@ -121,10 +121,10 @@ fn the_way_is_told_once_and_when_it_changes() {
     let local = SocketAddr::from(([10, 0, 0, 1], 8080));
     for _ in 0..5 {
         log.check(start, at(5678), true);
-        log.path(start, Path { local, remote: at(5678) });
+        log.path(start, Path::udp(local, at(5678)));
     }
     log.check(start, at(5679), true);
-    log.path(start, Path { local, remote: at(5679) });
+    log.path(start, Path::udp(local, at(5679)));
     let v6: SocketAddr = "[2001:db8::1]:9".parse().unwrap();
     log.check(start, v6, true);
     assert_eq!(

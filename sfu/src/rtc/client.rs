@@ -13,6 +13,7 @@ use str0m::rtp::{ExtensionMap, ExtensionValues, RtpWrite, Ssrc};
 use str0m::{Candidate, Event, IceCreds, Input, Output, Rtc, RtcConfig};
 
 use super::{Certificate, Transmit, convert};
+use crate::path::Path;
 
 /// What a client has received.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,8 +214,7 @@ impl Client {
             match self.rtc.poll_output().expect("the client's transport works") {
                 Output::Timeout(_) => return,
                 Output::Transmit(t) => self.transmits.push(Transmit {
-                    source: t.source,
-                    destination: t.destination,
+                    path: Path::udp(t.source, t.destination),
                     contents: t.contents.into(),
                 }),
                 Output::Event(Event::Connected) => self.connected = true,

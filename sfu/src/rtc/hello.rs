@@ -62,11 +62,12 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
+    use crate::path::Path;
     use crate::test::epoch;
 
     fn datagram(first: u8) -> Transmit {
         let at = SocketAddr::from(([10, 0, 0, 1], 1));
-        Transmit { source: at, destination: at, contents: vec![first, 0xfe, 0xfd] }
+        Transmit { path: Path::udp(at, at), contents: vec![first, 0xfe, 0xfd] }
     }
 
     #[test]

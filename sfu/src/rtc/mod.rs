@@ -29,18 +29,17 @@ use str0m::{Event as RtcEvent, Input, Output as RtcOutput, Rtc, RtcError};
 
 use self::hello::Hello;
 use crate::packet::Packet;
+use crate::path::{Over, Path};
 use crate::stats::Origin;
-use crate::transport::{Failure, Path};
+use crate::transport::Failure;
 
 pub use config::Certificate;
 
 /// A datagram to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transmit {
-    /// The local address to send from.
-    pub source: SocketAddr,
-    /// Where to.
-    pub destination: SocketAddr,
+    /// From `local` to `remote`.
+    pub path: Path,
     /// The bytes.
     pub contents: Vec<u8>,
 }
@@ -150,7 +149,7 @@ pub struct Peer {
     /// The time of the last input.
     now: Instant,
     /// Our and the peer's address of the pair that the peer itself nominated last.
-    selected: Option<(SocketAddr, SocketAddr)>,
+    selected: Option<Path>,
     /// The pair that is used: the first that proved itself, then what the peer nominates.
     used: Option<Path>,
     /// Why str0m gave up.
@@ -198,24 +197,22 @@ impl Peer {
         }
     }
 
-    /// A datagram that arrived at `destination`. Returns what it was, once it is known to be for
-    /// this peer.
+    /// A datagram that came this way. Returns what it was, once it is known to be for this peer.
+    /// Nothing is taken by TCP.
     ///
     /// # Errors
     /// Says why it was not taken; the peer lives on.
-    pub fn receive(
-        &mut self,
-        now: Instant,
-        source: SocketAddr,
-        destination: SocketAddr,
-        bytes: &[u8],
-    ) -> Result<Taken, Reject> {
+    pub fn receive(&mut self, now: Instant, path: Path, bytes: &[u8]) -> Result<Taken, Reject> {
         self.now = now;
+        if path.over != Over::Udp {
+            return Err(Reject::Transport);
+        }
         if is_rtcp(bytes) && bytes.len() < MIN_SRTCP {
             return Err(Reject::Malformed);
         }
         let input = |bytes| match DatagramRecv::try_from(bytes) {
             Ok(contents) => {
+                let (source, destination) = (path.remote, path.local);
                 let receive = Receive { proto: Protocol::Udp, source, destination, contents };
                 Ok(Input::Receive(now, receive))
             }
@@ -224,12 +221,12 @@ impl Peer {
         if !self.rtc.accepts(&input(bytes)?) {
             return Err(Reject::NotAuthentic);
         }
-        self.learn_local(destination);
+        self.learn_local(path.local);
         if hello::is_dtls(bytes) {
             self.hello = None;
         }
         let stun = matches!(bytes.first(), Some(0..=3));
-        let made = if stun { self.nominate(source, destination, bytes) } else { None };
+        let made = if stun { self.nominate(path, bytes) } else { None };
         let input = input(made.as_deref().unwrap_or(bytes))?;
         match self.guarded(|rtc| rtc.handle_input(input)) {
             Some(Ok(())) if stun => Ok(Taken::Stun),
@@ -243,17 +240,11 @@ impl Peer {
     }
 
     /// Looks at an authentic check; returns what str0m gets instead of it, see [`nomination`].
-    fn nominate(
-        &mut self,
-        source: SocketAddr,
-        destination: SocketAddr,
-        check: &[u8],
-    ) -> Option<Vec<u8>> {
-        let path = Path { local: destination, remote: source };
+    fn nominate(&mut self, path: Path, check: &[u8]) -> Option<Vec<u8>> {
         if nomination::is_nominating(check) {
             self.nominated = true;
             self.used = Some(path);
-            self.selected = Some((destination, source));
+            self.selected = Some(path);
             return None;
         }
         if self.nominated {
@@ -295,9 +286,9 @@ impl Peer {
                     let contents: Vec<u8> = t.contents.into();
                     let stun = matches!(contents.first(), Some(0..=3));
                     // Answers to checks go where these came from, all else to the nominated pair.
-                    let (source, destination) =
-                        self.selected.filter(|_| !stun).unwrap_or((t.source, t.destination));
-                    let transmit = Transmit { source, destination, contents };
+                    let path = self.selected.filter(|_| !stun);
+                    let path = path.unwrap_or(Path::udp(t.source, t.destination));
+                    let transmit = Transmit { path, contents };
                     if let Some(hello) = &mut self.hello {
                         hello.sent(self.now, &transmit);
                     }

@@ -11,6 +11,7 @@ use super::{Add, Command, Key, Shard};
 use crate::demux::local_ufrag;
 use crate::directory::Found;
 use crate::feed::{Batch, Feed, Snapshot};
+use crate::path::{Over, Path};
 use crate::stats::Drop;
 use crate::transport::ice;
 
@@ -51,8 +52,7 @@ pub(super) enum Kind {
 /// A datagram that landed on the wrong shard.
 #[derive(Debug)]
 pub(super) struct Datagram {
-    pub(super) source: SocketAddr,
-    pub(super) destination: SocketAddr,
+    pub(super) path: Path,
     pub(super) bytes: Vec<u8>,
 }
 
@@ -114,7 +114,7 @@ impl Shard {
             }
             Kind::Datagrams(from, datagrams) => {
                 for mut d in datagrams {
-                    self.take_over(now, from, d.source, d.destination, &mut d.bytes);
+                    self.take_over(now, from, d.path, &mut d.bytes);
                 }
             }
             Kind::Route(address, home) => {
@@ -132,29 +132,25 @@ impl Shard {
     }
 
     /// A datagram of nobody that is known here.
-    pub(super) fn stranger(
-        &mut self,
-        now: Instant,
-        source: SocketAddr,
-        destination: SocketAddr,
-        bytes: &mut [u8],
-    ) {
+    pub(super) fn stranger(&mut self, now: Instant, path: Path, bytes: &mut [u8]) {
         // A check says itself whose it is: the address may have been another session's.
         let stun = matches!(bytes.first(), Some(0..=3));
-        if let Some(shard) = self.foreign.get(&source).copied().filter(|_| !stun) {
-            return self.hand_over(shard, source, destination, bytes);
+        let udp = path.over == Over::Udp;
+        let elsewhere = if stun || !udp { None } else { self.foreign.get(&path.remote).copied() };
+        if let Some(shard) = elsewhere {
+            return self.hand_over(shard, path, bytes);
         }
         let authentic = |add: &Add| ice::authentic(bytes, &add.agreement.local_ice).is_some();
         let ufrag = if stun { local_ufrag(bytes) } else { None };
-        let from = (now, source);
+        let from = (now, path.remote);
         match ufrag.and_then(|ufrag| self.directory.find(self.index, ufrag, from, authentic)) {
             Some(Found::Claimed(add, since, commands, recorder)) => {
                 let key = self.add(now, *add, since, *recorder);
                 commands.into_iter().for_each(|command| self.obey(now, command));
-                self.deliver(now, key, source, destination, bytes);
+                self.deliver(now, key, path, bytes);
             }
-            Some(Found::Elsewhere(shard)) if shard != self.index => {
-                self.hand_over(shard, source, destination, bytes);
+            Some(Found::Elsewhere(shard)) if shard != self.index && udp => {
+                self.hand_over(shard, path, bytes);
             }
             _ => self.totals.drops.count(Drop::UnknownSource),
         }
@@ -165,14 +161,8 @@ impl Shard {
     }
 
     /// Keeps a datagram for the shard where its session lives, until the batch ends.
-    pub(super) fn hand_over(
-        &mut self,
-        shard: usize,
-        source: SocketAddr,
-        destination: SocketAddr,
-        bytes: &[u8],
-    ) {
-        let datagram = Datagram { source, destination, bytes: bytes.to_vec() };
+    pub(super) fn hand_over(&mut self, shard: usize, path: Path, bytes: &[u8]) {
+        let datagram = Datagram { path, bytes: bytes.to_vec() };
         match self.strays.iter_mut().find(|(to, _)| *to == shard) {
             Some((_, datagrams)) => datagrams.push(datagram),
             None => self.strays.push((shard, vec![datagram])),
@@ -187,27 +177,20 @@ impl Shard {
     }
 
     /// A datagram that another shard has received for one of our sessions.
-    fn take_over(
-        &mut self,
-        now: Instant,
-        from: usize,
-        source: SocketAddr,
-        destination: SocketAddr,
-        bytes: &mut [u8],
-    ) {
-        let Some(key) = self.demux.find(source, bytes) else {
+    fn take_over(&mut self, now: Instant, from: usize, path: Path, bytes: &mut [u8]) {
+        let Some(key) = self.demux.find(path.sender(), bytes) else {
             return self.totals.drops.count(Drop::UnknownSource);
         };
-        let proven = self.deliver(now, key, source, destination, bytes);
+        let proven = self.deliver(now, key, path, bytes);
         // Only who has proven to be there gets a route, or anybody could have one.
         let Some(session) = self.sessions.get_mut(key).filter(|_| proven) else { return };
-        let route = (from, source);
+        let route = (from, path.remote);
         if let Some(known) = session.foreign.iter().position(|r| *r == route) {
             return session.foreign[known..].rotate_left(1);
         }
         let oldest = (session.foreign.len() >= MAX_ROUTES).then(|| session.foreign.remove(0));
         session.foreign.push(route);
-        self.tell(from, Kind::Route(source, self.index));
+        self.tell(from, Kind::Route(path.remote, self.index));
         if let Some((shard, address)) = oldest {
             self.unroute(shard, address, key);
         }
@@ -216,7 +199,7 @@ impl Shard {
     /// A session of ours has left an address that another shard knows, unless another one of ours is
     /// there by now.
     pub(super) fn unroute(&mut self, shard: usize, address: SocketAddr, session: Key) {
-        if self.demux.at(address).is_none_or(|key| key == session) {
+        if self.demux.at((address, Over::Udp)).is_none_or(|key| key == session) {
             self.tell(shard, Kind::Unroute(address, self.index));
         }
     }

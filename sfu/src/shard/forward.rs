@@ -1,7 +1,6 @@
 //! The way of media through a shard: out of a publisher's peer, into a batch, into the rings, to
 //! every viewer.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use media::Activity;
@@ -11,6 +10,7 @@ use super::{Closed, Event, Key, Shard, is_rtp};
 use crate::egress::Sink;
 use crate::feed::Batch;
 use crate::packet::Packet;
+use crate::path::Path;
 use crate::publisher::Change;
 use crate::rtc::{Event as PeerEvent, Output, Reject, Taken};
 use crate::stats::Drop;
@@ -20,13 +20,12 @@ impl Shard {
         &mut self,
         now: Instant,
         key: Key,
-        source: SocketAddr,
-        destination: SocketAddr,
+        path: Path,
         bytes: &[u8],
     ) -> bool {
         let session = &mut self.sessions[key];
         let Role::Publisher(peer, _) = &mut session.role else { return false };
-        let taken = peer.receive(now, source, destination, bytes);
+        let taken = peer.receive(now, path, bytes);
         match taken {
             Ok(_) => {}
             Err(Reject::Malformed) => session.recorder.drops.count(Drop::Malformed),
@@ -46,7 +45,7 @@ impl Shard {
             let session = &mut self.sessions[key];
             let Role::Publisher(peer, _) = &mut session.role else { return packets };
             match peer.poll() {
-                Output::Transmit(t) => self.egress.push(t.source, t.destination, &t.contents),
+                Output::Transmit(t) => self.egress.push(t.path, &t.contents),
                 Output::Timeout(deadline) => {
                     self.schedule(key, deadline);
                     return packets;

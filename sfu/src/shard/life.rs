@@ -129,7 +129,7 @@ impl Shard {
                 loop {
                     match peer.poll() {
                         Output::Transmit(t) => {
-                            self.egress.push(t.source, t.destination, &t.contents);
+                            self.egress.push(t.path, &t.contents);
                         }
                         Output::Event(_) => {}
                         Output::Timeout(_) => break,

@@ -14,6 +14,7 @@ use super::peer::{self, Identity, Offer};
 use crate::directory::Directory;
 use crate::egress::{SendRun, Sink};
 use crate::feed::Batch;
+use crate::path::Path;
 use crate::rtc::client::{Client, agreement};
 use crate::rtc::{Certificate, Peer, Transmit};
 use crate::shard::{Add, Command, Config, Event, Link, Message, Shard, TapId};
@@ -75,13 +76,11 @@ struct Wire {
 impl Sink for Wire {
     fn send(&mut self, bytes: &[u8], runs: &[SendRun]) {
         for run in runs {
-            self.runs.push((run.destination, run.segment_size, run.segments()));
+            self.runs.push((run.path.remote, run.segment_size, run.segments()));
             let segments = bytes[run.range.clone()].chunks(run.segment_size);
-            self.datagrams.extend(segments.map(|segment| Transmit {
-                source: run.source,
-                destination: run.destination,
-                contents: segment.to_vec(),
-            }));
+            self.datagrams.extend(
+                segments.map(|segment| Transmit { path: run.path, contents: segment.to_vec() }),
+            );
         }
     }
 }
@@ -246,7 +245,7 @@ impl World {
 
     fn receive(&mut self, source: SocketAddr, bytes: &mut [u8]) {
         let shard = usize::from(source.port()) % self.shards.len();
-        self.shards[shard].receive(self.now, source, self.server.1, bytes);
+        self.shards[shard].receive(self.now, Path::udp(self.server.1, source), bytes);
     }
 
     /// Lets time pass; `each` runs once per millisecond.
@@ -279,7 +278,8 @@ impl World {
 
     fn deliver(&mut self) {
         while let Some(entry) = self.air.first_entry().filter(|e| e.key().0 <= self.now) {
-            let Transmit { source, destination, mut contents } = entry.remove();
+            let Transmit { path, mut contents } = entry.remove();
+            let (source, destination) = (path.local, path.remote);
             if destination == self.server.1 {
                 self.receive(source, &mut contents);
                 continue;
@@ -325,7 +325,7 @@ impl World {
         out.extend(self.clients.values_mut().flat_map(Client::drain));
         out.extend(self.peers.values_mut().flat_map(peer::Peer::drain));
         for transmit in out {
-            let ours = transmit.source == self.server.1;
+            let ours = transmit.path.local == self.server.1;
             let fair = if ours { self.weather.inbound_only } else { self.weather.outbound_only };
             let weather = if fair { Weather::default() } else { self.weather };
             if self.random() % 100 < weather.loss_percent {

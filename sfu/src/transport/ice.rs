@@ -5,7 +5,7 @@
 //! check from new ports under the *old* user name, and never use the new one. So every generation
 //! since the last one that nominated may move the path, and no timer ends one.
 
-use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
 use is::stun::StunMessage;
@@ -13,6 +13,7 @@ use signaling::IceCredentials;
 
 use super::Reject;
 use crate::egress::Egress;
+use crate::path::{Over, Path};
 
 /// Far above any check; a browser's is about 100 bytes.
 const MAX_MESSAGE: usize = 1280;
@@ -21,15 +22,9 @@ const HEADER: usize = 20;
 const MAX_ANSWER: usize = 128;
 /// How many restarts may be under way at a time.
 const MAX_GENERATIONS: usize = 4;
-
-/// The way of a session's datagrams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Path {
-    /// Our address.
-    pub local: SocketAddr,
-    /// The peer's.
-    pub remote: SocketAddr,
-}
+/// UDP carries media better: a TCP connection that nobody nominates becomes the path only when
+/// nothing has come by UDP for so long after the first check by TCP.
+const UDP_FIRST: Duration = Duration::from_millis(500);
 
 /// An authentic binding request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,11 +60,13 @@ pub(super) struct Responder {
     current: usize,
     path: Option<Path>,
     nominated: bool,
+    /// The first authentic check that came by TCP.
+    by_tcp: Option<Instant>,
 }
 
 impl Responder {
     pub(super) fn new(ice: IceCredentials) -> Self {
-        Self { generations: vec![ice], current: 0, path: None, nominated: false }
+        Self { generations: vec![ice], current: 0, path: None, nominated: false, by_tcp: None }
     }
 
     /// New credentials; those that a nomination has made obsolete go.
@@ -94,6 +91,7 @@ impl Responder {
     /// Answers a request from `path.remote`.
     pub(super) fn receive(
         &mut self,
+        now: Instant,
         path: Path,
         bytes: &[u8],
         egress: &mut Egress,
@@ -116,24 +114,36 @@ impl Responder {
         let mut buffer = [0; MAX_ANSWER];
         let len =
             answer.to_bytes(Some(password), &mut buffer, sha1).map_err(|_| Reject::Malformed)?;
-        egress.push(path.local, path.remote, &buffer[..len]);
+        egress.push(path, &buffer[..len]);
         if conflict {
             return Ok(Answered { moved: false, nominated: false });
         }
-        Ok(self.choose(of, path, request.use_candidate()))
+        Ok(self.choose(now, of, path, request.use_candidate()))
     }
 
     /// The first authentic address will do until one is nominated: DTLS can be done by then.
-    fn choose(&mut self, generation: usize, path: Path, nominates: bool) -> Answered {
+    fn choose(&mut self, now: Instant, generation: usize, path: Path, nominates: bool) -> Answered {
         let nominated = nominates && generation >= self.current;
         if nominated {
             (self.current, self.nominated) = (generation, true);
         }
-        let moved = (nominated || self.path.is_none()) && self.path != Some(path);
+        let begins = self.path.is_none() && self.may_begin(now, path);
+        let moved = (nominated || begins) && self.path != Some(path);
         if moved {
             self.path = Some(path);
         }
         Answered { moved, nominated }
+    }
+
+    /// Whether this way will do without a nomination.
+    fn may_begin(&mut self, now: Instant, path: Path) -> bool {
+        match path.over {
+            Over::Udp => true,
+            Over::Tcp(_) => {
+                let first = *self.by_tcp.get_or_insert(now);
+                now.saturating_duration_since(first) >= UDP_FIRST
+            }
+        }
     }
 }
 

@@ -13,7 +13,6 @@ pub mod srtp;
 mod tests;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use openssl::error::ErrorStack;
@@ -26,7 +25,7 @@ use self::records::Farewell;
 use self::srtp::{OpenError, Profile, RtcpOpener, Sealer};
 use crate::egress::Egress;
 
-pub use self::ice::Path;
+pub use crate::path::Path;
 
 /// How often our last flight is said again to a peer that repeats its own.
 const LAST_FLIGHT_REPEATS: u8 = 16;
@@ -178,22 +177,20 @@ impl Transport {
     }
 
     /// A datagram of this session: STUN, DTLS or SRTCP, which is opened in place. Replies go into
-    /// `egress`. What is not STUN must come from an address that proved itself by STUN.
+    /// `egress`. What is not STUN must come from a sender that proved itself by STUN.
     ///
     /// # Errors
     /// Why it was dropped; the session goes on.
     pub fn receive<'a>(
         &mut self,
         now: Instant,
-        source: SocketAddr,
-        destination: SocketAddr,
+        path: Path,
         bytes: &'a mut [u8],
         egress: &mut Egress,
     ) -> Result<Taken<'a>, Reject> {
         if matches!(self.phase, Phase::Over) {
             return Ok(Taken::Ignored);
         }
-        let path = Path { local: destination, remote: source };
         // RFC 7983; RTCP by its packet type (RFC 5761 section 4).
         match (bytes.first(), bytes.get(1)) {
             (Some(0..=3), _) => self.stun(now, path, bytes, egress),
@@ -211,7 +208,7 @@ impl Transport {
         bytes: &[u8],
         egress: &mut Egress,
     ) -> Result<Taken<'static>, Reject> {
-        let answered = self.ice.receive(path, bytes, egress)?;
+        let answered = self.ice.receive(now, path, bytes, egress)?;
         let ours_to_start = matches!(self.phase, Phase::New { role: DtlsRole::Client, .. });
         if let Some(path) = self.ice.path().filter(|_| ours_to_start) {
             self.handshake(path, egress, |h, send| Some(h.start(now, send)));
@@ -270,7 +267,7 @@ impl Transport {
             }
         }
         let Phase::Handshake(handshake) = &mut self.phase else { return false };
-        let mut send = |datagram: &[u8]| egress.push(path.local, path.remote, datagram);
+        let mut send = |datagram: &[u8]| egress.push(path, datagram);
         match act(handshake, &mut send) {
             None => return false,
             Some(Step::Waiting) => {}
@@ -363,7 +360,7 @@ impl Transport {
             return;
         }
         let len = compound.len() + up.sealer.profile().rtcp_overhead();
-        let slot = egress.slot(path.local, path.remote, len);
+        let slot = egress.slot(path, len);
         slot[..compound.len()].copy_from_slice(compound);
         up.sealer.seal_rtcp(slot);
     }
@@ -374,7 +371,7 @@ impl Transport {
         if let (Phase::Up(up), Some(path)) = (phase, self.ice.path())
             && !up.goodbye.is_empty()
         {
-            egress.push(path.local, path.remote, &up.goodbye);
+            egress.push(path, &up.goodbye);
         }
     }
 
@@ -403,7 +400,7 @@ impl Up {
             matches!(datagram.first(), Some(&(records::HANDSHAKE | records::CHANGE_CIPHER_SPEC)));
         if asks && self.repeats < LAST_FLIGHT_REPEATS {
             self.repeats += 1;
-            self.last_flight.iter().for_each(|d| egress.push(path.local, path.remote, d));
+            self.last_flight.iter().for_each(|d| egress.push(path, d));
         }
     }
 }

@@ -577,7 +577,7 @@ fn seal(template: &Template, body: &Body<'_>, wire: &mut Wire<'_>) {
     let media = head + number;
     let end = media + body.payload.len();
     let padded = end + usize::from(body.pad);
-    let slot = wire.egress.slot(path.local, path.remote, padded + wire.transport.overhead());
+    let slot = wire.egress.slot(path, padded + wire.transport.overhead());
     template.write(&fields, &mut slot[..head]);
     if let Some(original) = body.original {
         slot[head..media].copy_from_slice(&original.to_be_bytes());

@@ -49,7 +49,7 @@ impl Session {
     fn reached(role: Role) -> Self {
         let mut it = Self::new(role);
         it.report.recorder.check(it.began, address(5), true);
-        it.report.recorder.path(it.began, Path { local: address(8080), remote: address(5) });
+        it.report.recorder.path(it.began, Path::udp(address(8080), address(5)));
         it.report.heard = Some(it.began + SECOND * 10);
         it
     }

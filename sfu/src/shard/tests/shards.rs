@@ -1,6 +1,7 @@
 //! Several shards: who plays where, what they tell each other, and that nothing stays behind.
 
 use super::*;
+use crate::path::Path;
 use crate::test::peer::{Offer, Peer};
 
 const H264: Content = Content::H264 { sets: true };
@@ -223,7 +224,7 @@ fn datagrams_of_one_wake_are_handed_over_together() {
     let server = SocketAddr::from(([10, 0, 0, 1], 8080));
     let now = world.now;
     for _ in 0..50 {
-        world.shards[2].receive(now, at, server, &mut check.clone());
+        world.shards[2].receive(now, Path::udp(server, at), &mut check.clone());
     }
     let before = said(&world, "datagrams");
     world.run(SECOND / 1000, |_| {});

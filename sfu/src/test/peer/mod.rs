@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use is::stun::{StunMessage, TransId};
 use media::{Codec, EncodingId, Kind};
-use sfu::Transmit;
 use sfu::rtcp::{self, ReportBlock, SenderInfo, Writer};
 use sfu::transport::srtp::{Opener, Sealer};
+use sfu::{Path, Transmit};
 use signaling::agreement::Ssrcs;
 use signaling::{Agreement, DtlsRole, Extension, Fingerprint, IceCredentials, Media, Payload};
 
@@ -247,8 +247,8 @@ impl Peer {
         if self.silent {
             return;
         }
-        let (source, destination) = (self.address, self.server);
-        self.out.push(Transmit { source, destination, contents: bytes });
+        let path = Path::udp(self.address, self.server);
+        self.out.push(Transmit { path, contents: bytes });
     }
 
     /// A binding request with these credentials, ours where it is to be true.

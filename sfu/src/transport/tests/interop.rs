@@ -34,8 +34,8 @@ fn play(profile: Profile) -> (Vec<Event>, usize, Vec<u64>) {
         now += Duration::from_millis(1);
         browser.handle_timeout(now);
         for mut sent in browser.drain() {
-            let (from, to, bytes) = (sent.source, sent.destination, &mut sent.contents);
-            let taken = transport.receive(now, from, to, bytes, &mut egress);
+            let path = Path::udp(sent.path.remote, sent.path.local);
+            let taken = transport.receive(now, path, &mut sent.contents, &mut egress);
             reports += usize::from(matches!(taken.expect("a client's"), Taken::Rtcp(_)));
         }
         if transport.deadline().is_some_and(|due| due <= now) {
@@ -55,7 +55,7 @@ fn play(profile: Profile) -> (Vec<Event>, usize, Vec<u64>) {
 fn video(transport: &mut Transport, egress: &mut Egress, ssrc: u32, seq: u64) {
     let path = transport.path().expect("connected");
     let payload = [0x10, 0, 0, 0, 1, 2, 3, 4];
-    let packet = egress.slot(path.local, path.remote, 12 + payload.len() + transport.overhead());
+    let packet = egress.slot(path, 12 + payload.len() + transport.overhead());
     packet[..2].copy_from_slice(&[0x80, 0x80 | 98]);
     packet[2..4].copy_from_slice(&(seq as u16).to_be_bytes());
     packet[4..8].copy_from_slice(&(seq as u32 * 3000).to_be_bytes());

@@ -105,7 +105,7 @@ impl Sink for Collect {
     fn send(&mut self, bytes: &[u8], runs: &[SendRun]) {
         for run in runs {
             let datagrams = bytes[run.range.clone()].chunks(run.segment_size);
-            self.0.extend(datagrams.map(|d| (run.source, run.destination, d.to_vec())));
+            self.0.extend(datagrams.map(|d| (run.path.local, run.path.remote, d.to_vec())));
         }
     }
 }
@@ -308,8 +308,8 @@ impl Rig {
     /// A datagram of the client's address.
     pub(super) fn give(&mut self, datagram: &[u8]) -> Result<String, Reject> {
         let mut bytes = datagram.to_vec();
-        let (from, to) = (remote(), local());
-        let taken = self.transport.receive(self.now, from, to, &mut bytes, &mut self.egress);
+        let path = Path::udp(local(), remote());
+        let taken = self.transport.receive(self.now, path, &mut bytes, &mut self.egress);
         let taken = taken.map(|t| format!("{t:?}"));
         self.events.extend(std::iter::from_fn(|| self.transport.poll_event()));
         taken

@@ -1,6 +1,7 @@
 //! ICE: where media goes, what is answered, and what a restart changes.
 
 use super::*;
+use crate::path::Over;
 
 /// What came out of one datagram from port `port`.
 struct Got {
@@ -29,7 +30,12 @@ impl Peer {
     fn give(&mut self, source: SocketAddr, bytes: &[u8], password: &str) -> Got {
         let mut bytes = bytes.to_vec();
         let id = bytes.get(8..20).map(<[u8]>::to_vec);
-        let taken = self.transport.receive(epoch(), source, local(), &mut bytes, &mut self.egress);
+        let taken = self.transport.receive(
+            epoch(),
+            Path::udp(local(), source),
+            &mut bytes,
+            &mut self.egress,
+        );
         let taken = taken.map(|t| match t {
             Taken::Stun { moved, nominated } => (moved, nominated),
             other => panic!("{other:?}"),
@@ -98,11 +104,35 @@ fn both_families_are_told_their_address() {
 fn another_local_address_is_another_path() {
     let (mut peer, ours) = (Peer::new(), credentials("ours"));
     peer.check(&ours, 1, true);
-    let other = SocketAddr::from(([10, 9, 9, 9], 8080));
+    let path = Path::udp(SocketAddr::from(([10, 9, 9, 9], 8080)), from(1));
     let mut bytes = check(&ours, true, true);
-    let taken = peer.transport.receive(epoch(), from(1), other, &mut bytes, &mut peer.egress);
+    let taken = peer.transport.receive(epoch(), path, &mut bytes, &mut peer.egress);
     assert_eq!(taken, Ok(Taken::Stun { moved: true, nominated: true }));
-    assert_eq!(peer.transport.path(), Some(Path { local: other, remote: from(1) }));
+    assert_eq!(peer.transport.path(), Some(path));
+}
+
+/// Whoever has UDP shall not play by TCP because a connection was quicker than a datagram.
+#[test]
+fn tcp_is_taken_by_nomination_or_when_nothing_comes_by_udp() {
+    let ours = credentials("ours");
+    let tcp = Path { over: Over::Tcp(7), ..Path::udp(local(), from(1)) };
+    let taken = |peer: &mut Peer, after: u64, path, nominates| {
+        let now = epoch() + Duration::from_millis(after);
+        let mut bytes = check(&ours, true, nominates);
+        let taken = peer.transport.receive(now, path, &mut bytes, &mut peer.egress);
+        assert!(matches!(taken, Ok(Taken::Stun { .. })), "{taken:?}");
+        peer.transport.path()
+    };
+    let (mut peer, udp) = (Peer::new(), Path::udp(local(), from(1)));
+    assert_eq!(taken(&mut peer, 0, tcp, false), None, "it is answered, and no more");
+    assert_eq!(taken(&mut peer, 499, tcp, false), None);
+    assert_eq!(taken(&mut peer, 499, udp, false), Some(udp));
+    assert_eq!(taken(&mut peer, 900, tcp, false), Some(udp));
+    assert_eq!(taken(&mut peer, 900, tcp, true), Some(tcp));
+    let mut blocked = Peer::new();
+    assert_eq!(taken(&mut blocked, 0, tcp, false), None);
+    assert_eq!(taken(&mut blocked, 500, tcp, false), Some(tcp));
+    assert_eq!(taken(&mut Peer::new(), 0, tcp, true), Some(tcp));
 }
 
 #[test]
@@ -144,7 +174,8 @@ fn without_right_integrity_there_is_no_answer_and_no_change() {
         bad[bit / 8] ^= 1 << (bit % 8);
         assert_eq!(ice::authentic(&bad, &ours), None, "bit {bit}");
         let mut answered = Egress::default();
-        let _ = peer.transport.receive(epoch(), from(1), local(), &mut bad, &mut answered);
+        let _ =
+            peer.transport.receive(epoch(), Path::udp(local(), from(1)), &mut bad, &mut answered);
         let mut out = Collect::default();
         answered.drain(&mut out);
         assert!(out.0.is_empty() && peer.port().is_none(), "bit {bit}");
@@ -191,7 +222,8 @@ fn restarts_without_end_keep_the_one_in_use_and_the_newest() {
 fn media_and_the_goodbye_follow_the_path() {
     let mut rig = Rig::connected(&Setup::default());
     let mut bytes = check(&credentials("ours"), true, true);
-    let taken = rig.transport.receive(rig.now, from(77), local(), &mut bytes, &mut rig.egress);
+    let taken =
+        rig.transport.receive(rig.now, Path::udp(local(), from(77)), &mut bytes, &mut rig.egress);
     assert_eq!(taken, Ok(Taken::Stun { moved: true, nominated: true }));
     rig.drain();
     rig.transport.seal_rtcp(&REPORT, &mut rig.egress);
