@@ -268,7 +268,10 @@ impl Lane {
                 } else {
                     self.held = 0;
                 }
-                self.interval = MediaTime::new(at - newest, scale);
+                // A silence is no picture's length.
+                if !self.lapsed {
+                    self.interval = MediaTime::new(at - newest, scale);
+                }
             }
         }
         let time = MediaTime::new(at, scale);

@@ -14,6 +14,7 @@ use super::cuts::{Cut, Cuts};
 use super::follow::{self, NEAR, Step};
 use crate::cmaf::{self, Sample};
 use crate::store::{Part, Segment, Shelf};
+use crate::timeline::nanos;
 use crate::track::{Init, RenditionId};
 
 /// Of its target, a part that is not a segment's last has at least this much, in percent.
@@ -155,7 +156,7 @@ impl Maker {
             if turn.settled.is_some_and(|settled| end > settled) {
                 break;
             }
-            if turn.settled.is_some() && self.waits(turn, first, end) {
+            if self.waits(turn, first, end) {
                 break;
             }
             if self.segment.is_none() && !self.begin(turn, counters) {
@@ -168,11 +169,13 @@ impl Maker {
         self.close_what_is_full(turn, counters);
     }
 
-    /// Goes on without media up to the running segment: what is here is closed, the rest are gaps.
+    /// Goes on without media up to the running segment: what is here is closed, the rest are gaps. The last picture lasts
+    /// as long as `turn` says, and not up to the boundary, for no part is longer than players are told.
     pub(super) fn lapse(&mut self, turn: &Turn<'_>, counters: &mut Counters) {
         if let Some(cut) = self.next_cut(turn.cuts).copied() {
             self.queue.retain(|unit| unit.time() < cut.at);
-            self.turn(&Turn { settled: None, last: Some(cut.at), ..*turn }, counters);
+            let last = turn.last.map_or(cut.at, |last| last.min(cut.at));
+            self.turn(&Turn { settled: None, last: Some(last), ..*turn }, counters);
             self.queue.clear();
             self.lost = true;
         }
@@ -335,11 +338,16 @@ impl Maker {
         self.queue.get(behind).filter(free)
     }
 
-    /// Whether it is to be known first where the next picture ends, for that one would have to begin earlier.
+    /// Whether it is to be known first where the next picture ends, for that one would have to begin earlier. Once that
+    /// is more than a part away it cannot.
     fn waits(&self, turn: &Turn<'_>, first: &Placed, end: MediaTime) -> bool {
-        let end = end.in_scale(first.init.timescale);
+        let scale = first.init.timescale;
+        let Some(Move::Shorter(last)) = self.uneven(turn, first, end.in_scale(scale)) else {
+            return false;
+        };
+        let beyond = MediaTime::new(last, scale).plus(nanos(turn.part));
         self.queue.len() == 2
-            && matches!(self.uneven(turn, first, end), Some(Move::Shorter(_)))
+            && turn.settled.is_some_and(|settled| settled <= beyond)
             && self.next(turn, first, 1).is_some()
     }
 

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::harness::*;
 use crate::*;
+use media::MediaTime;
 
 const LAYERS: [RenditionId; 3] =
     [VIDEO, RenditionId { index: 1, ..VIDEO }, RenditionId { index: 2, ..VIDEO }];
@@ -48,10 +49,10 @@ fn media() -> Stream {
 }
 
 /// Every segment with media begins with a keyframe, where the first rendition's does.
-fn check(stream: &Stream, stops: Option<usize>) {
-    for (n, id) in LAYERS.into_iter().enumerate() {
-        // The last picture before a silence lasts to the next boundary.
-        stream.check(id, ms(if Some(n) == stops { 2000 } else { 120 }));
+fn check(stream: &Stream) {
+    for id in LAYERS {
+        within_target(stream, id);
+        stream.check(id, ms(120));
         stream.agree(VIDEO, id, ms(100));
         for ((of, msn), segment) in &stream.complete {
             let lead = stream.complete.get(&(VIDEO, *msn));
@@ -59,6 +60,21 @@ fn check(stream: &Stream, stops: Option<usize>) {
             assert!(*of != id || segment.gap || !keyed || segment.independent(), "{id} {msn}");
         }
     }
+}
+
+/// No part is longer than players are told.
+fn within_target(stream: &Stream, id: RenditionId) {
+    let Some(target) = target(stream, id) else { return };
+    for segment in stream.complete.iter().filter(|((of, _), _)| *of == id).map(|(_, s)| s) {
+        let longest = segment.parts.iter().map(|part| part.duration).max();
+        assert!(longest <= Some(target), "{id} {}: {longest:?} of {target:?}", segment.msn);
+    }
+}
+
+fn target(stream: &Stream, id: RenditionId) -> Option<MediaTime> {
+    let views = stream.packager.views();
+    let view = views.into_iter().find(|view| view.rendition.id == id)?;
+    Some(crate::timeline::nanos(view.targets.part?))
 }
 
 fn gaps(stream: &Stream, id: RenditionId) -> Vec<u64> {
@@ -78,7 +94,7 @@ fn all_begin_with_the_keyframes_that_come_together() {
     );
     assert_eq!(stream.packager.views().len(), 4);
     stream.end();
-    check(&stream, None);
+    check(&stream);
     for id in LAYERS {
         assert_eq!(gaps(&stream, id), [0_u64; 0], "{id}");
     }
@@ -93,7 +109,7 @@ fn a_keyframe_two_pictures_late_is_that_of_its_boundary() {
     let keyframe = |n: usize, f: i64| f > 2 && f % 50 == late[n];
     publish(&mut stream, (0, 12_000), &Off::default(), keyframe, |_, _| true);
     stream.end();
-    check(&stream, None);
+    check(&stream);
     let counters = stream.packager.counters();
     assert_eq!((counters.unaligned, counters.gaps, counters.dependent), (0, 0, 0));
     let start = |id, msn| stream.complete[&(id, msn)].start.millis();
@@ -110,7 +126,7 @@ fn who_has_no_keyframe_at_a_boundary_is_a_gap_until_it_has_one() {
     };
     publish(&mut stream, (0, 14_000), &Off::default(), keyframe, |_, _| true);
     stream.end();
-    check(&stream, None);
+    check(&stream);
     assert_eq!(gaps(&stream, LAYERS[1]), [3, 4]);
     assert!(gaps(&stream, VIDEO).is_empty() && gaps(&stream, LAYERS[2]).is_empty());
     assert!(stream.complete.values().all(|segment| !segment.discontinuity));
@@ -130,7 +146,7 @@ fn a_layer_that_stops_holds_nobody_up_and_joins_again() {
         }
         publish(&mut stream, (8_000, 16_000), &Off::default(), |_, f| f % 50 == 0, there);
         stream.end();
-        check(&stream, Some(stops));
+        check(&stream);
         for (n, id) in LAYERS.into_iter().enumerate() {
             let gaps = gaps(&stream, id);
             let (first, last) = (gaps.first().copied(), gaps.last().copied());
@@ -150,7 +166,7 @@ fn one_that_comes_later_joins_at_a_boundary() {
     stream.add(LAYERS[1], &h264(2));
     publish(&mut stream, (5_000, 12_000), &Off::default(), |_, f| f % 50 == 0, only(1));
     stream.end();
-    check(&stream, None);
+    check(&stream);
     let first = stream.complete.keys().find(|(id, _)| *id == LAYERS[1]);
     assert_eq!(first, Some(&(LAYERS[1], 4)), "at 6 s");
     assert!(gaps(&stream, LAYERS[1]).is_empty());
@@ -164,7 +180,7 @@ fn another_format_of_one_is_a_discontinuity_of_all_at_a_boundary() {
     let keyframe = |n: usize, f: i64| f % 50 == 0 || n == 1 && f == 125;
     publish(&mut stream, (5_000, 12_000), &Off::default(), keyframe, |_, _| true);
     stream.end();
-    check(&stream, None);
+    check(&stream);
     for id in LAYERS {
         let breaks = stream.complete.iter().filter(|((of, _), s)| *of == id && s.discontinuity);
         assert_eq!(breaks.map(|((_, msn), _)| *msn).collect::<Vec<_>>(), [4], "{id}");
@@ -202,4 +218,50 @@ proptest! {
             prop_assert!(!quiet || segment.independent() && !segment.gap, "{} {}", id, msn);
         }
     }
+
+    /// Encodings that stop for long, whenever, and come back: no part is longer than its target.
+    #[test]
+    fn no_part_is_too_long_whatever_stops(
+        off in prop::array::uniform3((-45_i64..45, 0_i64..4)),
+        silent in prop::collection::vec((0_usize..3, 20_i64..400, 100_i64..200), 1..4),
+    ) {
+        let mut stream = media();
+        let keyframe = |n: usize, f: i64| f % 50 == off[n].1;
+        let there = |n: usize, f: i64| !silent.iter().any(|(of, from, long)| *of == n && (*from..from + long).contains(&f));
+        publish(&mut stream, (0, 20_000), &off, keyframe, there);
+        stream.end();
+        LAYERS.into_iter().for_each(|id| within_target(&stream, id));
+    }
+
+    /// Pictures of a follower that come unevenly, and then none for a while: all that is known is shown but for less than
+    /// a part, and nothing waits for the next picture.
+    #[test]
+    fn nothing_waits_for_a_picture_that_is_late(gaps in prop::collection::vec(20_i64..100, 30..120)) {
+        for stops in gaps.len() - 12..gaps.len() {
+            let (waits, target) = waits_after(&gaps[..stops]);
+            prop_assert!(waits <= target, "{waits:?} of {target:?} after {stops}");
+        }
+    }
+}
+
+/// How long before a follower's newest picture what is shown of it ends, when none has come for 900 ms; and how long a
+/// part is. `gaps`: between its pictures, in ms.
+fn waits_after(gaps: &[i64]) -> (MediaTime, MediaTime) {
+    let mut stream = Stream::with(&[(LAYERS[0], h264(1)), (LAYERS[1], h264(2))]);
+    stream.packager.cadence(Cadence::OnRequest);
+    let (mut time, mut lead, mut key) = (0, 0, 0);
+    for gap in gaps.iter().chain(&[900]) {
+        stream.unit(LAYERS[1], ms(time), time >= key);
+        key += if time >= key { 2000 } else { 0 };
+        while lead < time + gap {
+            stream.unit(VIDEO, ms(lead), lead % 2000 == 0);
+            lead += 40;
+        }
+        time += gap;
+    }
+    // The newest one's end is not known.
+    let newest = ms(time - 900);
+    let shown = stream.view(LAYERS[1]);
+    let end = shown.all().next_back().map(|last| last.start.plus(last.duration)).unwrap();
+    (newest.since(end), target(&stream, LAYERS[1]).unwrap())
 }
