@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use tests::Weir;
+use tests::{Encoder, Film, Recipe, Weir};
 
 const ASK: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
@@ -76,8 +76,8 @@ fn who_connects_and_says_nothing_has_ten_seconds() {
     assert_eq!(slow.read(&mut [0]).expect("an answer"), 1);
 }
 
-/// Requests by HTTP/2 for a playlist that does not come, all on one connection.
-fn ask_by_two(address: SocketAddr, count: u32) -> TcpStream {
+/// Requests by HTTP/2 for a file, all on one connection.
+fn ask_by_two(address: SocketAddr, path: &str, count: u32) -> TcpStream {
     let frame = |kind: u8, flags: u8, stream: u32, payload: &[u8]| {
         let length = u32::try_from(payload.len()).expect("a short one").to_be_bytes();
         [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
@@ -86,8 +86,8 @@ fn ask_by_two(address: SocketAddr, count: u32) -> TcpStream {
     text.extend(frame(4, 0, 0, &[]));
     for n in 0..count {
         // GET, http, its path and its host (RFC 7541 appendix A and section 6.2.2).
-        let path = b"/live/nobody/index.m3u8";
-        let fields = [&[0x82, 0x86, 0x04, path.len() as u8][..], path, &[0x01, 9], b"localhost"];
+        let length = u8::try_from(path.len()).expect("a short one");
+        let fields = [&[0x82, 0x86, 0x04, length][..], path.as_bytes(), &[0x01, 9], b"localhost"];
         text.extend(frame(1, 5, 2 * n + 1, &fields.concat()));
     }
     let mut stream = connect(address);
@@ -95,23 +95,42 @@ fn ask_by_two(address: SocketAddr, count: u32) -> TcpStream {
     stream
 }
 
+/// The playlist of a live stream's pictures with the segment behind the next, which comes in six seconds or more.
+fn what_is_to_come(weir: &Weir) -> String {
+    let text = |path: &str| {
+        let answer = weir.get(path);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.text()
+    };
+    let index = text("/live/show/index.m3u8");
+    let name = index.lines().find(|line| line.contains("/v0.m3u8")).expect("there are pictures");
+    let playlist = text(&format!("/live/show/{name}"));
+    let hint = playlist.split("#EXT-X-PRELOAD-HINT:").nth(1).expect("more is to come");
+    let number = hint.split('-').nth(1).and_then(|rest| rest.split('.').next());
+    let msn: u64 = number.and_then(|number| number.parse().ok()).expect("a segment's number");
+    format!("/live/show/{name}?_HLS_msn={}", msn + 1)
+}
+
 /// Each request counts, however many come on one connection.
 #[test]
 fn one_address_has_a_quarter_of_the_places_to_wait() {
-    let weir = Weir::on_all_addresses("http.max_connections = 80");
+    let weir = Weir::on_all_addresses("http.max_connections = 80\nlive.segment = '6s'");
+    let _encoder = Encoder::publish(&Film::small(Recipe::PLAIN), &weir.rtmp_url("show"));
+    weir.until("show", |stream| stream["state"] == "live");
     let until = |name: &str, expected: f64| {
         let start = Instant::now();
         while weir.metric(name) != expected {
             let now = weir.metric(name);
-            assert!(start.elapsed() < Duration::from_secs(8), "{name} is {now}, not {expected}");
+            assert!(start.elapsed() < Duration::from_secs(5), "{name} is {now}, not {expected}");
             std::thread::sleep(Duration::from_millis(20));
         }
     };
-    let _many = ask_by_two(weir.elsewhere(), 30);
+    let path = what_is_to_come(&weir);
+    let _many = ask_by_two(weir.elsewhere(), &path, 30);
     until("weir_hls_refused_total", 10.0);
     until("weir_hls_waiting", 20.0);
     let local = weir.url.trim_start_matches("http://").parse().expect("an address");
-    let _other = ask_by_two(local, 30);
+    let _other = ask_by_two(local, &path, 30);
     until("weir_hls_waiting", 50.0);
     assert_eq!(weir.metric("weir_hls_refused_total"), 10.0);
 }
