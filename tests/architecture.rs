@@ -11,6 +11,8 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
+#[path = "architecture/letter.rs"]
+mod letter;
 #[path = "architecture/spdx.rs"]
 mod spdx;
 

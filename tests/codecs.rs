@@ -91,6 +91,7 @@ async fn the_answers_say_what_a_client_needs() {
             let section = sdp::section(sdp, kind).expect("both kinds were offered");
             assert!(sdp::has_line(section, &format!("a={direction}")), "{section}");
             assert!(sdp::has_line(section, "a=rtcp-mux"), "{section}");
+            assert!(sdp::has_line(section, "a=rtcp-mux-only"), "{section}");
         }
         let video = sdp::section(sdp, "video").expect("video was offered");
         assert!(sdp::attributes(video, "rtcp-fb").iter().any(|f| f.ends_with(" nack")), "{video}");

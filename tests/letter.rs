@@ -1,5 +1,5 @@
-//! WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep) to the letter, against the running program over sockets. A session
-//! that is accepted counts only if media flows in it.
+//! WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep) to the letter, against the running program over sockets: a test for
+//! each line of `docs/whip-whep.md`, named after it. A session that is accepted counts only if media flows in it.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -9,6 +9,17 @@ use tests::peer::Post;
 use tests::publisher::Show;
 use tests::viewer::Wish;
 use tests::{Publisher, Viewer, Weir, http};
+
+#[path = "letter/bad.rs"]
+mod bad;
+#[path = "letter/life.rs"]
+mod life;
+#[path = "letter/methods.rs"]
+mod methods;
+#[path = "letter/post.rs"]
+mod post;
+#[path = "letter/whep.rs"]
+mod whep;
 
 /// By HTTP/2 a request has `:authority` and no Host (RFC 9113 section 8.3.1), as with every browser once there is TLS.
 #[tokio::test(flavor = "multi_thread")]

@@ -65,6 +65,8 @@ pub struct Info {
     pub generation: u32,
     /// Packets arrive now.
     pub active: bool,
+    /// Pixels, width and height, once known.
+    pub dimensions: Option<(u16, u16)>,
     /// Pixels, then bitrate: what makes one encoding better than another.
     pub rank: (u32, u64),
     /// Measured over the last second.
@@ -196,6 +198,7 @@ impl Feed {
             codec: e.info.payload.codec,
             takeable: takes(&e.info.payload),
             active: e.info.active,
+            dimensions: e.info.dimensions,
             rank: e.info.rank,
         })
     }
@@ -226,8 +229,8 @@ impl Feed {
 impl Info {
     /// True if viewers must choose anew; a bitrate alone moves nobody.
     fn differs(&self, other: &Self) -> bool {
-        (self.active, self.gone, self.rank.0, &self.payload, self.generation)
-            != (other.active, other.gone, other.rank.0, &other.payload, other.generation)
+        (self.active, self.gone, self.dimensions, &self.payload, self.generation)
+            != (other.active, other.gone, other.dimensions, &other.payload, other.generation)
     }
 }
 

@@ -41,3 +41,4 @@ pub use rtc::{Certificate, Peer, Transmit};
 pub use shard::{Add, Closed, Command, Config, Event, Link, Message, Shard, TapId};
 pub use stats::Origin;
 pub use transport::Transport;
+pub use viewer::selector::Wanted;

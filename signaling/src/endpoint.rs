@@ -117,7 +117,7 @@ pub fn entry(
 /// What a request to an existing session (`/whip/{stream}/{session}`) means. `current` is its
 /// entity tag.
 pub fn session(request: &Request<'_>, current: &ETag) -> Outcome<Delete> {
-    const METHODS: &str = "OPTIONS, PATCH, DELETE";
+    const METHODS: &str = "OPTIONS, GET, HEAD, PATCH, DELETE";
     Outcome::Reply(match request.method {
         // RFC 9725 section 4.2: whatever the entity tag.
         "DELETE" => return Outcome::Do(Delete),
@@ -129,6 +129,8 @@ pub fn session(request: &Request<'_>, current: &ETag) -> Outcome<Delete> {
             Err(problem) => problem.to_reply(),
         },
         "OPTIONS" => options(METHODS).with("Accept-Patch", FRAGMENT),
+        // RFC 9725 keeps them for later use: 2xx and nothing.
+        "GET" | "HEAD" => Reply::empty(204),
         method => not_allowed(method, METHODS),
     })
 }

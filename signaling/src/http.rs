@@ -186,9 +186,9 @@ impl ETag {
     }
 
     /// What an `If-Match` header field says about this tag, by strong comparison
-    /// (RFC 9110 section 13.1.1).
+    /// (RFC 9110 section 13.1.1). The example of RFC 9725 has the asterisk in quotes, and so have its clients.
     pub fn compare(&self, if_match: &str) -> Match {
-        if if_match.trim() == "*" {
+        if matches!(if_match.trim(), "*" | "\"*\"") {
             return Match::Any;
         }
         let listed = if_match.split(',').any(|tag| tag.trim() == self.0);

@@ -37,6 +37,7 @@ pub fn negotiate(
 ) -> Result<(String, Agreement), Problem> {
     let offer = Offer::parse(offer)?;
     check_directions(&offer, rules)?;
+    check_streams(&offer, rules)?;
     let chosen = choose(&offer, rules)?;
     let bundle = bundle(&offer, &chosen)?;
     let (remote, dtls) = transport(&offer, &chosen, &bundle)?;
@@ -99,6 +100,26 @@ fn check_directions(offer: &Offer, rules: &Rules) -> Result<(), Problem> {
         }
     }
     Ok(())
+}
+
+/// What a publisher sends is one stream (RFC 9725 section 4.4.2).
+fn check_streams(offer: &Offer, rules: &Rules) -> Result<(), Problem> {
+    if rules.answer != Direction::RecvOnly {
+        return Ok(());
+    }
+    let enabled = offer.sections.iter().filter(|s| s.enabled());
+    let mut ids = enabled.flat_map(|s| &s.streams);
+    let first = ids.next();
+    match ids.find(|id| Some(*id) != first) {
+        None => Ok(()),
+        Some(other) => {
+            let shown = |id: &str| id.chars().take(40).collect::<String>();
+            let (first, other) = (shown(first.map_or("", String::as_str)), shown(other));
+            Err(unsupported(format!(
+                "its m-lines belong to two streams, by a=msid {first:?} and {other:?}; one is taken"
+            )))
+        }
+    }
 }
 
 /// Which m-lines to take, and what of them.

@@ -20,6 +20,7 @@ pub mod film;
 pub mod flv;
 pub mod hls;
 pub mod http;
+pub mod letter;
 pub mod peer;
 pub mod pictures;
 pub mod publisher;

@@ -168,11 +168,35 @@ pub(crate) fn link(session: &str) -> Link {
     Link::new(&location(session), EVENTS).with("events", Kind::names())
 }
 
-/// The index of the video's m-line, by which `layers` names it; `None` if our answer has none.
-pub fn video_line(answer: &str) -> Option<usize> {
-    let mut lines = answer.lines().filter(|line| line.starts_with("m="));
-    // Port 0 refuses the line (RFC 3264 section 6).
-    lines.position(|line| line.starts_with("m=video ") && !line.starts_with("m=video 0 "))
+/// The m-line of an answer that has the video.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Among the m-lines, from 0: `layers` names it so.
+    pub index: usize,
+    /// Its `a=mid`, empty for none: the layer extension names it so.
+    mid: Box<str>,
+    /// No m-line has the index as its mid, so that it may stand for the mid.
+    plain: bool,
+}
+
+impl Line {
+    /// Reads our own answer; `None` if it has no video.
+    pub fn of_video<'a>(answer: &'a str) -> Option<Self> {
+        let starts = answer.match_indices("\nm=").map(|(at, _)| &answer[at + 1..]);
+        // Port 0 refuses the line (RFC 3264 section 6).
+        let video = |l: &&str| l.starts_with("m=video ") && !l.starts_with("m=video 0 ");
+        let (index, rest) = starts.enumerate().find(|(_, l)| video(l))?;
+        let mids = |text: &'a str| text.lines().filter_map(|l| l.strip_prefix("a=mid:"));
+        let own = rest.split("\nm=").next().and_then(|own| mids(own).next());
+        let name = index.to_string();
+        let plain = mids(answer).all(|mid| mid != name);
+        Some(Self { index, mid: own.unwrap_or_default().into(), plain })
+    }
+
+    /// Whether a `mediaId` means it: its mid, or its index, as the `layers` event says it.
+    pub fn is(&self, media_id: &str) -> bool {
+        *self.mid == *media_id || (self.plain && self.index.to_string() == media_id)
+    }
 }
 
 /// One video encoding that a viewer may choose. In JSON: `rid` (as [`crate::Layer`] takes it),

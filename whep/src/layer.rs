@@ -48,6 +48,22 @@ struct Body {
     max_height: Option<u32>,
 }
 
+/// What a [`Layer`] comes to, as far as we can follow it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// The server chooses.
+    Automatic,
+    /// This encoding.
+    Encoding(EncodingId),
+    /// The server chooses among those that are no larger.
+    Within {
+        /// Largest width, in pixels.
+        width: u16,
+        /// Largest height, in pixels.
+        height: u16,
+    },
+}
+
 impl Layer {
     /// Reads the extension's JSON object; fields that we do not know are ignored.
     pub fn parse(body: &[u8]) -> Result<Self, Problem> {
@@ -78,8 +94,24 @@ impl Layer {
         })
     }
 
-    /// True if the server is to choose by itself.
-    pub fn is_automatic(&self) -> bool {
-        self.encoding.is_none() && self.spatial.is_none() && self.temporal.is_none()
+    /// What is to be done. An encoding that is named goes before any maximum, which is for the automatic choice.
+    ///
+    /// # Errors
+    /// 422 for what would be chosen inside an encoding.
+    pub fn choice(&self) -> Result<Choice, Problem> {
+        let inside = [self.spatial, self.temporal, self.max_spatial, self.max_temporal];
+        if inside.iter().any(Option::is_some) {
+            let detail = "choose by encodingId, maxWidth or maxHeight; layers inside an encoding cannot be chosen yet";
+            let title = "This layer cannot be chosen";
+            return Err(Problem::new(422, "layer-unsupported", title, detail));
+        }
+        let most = |pixels: Option<u32>| {
+            pixels.map_or(u16::MAX, |pixels| u16::try_from(pixels).unwrap_or(u16::MAX))
+        };
+        Ok(match (self.encoding, self.max_width, self.max_height) {
+            (Some(id), _, _) => Choice::Encoding(id),
+            (None, None, None) => Choice::Automatic,
+            (None, width, height) => Choice::Within { width: most(width), height: most(height) },
+        })
     }
 }

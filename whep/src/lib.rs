@@ -12,7 +12,7 @@ use signaling::negotiate::{Rules, negotiate};
 use signaling::sdp::Direction;
 use signaling::{Agreement, Extension, Link, Local, Problem, Request};
 
-pub use layer::{LAYER, Layer};
+pub use layer::{Choice, LAYER, Layer};
 
 /// A request to `/whep/{stream}`. `local` is asked for only when there is an offer to answer.
 pub fn endpoint(request: &Request<'_>, local: impl FnOnce() -> Local) -> Outcome<Accepted> {

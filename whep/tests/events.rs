@@ -5,7 +5,7 @@ use media::EncodingId;
 use proptest::prelude::*;
 use signaling::endpoint::Outcome;
 use signaling::{Reply, Request};
-use whep::events::{self, Action, Kind, Message, Reason, Rendition, Wanted};
+use whep::events::{self, Action, Kind, Line, Message, Reason, Rendition, Wanted};
 
 const ALL: [Kind; 5] =
     [Kind::Active, Kind::Inactive, Kind::Layers, Kind::Reconnect, Kind::ViewerCount];
@@ -146,9 +146,31 @@ fn the_line_of_the_video_is_counted_in_our_answer() {
         (&["audio 9 P", "video 0 P"], None),
         (&["audio 9 P"], None),
     ] {
-        assert_eq!(events::video_line(&answer(lines)), expected, "{lines:?}");
+        let line = Line::of_video(&answer(lines));
+        assert_eq!(line.map(|line| line.index), expected, "{lines:?}");
     }
-    assert_eq!(events::video_line(""), None);
+    assert_eq!(Line::of_video(""), None);
+}
+
+#[test]
+fn the_line_of_the_video_is_named_by_its_mid_or_else_its_index() {
+    let line = |mids: [Option<&str>; 2]| {
+        let of = |kind, mid: Option<&str>| {
+            let mid = mid.map_or(String::new(), |mid| format!("a=mid:{mid}\r\n"));
+            format!("m={kind} 9 P 1\r\n{mid}a=x\r\n")
+        };
+        Line::of_video(&format!("v=0\r\n{}{}", of("audio", mids[0]), of("video", mids[1]))).unwrap()
+    };
+    for (mids, names, others) in [
+        ([Some("0"), Some("1")], &["1"][..], &["0", "2", "", "video"][..]),
+        ([Some("1"), Some("0")], &["0"], &["1", ""]),
+        ([Some("a"), Some("v")], &["v", "1"], &["a", "0", ""]),
+        ([None, None], &["1", ""], &["0"]),
+    ] {
+        let line = line(mids);
+        assert!(names.iter().all(|name| line.is(name)), "{mids:?}");
+        assert!(!others.iter().any(|name| line.is(name)), "{mids:?}");
+    }
 }
 
 proptest! {

@@ -9,7 +9,7 @@ use media::EncodingId;
 use proptest::prelude::*;
 use signaling::endpoint::{self, Accepted, Delete, Outcome, created};
 use signaling::{ETag, Reply, Request, SessionId};
-use whep::Layer;
+use whep::{Choice, Layer};
 
 fn reply<T: std::fmt::Debug>(outcome: Outcome<T>) -> Reply {
     match outcome {
@@ -46,7 +46,10 @@ fn a_session() {
     let tag = ETag::new(SessionId::from_random(7), 0);
     let ask = |method| endpoint::session(&Request { method, ..Request::default() }, &tag);
     assert!(matches!(ask("DELETE"), Outcome::Do(Delete)));
-    assert_eq!(reply(ask("GET")).status, 405);
+    for method in ["GET", "HEAD"] {
+        assert_eq!(reply(ask(method)), Reply::empty(204));
+    }
+    assert_eq!(reply(ask("PUT")).header("allow"), Some("OPTIONS, GET, HEAD, PATCH, DELETE"));
     // Nobody gets a counter-offer, so nobody has an answer to bring.
     let answer = Request {
         method: "PATCH",
@@ -90,11 +93,12 @@ fn layer() {
     let layer = chosen(r#"{"mediaId":"1","encodingId":"h"}"#);
     assert_eq!(layer.media_id.as_deref(), Some("1"));
     assert_eq!(layer.encoding, EncodingId::new("h"));
-    assert!(!layer.is_automatic());
+    let h = Choice::Encoding(EncodingId::new("h").unwrap());
+    assert_eq!(layer.choice(), Ok(h));
     // As drafts since 2024-10 call it.
     assert_eq!(chosen(r#"{"mediaId":"1","rid":"h"}"#).encoding, EncodingId::new("h"));
     for automatic in [r#"{"mediaId":"1"}"#, r#"{"mediaId":"1","encodingId":null}"#, "{}"] {
-        assert!(chosen(automatic).is_automatic(), "{automatic}");
+        assert_eq!(chosen(automatic).choice(), Ok(Choice::Automatic), "{automatic}");
     }
     let all = chosen(
         r#"{"spatialLayerId":1,"temporalLayerId":2,"maxSpatialLayerId":3,"maxTemporalLayerId":4,
@@ -110,6 +114,20 @@ fn layer() {
         ..Layer::default()
     };
     assert_eq!(all, wanted);
+    for (body, choice) in [
+        (r#"{"maxWidth":640,"maxHeight":360}"#, Choice::Within { width: 640, height: 360 }),
+        (r#"{"maxHeight":360}"#, Choice::Within { width: u16::MAX, height: 360 }),
+        (r#"{"maxWidth":4294967295}"#, Choice::Within { width: u16::MAX, height: u16::MAX }),
+        (r#"{"encodingId":"h","maxWidth":1}"#, h),
+    ] {
+        assert_eq!(chosen(body).choice(), Ok(choice), "{body}");
+    }
+    for inside in ["spatialLayerId", "temporalLayerId", "maxSpatialLayerId", "maxTemporalLayerId"] {
+        for with in ["", r#","encodingId":"h""#, r#","maxWidth":640"#] {
+            let body = format!(r#"{{"{inside}":0{with}}}"#);
+            assert_eq!(chosen(&body).choice().unwrap_err().status, 422, "{body}");
+        }
+    }
 }
 
 #[test]

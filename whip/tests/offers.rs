@@ -45,6 +45,7 @@ fn the_frame_of_an_answer() {
             "a=setup:passive",
             "a=recvonly",
             "a=rtcp-mux",
+            "a=rtcp-mux-only",
             "a=rtcp-rsize",
             "a=candidate:1 1 udp 2130706431 192.0.2.1 8080 typ host",
             "a=candidate:2 1 udp 2130706175 2001:db8::1 8080 typ host",
@@ -389,6 +390,37 @@ fn other_counts_of_lines() {
     assert_eq!(reject(&many).status, 400);
     let problem = reject(&format!("v=0\r\n{}", "a=x\r\n".repeat(20_000)));
     assert_eq!((problem.status, problem.code), (413, "too-large"));
+}
+
+#[test]
+fn one_stream_is_taken() {
+    let with = |audio: &[&str], video: &[&str]| {
+        let lines: Vec<&str> =
+            CHROMIUM_PUBLISH.lines().filter(|l| !l.starts_with("a=msid:")).collect();
+        let bare = lines.join("\r\n") + "\r\n";
+        let said =
+            |ids: &[&str]| ids.iter().fold(String::new(), |all, id| all + "a=msid:" + id + "\r\n");
+        let audio = format!("a=mid:0\r\n{}", said(audio));
+        let video = format!("a=mid:1\r\n{}", said(video));
+        let offer = bare.replace("a=mid:0\r\n", &audio).replace("a=mid:1\r\n", &video);
+        whip::accept(&offer, &local()).map_err(|problem| (problem.status, problem.code))
+    };
+    for (audio, video, good) in [
+        (&["one a"][..], &["one v"][..], true),
+        (&[], &[], true),
+        (&["one a"], &[], true),
+        (&["- a"], &["one v"], true),
+        (&["- a"], &["- v"], true),
+        (&["one"], &["one v"], true),
+        (&["one a", "one b"], &["one v"], true),
+        (&["one a"], &["two v"], false),
+        (&["one a", "two a"], &["one v"], false),
+        (&[], &["one v", "two v"], false),
+    ] {
+        let refused = with(audio, video).err();
+        let expected = (!good).then_some((422, "unsupported-media"));
+        assert_eq!(refused, expected, "{audio:?} {video:?}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `/api/v1`: what is live and how the server is, as JSON; `/metrics`, `/healthz`, `/readyz`.
 
 use axum::Json;
-use axum::extract::{FromRequestParts, Path, State};
+use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -10,6 +10,7 @@ use signaling::Problem;
 use utoipa::{OpenApi, ToSchema};
 
 use super::caller::Client;
+use super::path::Path;
 use super::reply::{Failure, ProblemBody, not_found};
 use super::{Shared, endpoint};
 use crate::access::Action;

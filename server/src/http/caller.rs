@@ -68,8 +68,9 @@ impl Client {
     }
 }
 
-/// Refuses a request that says twice for whom it is: what stands before us may have looked at the other one.
-pub(super) fn one_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+/// Refuses a request that does not say for whom it is, as HTTP/1.1 must, or says it twice: what stands before us may have
+/// looked at the other one.
+pub(super) fn one_host(uri: &Uri, version: Version, headers: &HeaderMap) -> Result<(), Problem> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let said = hosts.next().map(|host| host.as_bytes());
     if hosts.next().is_some() {
@@ -79,6 +80,7 @@ pub(super) fn one_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
         (Some(uri), Some(said)) if !uri.as_str().as_bytes().eq_ignore_ascii_case(said) => {
             Err(bad_host("the Host header names another host than the request's URI"))
         }
+        (None, None) if version == Version::HTTP_11 => Err(bad_host("there is no Host header")),
         _ => Ok(()),
     }
 }
@@ -388,7 +390,7 @@ mod tests {
     #[test]
     fn a_request_is_for_one_host() {
         for (uri, hosts, good) in [
-            ("/", &[][..], true),
+            ("/", &[][..], false),
             ("/", &["a"], true),
             ("http://a:80/", &[], true),
             ("http://a:80/", &["A:80"], true),
@@ -400,8 +402,10 @@ mod tests {
             let request =
                 hosts.iter().fold(Request::builder().uri(uri), |r, h| r.header("host", *h));
             let (parts, ()) = request.body(()).unwrap().into_parts();
-            assert_eq!(one_host(&parts.uri, &parts.headers).is_ok(), good, "{uri} {hosts:?}");
+            let said = one_host(&parts.uri, parts.version, &parts.headers);
+            assert_eq!(said.is_ok(), good, "{uri} {hosts:?}");
         }
+        assert!(one_host(&Uri::from_static("/"), Version::HTTP_10, &HeaderMap::new()).is_ok());
     }
 
     #[test]

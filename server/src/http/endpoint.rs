@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use aws_lc_rs::rand;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, Method, header};
 use axum::response::Response;
@@ -16,6 +16,7 @@ use signaling::endpoint::{Accepted, Delete, Outcome, created, deleted};
 use signaling::{Agreement, ETag, Problem, SessionId};
 
 use super::caller::Client;
+use super::path::Path;
 use super::reply::{Failure, not_found, reply};
 use super::{Shared, api};
 use crate::access::Action;
@@ -63,7 +64,7 @@ pub(super) async fn whep(
             let session = random_session();
             let location = incoming.location(&context, "whep", &stream, session)?;
             let files = format!("{}/live/{stream}/index.m3u8", incoming.base(&context)?);
-            let video_line = whep::events::video_line(&answer);
+            let video_line = whep::events::Line::of_video(&answer);
             let join = incoming.join(stream, session, *agreement, announced);
             let join = Join { video_line, ..join };
             context.hub.watch(join).await.map_err(|problem| elsewhere(problem, &files))?;
@@ -126,12 +127,12 @@ pub(super) async fn whep_layer(
         Outcome::Reply(it) => return Ok(reply(it)),
         Outcome::Do(layer) => layer,
     };
-    if layer.encoding.is_none() && !layer.is_automatic() {
-        let detail = "choose by encodingId; layers inside an encoding cannot be chosen yet";
-        let title = "This layer cannot be chosen";
-        return Err(Problem::new(422, "layer-unsupported", title, detail).into());
-    }
-    context.hub.set_layer(&stream, session, layer.encoding).await?;
+    let wanted = match layer.choice()? {
+        whep::Choice::Automatic => sfu::Wanted::Best,
+        whep::Choice::Encoding(id) => sfu::Wanted::Encoding(id),
+        whep::Choice::Within { width, height } => sfu::Wanted::Within { width, height },
+    };
+    context.hub.set_layer(&stream, session, layer.media_id, wanted).await?;
     Ok(Response::new(Body::empty()))
 }
 

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
 use hyper::body::Frame;
@@ -23,6 +23,7 @@ use whep::events::{self, Action};
 
 use super::Shared;
 use super::endpoint::{Answer, Incoming, existing};
+use super::path::Path;
 use super::reply::{not_found, reply};
 use crate::hub::{Listener, Role};
 

@@ -109,9 +109,9 @@ fn allowed(origins: &[Origin], asking: Option<&HeaderValue>) -> Option<HeaderVal
     origins.contains(&site).then(|| asking.cloned())?
 }
 
-/// Refuses what is for two hosts at once.
+/// Refuses what is for no host, or for two at once.
 pub(super) async fn one_host(request: Request, next: Next) -> Response {
-    match caller::one_host(request.uri(), request.headers()) {
+    match caller::one_host(request.uri(), request.version(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(problem) => Failure(problem).into_response(),
     }

@@ -13,6 +13,7 @@ pub(crate) mod files;
 mod layers;
 mod limit;
 mod pages;
+mod path;
 mod reply;
 mod sessions;
 mod stored;

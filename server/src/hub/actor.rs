@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 
-use media::{Codec, EncodingId};
+use media::Codec;
 use sfu::{Add, Closed, Link};
 use signaling::{Agreement, Problem, SessionId};
 use stream::{Command, Event, Stream};
@@ -82,7 +82,7 @@ pub(super) struct Session {
     pub(super) since: SystemTime,
     pub(super) address: SocketAddr,
     pub(super) user_agent: Option<String>,
-    pub(super) video_line: Option<usize>,
+    pub(super) video_line: Option<whep::events::Line>,
 }
 
 /// What the hub knows of one stream, for the API.
@@ -227,10 +227,15 @@ impl Actor {
         &mut self,
         name: &stream::Name,
         viewer: SessionId,
-        layer: Option<EncodingId>,
+        media: Option<&str>,
+        layer: sfu::Wanted,
     ) -> Result<(), Problem> {
-        if !self.sessions.contains_key(&viewer) || !self.exists(name, Role::Viewer, viewer) {
-            return Err(no_session());
+        let line = &self.viewing(name, viewer).ok_or_else(no_session)?.video_line;
+        if let Some(id) = media.filter(|id| !line.as_ref().is_some_and(|line| line.is(id))) {
+            let shown: String = id.chars().take(40).collect();
+            let detail = format!("mediaId {shown:?} is not the mid of the answer's video");
+            let title = "There is no such m-line to choose for";
+            return Err(Problem::new(422, "not-the-video", title, detail));
         }
         self.outbox.push(sfu::Command::SetLayer { viewer, layer });
         Ok(())
@@ -251,7 +256,7 @@ impl Actor {
     }
 
     pub(super) fn listen(&mut self, name: &stream::Name, viewer: SessionId) -> Option<Listener> {
-        let line = self.viewing(name, viewer)?.video_line;
+        let line = self.viewing(name, viewer)?.video_line.as_ref().map(|line| line.index);
         let codecs = self.streams.get(name)?.stream.viewer(viewer)?.codecs.clone();
         self.news.listen(name, viewer, codecs, line)
     }

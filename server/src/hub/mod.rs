@@ -69,8 +69,8 @@ pub struct Join {
     pub address: SocketAddr,
     /// What the client calls itself, at most 256 bytes.
     pub user_agent: Option<String>,
-    /// The index of a viewer's video among the m-lines, by which events name it.
-    pub video_line: Option<usize>,
+    /// A viewer's video among the m-lines, by which events and choices of layers name it.
+    pub video_line: Option<whep::events::Line>,
     /// Candidates of the offer.
     pub offered: usize,
     /// The addresses that the answer named.
@@ -260,18 +260,19 @@ impl Hub {
         self.ask(move |actor| actor.exists(&stream, role, session)).await.unwrap_or(false)
     }
 
-    /// A viewer chooses an encoding; `None`: the highest again.
+    /// A viewer chooses an encoding, of the m-line `media` where it says of which.
     ///
     /// # Errors
-    /// 404 if there is no such viewer.
+    /// 404 if there is no such viewer, 422 if that is not the m-line of its video.
     pub async fn set_layer(
         &self,
         stream: &stream::Name,
         session: SessionId,
-        layer: Option<media::EncodingId>,
+        media: Option<String>,
+        wanted: sfu::Wanted,
     ) -> Result<(), Problem> {
         let stream = stream.clone();
-        self.ask(move |actor| actor.set_layer(&stream, session, layer)).await?
+        self.ask(move |actor| actor.set_layer(&stream, session, media.as_deref(), wanted)).await?
     }
 
     /// A viewer wants these events from now on; `None`: none. False if there is no such viewer.

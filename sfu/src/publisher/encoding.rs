@@ -237,6 +237,7 @@ impl Encoding {
             payload: self.payload.clone(),
             generation: self.generation,
             active: self.active,
+            dimensions: self.dimensions,
             rank: self.rank(),
             bitrate_bps: self.bitrate_bps(),
         }

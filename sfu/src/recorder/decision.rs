@@ -9,7 +9,7 @@ use super::Address;
 use crate::stats::Drop;
 use crate::transport::Failure;
 use crate::transport::srtp::Profile;
-use crate::viewer::selector::Reason;
+use crate::viewer::selector::{Reason, Wanted};
 
 /// Whose log it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +117,7 @@ pub enum Decision {
     /// There is nobody to watch any more.
     Detached,
     /// The viewer chose an encoding; `None`: the highest.
-    Wish(Option<EncodingId>),
+    Wish(Wanted),
     /// An encoding was selected for the viewer.
     Layer {
         /// Which.
@@ -321,14 +321,19 @@ impl Decision {
             Self::Unheard => "nothing at all is heard of it any more".to_owned(),
             Self::Attached(publisher) => format!("watches the publisher {publisher:08x}"),
             Self::Detached => "there is nobody to watch any more: waits for a publisher".to_owned(),
-            Self::Wish(Some(id)) => format!("the viewer asked for {id}"),
-            Self::Wish(None) => "the viewer asked for the highest encoding".to_owned(),
+            Self::Wish(Wanted::Encoding(id)) => format!("the viewer asked for {id}"),
+            Self::Wish(Wanted::Best) => "the viewer asked for the highest encoding".to_owned(),
+            Self::Wish(Wanted::Within { width, height }) => {
+                format!("the viewer asked for at most {width} x {height} pixels")
+            }
             Self::Layer { id, reason } => format!(
                 "{id} was selected: {}",
                 match reason {
                     Reason::Wanted => "the viewer asked for it",
                     Reason::InsteadOfWanted => "what the viewer asked for is silent",
                     Reason::Highest => "it is the highest that flows",
+                    Reason::Within => "it is the highest within what the viewer asked for",
+                    Reason::Smallest => "none is known to be as small as the viewer asked for",
                     Reason::AllSilent => "nothing flows now",
                 }
             ),

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::test::epoch;
-use crate::viewer::selector::Reason;
+use crate::viewer::selector::{Reason, Wanted};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -220,7 +220,7 @@ fn decision() -> impl Strategy<Value = Decision> {
         Just(Decision::Layer { id: id(), reason: Reason::AllSilent }),
         any::<bool>().prop_map(|lost| Decision::Restart { lost }),
         Just(Decision::Detached),
-        Just(Decision::Wish(None)),
+        Just(Decision::Wish(Wanted::Best)),
         (any::<bool>(), any::<u32>()).prop_map(move |(ring, after_ms)| Decision::Switched {
             id: id(),
             after_ms,

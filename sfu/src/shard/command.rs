@@ -8,6 +8,7 @@ use crate::recorder::Report;
 use crate::rtc::Peer;
 use crate::stats::{EncodingState, Origin};
 use crate::transport::Transport;
+use crate::viewer::selector::Wanted;
 
 /// What the server wants.
 #[derive(Debug)]
@@ -22,12 +23,12 @@ pub enum Command {
         /// Whom.
         publisher: Option<SessionId>,
     },
-    /// A viewer chooses an encoding; `None`: the highest.
+    /// A viewer chooses an encoding.
     SetLayer {
         /// Whose choice.
         viewer: SessionId,
         /// The choice.
-        layer: Option<EncodingId>,
+        layer: Wanted,
     },
     /// Ends a session with a goodbye. No [`Event::Closed`] follows.
     Remove(SessionId),

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use media::rtp::Extensions;
-use media::{EncodingId, Kind, payload};
+use media::{Kind, payload};
 use signaling::{Media, Payload};
 
 use super::catch_up::{Backlog, CatchUp, Verdict as Pace, feasible};
 use super::header::{Fields, Template};
 use super::rewriter::{Header, Origin, Rewriter, Target};
-use super::selector::{self, Candidate, Selector, Verdict, payload_type};
+use super::selector::{self, Candidate, Selector, Verdict, Wanted, payload_type};
 use super::story::Story;
 use crate::egress::Egress;
 use crate::feed::{Feed, Packet};
@@ -162,10 +162,10 @@ impl Leg {
         &mut self,
         now: Instant,
         feed: &Feed,
-        wanted: Option<EncodingId>,
+        wanted: Wanted,
         recorder: &mut Recorder,
     ) {
-        let wanted = wanted.filter(|_| self.kind == Kind::Video);
+        let wanted = if self.kind == Kind::Video { wanted } else { Wanted::Best };
         let candidates = self.candidates(feed);
         let chosen = selector::choose(&candidates, wanted, self.selector.current());
         let Some(choice) = chosen else { return };

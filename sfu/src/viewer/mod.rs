@@ -10,10 +10,11 @@ mod story;
 
 use std::time::{Duration, Instant};
 
-use media::{EncodingId, Kind};
+use media::Kind;
 use signaling::{Agreement, SessionId};
 
 use self::leg::{Leg, Wire};
+use self::selector::Wanted;
 use crate::egress::Egress;
 use crate::feed::{Batch, Feed};
 use crate::recorder::{Asks, Decision, Recorder};
@@ -54,7 +55,7 @@ pub struct Viewer {
     /// The handshake is over: media flows from then on.
     settled: Option<Instant>,
     legs: Vec<Leg>,
-    wanted: Option<EncodingId>,
+    wanted: Wanted,
     /// The next transport-wide sequence number.
     sequence: u16,
     sent: Sent,
@@ -105,7 +106,7 @@ impl Viewer {
             connected: false,
             settled: None,
             legs: agreement.media.iter().filter_map(Leg::new).collect(),
-            wanted: None,
+            wanted: Wanted::Best,
             sequence: 0,
             sent: Sent::default(),
             bitrate: Rate::default(),
@@ -151,9 +152,9 @@ impl Viewer {
         }
     }
 
-    /// Chooses an encoding by its name; `None`: the highest.
-    pub fn want(&mut self, encoding: Option<EncodingId>) {
-        self.wanted = encoding;
+    /// Chooses an encoding.
+    pub fn want(&mut self, wanted: Wanted) {
+        self.wanted = wanted;
     }
 
     /// Chooses anew among what the publisher has, and begins with what is in its ring.
@@ -417,7 +418,7 @@ impl Viewer {
             connected: self.connected || self.settled.is_some(),
             playing: self.last_sent.is_some_and(recently),
             layer: layer.and_then(|(index, f)| f.encodings.get(index)).map(|e| e.info.id),
-            wanted: self.wanted,
+            wanted: self.wanted.encoding(),
             bitrate_bps: (self.bitrate.per_second() * 8.0) as u64,
             packets: self.sent.packets,
             bytes: self.sent.bytes,

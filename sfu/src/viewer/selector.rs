@@ -21,8 +21,37 @@ pub struct Candidate {
     pub takeable: bool,
     /// Packets arrive now.
     pub active: bool,
+    /// Pixels, width and height, once known.
+    pub dimensions: Option<(u16, u16)>,
     /// Pixels, then bitrate.
     pub rank: (u32, u64),
+}
+
+/// What a viewer asks for by WHEP's layer extension.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wanted {
+    /// The highest.
+    #[default]
+    Best,
+    /// This encoding.
+    Encoding(EncodingId),
+    /// The highest that is no larger, in pixels.
+    Within {
+        /// Largest width.
+        width: u16,
+        /// Largest height.
+        height: u16,
+    },
+}
+
+impl Wanted {
+    /// The encoding, where one was named.
+    pub fn encoding(self) -> Option<EncodingId> {
+        match self {
+            Self::Encoding(id) => Some(id),
+            Self::Best | Self::Within { .. } => None,
+        }
+    }
 }
 
 /// Why an encoding was chosen.
@@ -34,6 +63,10 @@ pub enum Reason {
     InsteadOfWanted,
     /// The highest.
     Highest,
+    /// The highest within what the viewer asked for.
+    Within,
+    /// The smallest: no encoding is known to be within what the viewer asked for.
+    Smallest,
     /// Nothing moves: stay.
     AllSilent,
 }
@@ -67,11 +100,19 @@ pub fn eligible(mut all: Vec<Candidate>) -> Vec<Candidate> {
 /// The encoding to show. `None` without candidates.
 pub fn choose(
     candidates: &[Candidate],
-    wanted: Option<EncodingId>,
+    wanted: Wanted,
     current: Option<usize>,
 ) -> Option<(usize, Reason)> {
     let active = || candidates.iter().filter(|c| c.active);
-    let wanted = wanted.and_then(|id| candidates.iter().find(|c| c.id == id));
+    if let Wanted::Within { width, height } = wanted {
+        let fits = |c: &&Candidate| c.dimensions.is_some_and(|(w, h)| w <= width && h <= height);
+        let best = active().filter(fits).max_by_key(|c| c.rank).map(|c| (c.index, Reason::Within));
+        let smallest = || active().min_by_key(|c| c.rank).map(|c| (c.index, Reason::Smallest));
+        if let Some(choice) = best.or_else(smallest) {
+            return Some(choice);
+        }
+    }
+    let wanted = wanted.encoding().and_then(|id| candidates.iter().find(|c| c.id == id));
     if let Some(wanted) = wanted.filter(|c| c.active) {
         return Some((wanted.index, Reason::Wanted));
     }
@@ -173,19 +214,20 @@ mod tests {
             codec: Codec::H265,
             takeable: true,
             active: active[index],
+            dimensions: Some((pixels as u16, pixels as u16 / 2)),
             rank: (pixels, 0),
         };
         [("q", 100), ("h", 400), ("f", 1600)].into_iter().enumerate().map(make).collect()
     }
 
-    fn id(name: &str) -> Option<EncodingId> {
-        EncodingId::new(name)
+    fn id(name: &str) -> Wanted {
+        Wanted::Encoding(EncodingId::new(name).expect("a valid id"))
     }
 
     #[test]
     fn the_highest_by_default() {
-        assert_eq!(choose(&layers([true; 3]), None, None), Some((2, Reason::Highest)));
-        assert_eq!(choose(&[], None, None), None);
+        assert_eq!(choose(&layers([true; 3]), Wanted::Best, None), Some((2, Reason::Highest)));
+        assert_eq!(choose(&[], Wanted::Best, None), None);
     }
 
     #[test]
@@ -198,9 +240,28 @@ mod tests {
         assert_eq!(choose(&layers([true; 3]), id("gone"), None), Some((2, Reason::Highest)));
     }
 
+    #[test]
+    fn the_highest_that_is_small_enough_else_the_smallest() {
+        let within = |active, width, height, current| {
+            choose(&layers(active), Wanted::Within { width, height }, current)
+        };
+        assert_eq!(within([true; 3], 400, 200, None), Some((1, Reason::Within)));
+        assert_eq!(within([true; 3], 1599, u16::MAX, Some(2)), Some((1, Reason::Within)));
+        assert_eq!(within([true; 3], u16::MAX, 800, None), Some((2, Reason::Within)));
+        assert_eq!(within([true, false, true], 400, 200, Some(1)), Some((0, Reason::Within)));
+        assert_eq!(within([true; 3], 99, 99, None), Some((0, Reason::Smallest)));
+        assert_eq!(within([false, false, true], 400, 200, None), Some((2, Reason::Smallest)));
+        assert_eq!(within([false; 3], 400, 200, Some(1)), Some((1, Reason::AllSilent)));
+        let mut unknown = layers([true; 3]);
+        unknown.iter_mut().for_each(|c| c.dimensions = None);
+        let wanted = Wanted::Within { width: 9_999, height: 9_999 };
+        assert_eq!(choose(&unknown, wanted, None), Some((0, Reason::Smallest)));
+    }
+
     fn bridged(index: usize, codec: Codec, takeable: bool) -> Candidate {
         let (id, origin) = (EncodingId::new(codec.name()).expect("a valid id"), Origin::Bridge);
-        Candidate { index, id, origin, codec, takeable, active: true, rank: (9_999, 0) }
+        let (dimensions, rank) = (None, (9_999, 0));
+        Candidate { index, id, origin, codec, takeable, active: true, dimensions, rank }
     }
 
     fn indices(all: Vec<Candidate>) -> Vec<usize> {
@@ -247,7 +308,10 @@ mod tests {
 
     #[test]
     fn stays_when_all_are_silent() {
-        assert_eq!(choose(&layers([false; 3]), None, Some(1)), Some((1, Reason::AllSilent)));
+        assert_eq!(
+            choose(&layers([false; 3]), Wanted::Best, Some(1)),
+            Some((1, Reason::AllSilent))
+        );
         assert_eq!(choose(&layers([false; 3]), id("q"), None), Some((2, Reason::AllSilent)));
     }
 

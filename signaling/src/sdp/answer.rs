@@ -92,6 +92,8 @@ impl Answer<'_> {
         }
         out.line(format_args!("a={}", self.direction.name()))?;
         out.line(format_args!("a=rtcp-mux"))?;
+        // RFC 9725 section 4.4.1, RFC 8858: there is no other way for RTCP.
+        out.line(format_args!("a=rtcp-mux-only"))?;
         if section.rtcp_rsize {
             out.line(format_args!("a=rtcp-rsize"))?;
         }

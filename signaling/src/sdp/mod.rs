@@ -269,8 +269,9 @@ pub struct Section {
     pub simulcast: Vec<Vec<EncodingId>>,
     /// Media SSRCs with their retransmission SSRCs.
     pub ssrcs: Vec<Ssrcs>,
-    /// `a=msid`
-    pub msid: Option<String>,
+    /// The ids of the streams that it belongs to, by `a=msid`, each once, the first two only; `-` is none (RFC 8830
+    /// section 2).
+    pub streams: Vec<String>,
     /// `a=rtcp-mux`
     pub rtcp_mux: bool,
     /// `a=rtcp-rsize`

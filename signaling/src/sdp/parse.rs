@@ -128,7 +128,7 @@ impl Parser {
             send_rids: Vec::new(),
             simulcast: Vec::new(),
             ssrcs: Vec::new(),
-            msid: None,
+            streams: Vec::new(),
             rtcp_mux: false,
             rtcp_rsize: false,
             bundle_only: false,
@@ -166,7 +166,7 @@ impl Parser {
             "simulcast" => simulcast(section, line, value)?,
             "ssrc" => ssrc(section, line, value)?,
             "ssrc-group" => ssrc_group(section, notes, line, value)?,
-            "msid" => section.msid = Some(value.to_owned()),
+            "msid" => msid(section, value),
             "rtcp-mux" => section.rtcp_mux = true,
             "rtcp-rsize" => section.rtcp_rsize = true,
             "bundle-only" => section.bundle_only = true,
@@ -250,6 +250,16 @@ fn shared_payload_types(offer: &Offer, notes: &[Notes]) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+fn msid(section: &mut Section, value: &str) {
+    // More than one stream is too many, whatever the others are.
+    const ENOUGH: usize = 2;
+    let id = value.split_ascii_whitespace().next().filter(|id| *id != "-");
+    let known = |id: &&str| section.streams.iter().any(|s| s == id);
+    if let Some(id) = id.filter(|id| section.streams.len() < ENOUGH && !known(id)) {
+        section.streams.push(id.to_owned());
+    }
 }
 
 fn formats(line: Line<'_>, list: &[&str]) -> Result<Vec<Format>, Error> {

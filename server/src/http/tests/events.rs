@@ -18,7 +18,8 @@ async fn session(server: &Server) -> (String, String) {
 }
 
 async fn listen(server: &Server, path: &str) -> Response {
-    let mut request = Request::builder().uri(path).body(Body::empty()).unwrap();
+    let mut request =
+        Request::builder().uri(path).header("host", "localhost").body(Body::empty()).unwrap();
     request.extensions_mut().insert(Peer("127.0.0.1:5".parse().unwrap()));
     router(&server.context, server.routes).oneshot(request).await.unwrap()
 }

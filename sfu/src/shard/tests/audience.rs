@@ -52,7 +52,7 @@ fn each_publisher_has_its_own_audience_and_layers() {
     world.connect();
     world.attach(VIEWER + 1, PUBLISHER);
     world.attach(VIEWER + 2, 2);
-    let wish = Command::SetLayer { viewer: World::id(VIEWER), layer: Some(rid("q")) };
+    let wish = Command::SetLayer { viewer: World::id(VIEWER), layer: Wanted::Encoding(rid("q")) };
     world.command(wish);
     world.run(SECOND * 3, |w| camera.shoot(w));
     let mut first = audience(&world, PUBLISHER);
@@ -71,7 +71,10 @@ fn each_publisher_has_its_own_audience_and_layers() {
 fn what_a_publisher_sends_is_the_sum_of_its_encodings() {
     let (mut world, mut camera) = publisher_and_viewer(&simulcast());
     world.run(SECOND, |w| camera.shoot(w));
-    world.command(Command::SetLayer { viewer: World::id(VIEWER), layer: Some(rid("q")) });
+    world.command(Command::SetLayer {
+        viewer: World::id(VIEWER),
+        layer: Wanted::Encoding(rid("q")),
+    });
     world.run(SECOND, |w| camera.shoot(w));
     let of = |world: &World| {
         world.shards.iter().find_map(|s| s.intake(World::id(PUBLISHER))).expect("it publishes")

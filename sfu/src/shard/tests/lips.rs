@@ -92,7 +92,7 @@ fn across_layer_switches() {
     watch(&mut world);
     play(&mut world, &mut studio, SECOND * 10);
     for layer in [0, 2, 1, 0, 2] {
-        let (viewer, layer) = (World::id(VIEWER), Some(rids[layer]));
+        let (viewer, layer) = (World::id(VIEWER), Wanted::Encoding(rids[layer]));
         world.command(Command::SetLayer { viewer, layer });
         play(&mut world, &mut studio, SECOND * 2);
     }

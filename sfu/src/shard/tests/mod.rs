@@ -26,6 +26,7 @@ use crate::stats::Drop;
 use crate::test::peer::Packet;
 use crate::test::studio::{Content, Sent, Studio};
 use crate::test::world::{Camera, Weather, World};
+use crate::viewer::selector::Wanted;
 
 const PUBLISHER: u32 = 1;
 const VIEWER: u32 = 100;
@@ -188,7 +189,7 @@ fn the_highest_layer_by_default_and_any_by_choice() {
     world.run(SECOND, |w| camera.shoot(w));
     assert_eq!(layer(&world).as_deref(), Some("f"));
     for wanted in ["q", "h", "f"] {
-        let layer_wanted = Some(rid(wanted));
+        let layer_wanted = Wanted::Encoding(rid(wanted));
         world.command(Command::SetLayer { viewer: World::id(VIEWER), layer: layer_wanted });
         world.run(SECOND, |w| camera.shoot(w));
         assert_eq!(layer(&world).as_deref(), Some(wanted));

@@ -127,7 +127,7 @@ fn packets_of_before_a_switch_come_again_too() {
         let video = peer.video();
         let before: Vec<Packet> = peer.stream(video).into_values().rev().take(8).cloned().collect();
         for layer in [rids[0], rids[1], rids[0]] {
-            let (viewer, layer) = (World::id(VIEWER), Some(layer));
+            let (viewer, layer) = (World::id(VIEWER), Wanted::Encoding(layer));
             world.command(Command::SetLayer { viewer, layer });
             play(&mut world, &mut studio, SECOND / 2);
             let came = world.peers[&VIEWER].media.len();

@@ -145,7 +145,7 @@ fn layers_are_switched_on_other_shards_as_at_home() {
     play(&mut world, &mut studio, SECOND);
     for wanted in [0, 2, 1, 2, 0] {
         for viewer in [VIEWER, VIEWER + 1] {
-            let layer = Some(layers[wanted]);
+            let layer = Wanted::Encoding(layers[wanted]);
             world.command(Command::SetLayer { viewer: World::id(viewer), layer });
         }
         play(&mut world, &mut studio, SECOND);

@@ -174,7 +174,7 @@ fn a_certificate_that_is_not_the_offers_is_told() {
 fn layers_and_why_are_told() {
     let (mut world, mut camera) = publisher_and_viewer(&simulcast());
     world.run(SECOND * 2, |w| camera.shoot(w));
-    let wish = Command::SetLayer { viewer: World::id(VIEWER), layer: Some(rid("h")) };
+    let wish = Command::SetLayer { viewer: World::id(VIEWER), layer: Wanted::Encoding(rid("h")) };
     world.command(wish);
     world.run(SECOND, |w| camera.shoot(w));
     camera.layers[1].on = false;

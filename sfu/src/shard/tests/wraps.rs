@@ -101,7 +101,7 @@ fn timestamps_wrap_at_a_switch() {
         studio.streams[1].timestamp = 0_u32.wrapping_sub(early * 90);
         studio.streams[0].timestamp = 0_u32.wrapping_sub(2_500 * 90);
         play(&mut world, &mut studio, SECOND * 3 / 2);
-        let (viewer, layer) = (World::id(VIEWER), Some(rids[0]));
+        let (viewer, layer) = (World::id(VIEWER), Wanted::Encoding(rids[0]));
         world.command(Command::SetLayer { viewer, layer });
         play(&mut world, &mut studio, SECOND * 2);
         let peer = &world.peers[&VIEWER];

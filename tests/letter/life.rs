@@ -1,0 +1,171 @@
+//! The life of a session and what holds for HTTP: lines 20 to 28.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use tests::clip::{Clip, Codec};
+use tests::http::{self, send};
+use tests::letter::{SDP, Stage, fragment, offers, retry_after};
+use tests::peer::{PATIENCE, Peer};
+use tests::publisher::Show;
+use tests::viewer::Wish;
+use tests::{Impairment, Publisher, Viewer, Weir, sdp};
+use webrtc::peer_connection::RTCPeerConnectionState;
+
+/// Waits until a client has noticed that its connection is over: by a goodbye of RTCP or DTLS, or because nobody answers
+/// its checks any more.
+async fn notices_the_end(peer: &Peer) {
+    let mut states = peer.state.clone();
+    let end = async {
+        tokio::select! {
+            _ = states.wait_for(|state| *state != RTCPeerConnectionState::Connected) => {}
+            () = peer.ear.until("a goodbye", |i| i.goodbyes.first().map(|_| ())) => {}
+        }
+    };
+    tokio::time::timeout(PATIENCE, end).await.expect("told, or left alone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whip_20_delete_ends_the_session_whatever_the_entity_tag() {
+    let stage = Stage::new("").await;
+    let other = Viewer::join(&stage.weir, "show").await;
+    for (session, peer) in [
+        (&stage.viewer.session, &stage.viewer.peer),
+        (&stage.publisher.session, &stage.publisher.peer),
+    ] {
+        let fields = [("if-match", "\"another\"")];
+        assert_eq!(send("DELETE", &session.resource, &fields, &[]).status, 200);
+        notices_the_end(peer).await;
+        send("DELETE", &session.resource, &[], &[]).problem(404);
+        send("GET", &session.resource, &[], &[]).problem(404);
+        let fields = [("content-type", tests::letter::FRAGMENT), ("if-match", "*")];
+        let late = fragment(session, &[]);
+        send("PATCH", &session.resource, &fields, late.as_bytes()).problem(404);
+    }
+    assert_eq!(*other.peer.state.borrow(), RTCPeerConnectionState::Connected);
+    stage.weir.until("show", |s| s["publisher"].is_null() && s["viewers"]["whep"] == 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whip_21_a_session_without_consent_ends() {
+    let weir = Weir::start();
+    let network = Some((Impairment::NONE, 21));
+    let show = Show { network, ..Show::of(Clip::small(Codec::Vp8)) };
+    let publisher = Publisher::showing(&weir, "show", show).await;
+    let viewer = Viewer::wishing(&weir, "show", Wish { network, ..Wish::default() }).await;
+    viewer.more_video(30).await;
+    let sessions = [&publisher.session, &viewer.session];
+    for session in sessions {
+        assert_eq!(send("GET", &session.resource, &[], &[]).status, 204);
+        session.relay.as_ref().expect("asked for").set(Impairment::CUT);
+    }
+    let end = Instant::now() + Duration::from_secs(30);
+    while sessions.iter().any(|s| send("GET", &s.resource, &[], &[]).status != 404) {
+        assert!(Instant::now() < end, "still there, 30 s after the last check");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whip_22_the_server_is_an_ice_lite_agent() {
+    let stage = Stage::new("").await;
+    for (_, session) in stage.sessions() {
+        let head = session.sdp.split("\r\nm=").next().expect("a session part");
+        assert!(sdp::has_line(head, "a=ice-lite"), "{head}");
+    }
+    stage.goes_on().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whip_24_a_full_server_says_when_to_come_back() {
+    let stage = Stage::new("webrtc.max_publishers = 1\nwebrtc.max_viewers = 1\n").await;
+    for (path, offer) in offers().await {
+        let answer = stage.weir.offer(path, &offer);
+        answer.problem(503);
+        retry_after(&answer);
+    }
+    stage.goes_on().await;
+    let Stage { weir, viewer, .. } = stage;
+    viewer.leave().await;
+    tests::letter::watches(&weir, "show", str::to_owned).await;
+}
+
+const RULES: &str = r#"
+[[access]]
+action = "publish"
+token = "write-me"
+[[access]]
+action = "watch"
+token = "read-me"
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whip_25_bearer_tokens_are_asked_for_and_not_of_preflights() {
+    let weir = Weir::configured(RULES);
+    for ((path, offer), wrong) in offers().await.into_iter().zip(["read-me", "write-me"]) {
+        let url = weir.at(path);
+        let answer = weir.offer(path, &offer);
+        answer.problem(401);
+        assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+        let bearer = format!("Bearer {wrong}");
+        let fields = [("content-type", SDP), ("authorization", &*bearer)];
+        send("POST", &url, &fields, offer.as_bytes()).problem(403);
+        let asks = [("origin", "https://a.example"), ("access-control-request-method", "POST")];
+        assert_eq!(send("OPTIONS", &url, &asks, &[]).status, 204);
+        assert_eq!(send("GET", &url, &[], &[]).status, 204);
+    }
+    let bearer = |token: &str| vec![("authorization", format!("Bearer {token}"))];
+    let show = Show { headers: bearer("write-me"), ..Show::of(Clip::small(Codec::Vp8)) };
+    let publisher = Publisher::showing(&weir, "show", show).await;
+    let wish = Wish { headers: bearer("read-me"), ..Wish::default() };
+    let viewer = Viewer::wishing(&weir, "show", wish).await;
+    viewer.more_video(30).await;
+    // The session's URL is its own key.
+    for session in [&viewer.session, &publisher.session] {
+        assert_eq!(send("DELETE", &session.resource, &[], &[]).status, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whip_28_nobody_guesses_a_session_and_nobody_asks_too_often() {
+    let stage = Stage::new("").await;
+    let [_, (path, offer)] = offers().await;
+    let mut secrets = HashSet::new();
+    for _ in 0..20 {
+        let answer = stage.weir.offer(path, &offer);
+        let location = answer.header("location").expect("accepted").to_owned();
+        let secret = location.rsplit('/').next().expect("a path").to_owned();
+        // 128 bits, RFC 9725 section 5 asks for a CSPRNG.
+        assert!(secret.len() == 32 && secret.bytes().all(|b| b.is_ascii_hexdigit()), "{secret}");
+        let tag = answer.header("etag").expect("an entity tag").trim_matches('"').to_owned();
+        assert!(!tag.contains(&secret), "the entity tag tells the secret");
+        assert!(secrets.insert(secret), "twice the same");
+        assert_eq!(send("DELETE", &location, &[], &[]).status, 200);
+    }
+    stage.goes_on().await;
+
+    let slow = Stage::new("http.loopback_rate = 2").await;
+    for (_, session) in slow.sessions() {
+        let fields = [("content-type", tests::letter::FRAGMENT), ("if-match", "\"x\"")];
+        let gone = session.resource.replace(|c: char| c.is_ascii_hexdigit(), "0");
+        let gone = format!(
+            "{}/{}",
+            session.resource.rsplit_once('/').expect("a path").0,
+            &gone[gone.len() - 32..]
+        );
+        for (method, url) in [
+            ("POST", slow.weir.at("/whep/show")),
+            ("PATCH", session.resource.clone()),
+            ("DELETE", gone),
+        ] {
+            let refused =
+                (0..100).map(|_| send(method, &url, &fields, b"x")).find(|a| a.status == 429);
+            let refused = refused.unwrap_or_else(|| panic!("100 times {method} and no end"));
+            refused.problem(429);
+            retry_after(&refused);
+        }
+        // Reading is not limited, nor are others in what they have.
+        assert_eq!(http::send("GET", &session.resource, &[], &[]).status, 204);
+    }
+    slow.goes_on().await;
+}
