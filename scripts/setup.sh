@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing on Debian or Ubuntu, and says what and why:
 #   scripts/setup.sh build    what building and running needs
-#   scripts/setup.sh test     that, and the browser and the clients of the tests, and nginx, unpacked and not installed
+#   scripts/setup.sh test     that, and the browser and the clients of the tests, and nginx and coturn, unpacked and not installed
 #   scripts/setup.sh obs      that, and OBS Studio, which `make soak` publishes with, and media-doctor, which looks at its playlists
 #   scripts/setup.sh bench    nginx with its RTMP module, which `make bench` measures beside; unpacked, not installed
 # Quick when nothing is missing.
@@ -82,16 +82,18 @@ if [ "$what" = obs ] && ! target/tools/bin/media-doctor --version >/dev/null 2>&
     cargo install --quiet --locked --root target/tools media-doctor@0.12.0
 fi
 
-# Debian's package would start a web server on port 80: its files alone are enough.
-unpack_nginx() { # unpack_nginx <packages…>
-    local debs package deb
+# Debian's packages would start a server each: their files alone are enough.
+unpack() { # unpack <folder> <packages…>
+    local debs package deb folder=target/tools/$1
+    shift
     debs=$(mktemp -d)
-    mkdir -p target/tools/nginx
-    # In Debian 12 the program is in nginx, in older ones and Ubuntu in nginx-light.
-    for package in nginx nginx-light "$@"; do (cd "$debs" && apt-get download -q "$package") || true; done
-    for deb in "$debs"/*.deb; do dpkg -x "$deb" target/tools/nginx || true; done
+    mkdir -p "$folder"
+    for package in "$@"; do (cd "$debs" && apt-get download -q "$package") || true; done
+    for deb in "$debs"/*.deb; do dpkg -x "$deb" "$folder" || true; done
     rm -rf "$debs"
 }
+# In Debian 12 the program is in nginx, in older ones and Ubuntu in nginx-light.
+unpack_nginx() { unpack nginx nginx nginx-light "$@"; }
 if [ "$what" = bench ] && ! [ -e target/tools/nginx/usr/lib/nginx/modules/ngx_rtmp_module.so ] && have apt-get; then
     say 'Unpacking nginx and its RTMP module into target/tools/nginx, to measure beside it'
     unpack_nginx libnginx-mod-rtmp
@@ -102,4 +104,10 @@ if [ "$what" = test ] && ! PATH=$PATH:/usr/sbin:target/tools/nginx/usr/sbin comm
     say 'Unpacking nginx into target/tools/nginx: a test puts it in front as a cache'
     unpack_nginx
     [ -e target/tools/nginx/usr/sbin/nginx ] || die 'apt-get cannot fetch nginx: run apt-get update, or install nginx, and run this again.'
+fi
+if [ "$what" = test ] && ! have turnserver && ! [ -e target/tools/coturn/usr/bin/turnserver ]; then
+    have apt-get || die 'missing here: coturn. Install it and run this again.'
+    say 'Unpacking coturn into target/tools/coturn: a TURN server judges the credentials that clients are told'
+    unpack coturn coturn libevent-core-2.1-7 libevent-extra-2.1-7 libevent-openssl-2.1-7 libevent-pthreads-2.1-7 libhiredis0.14 libmariadb3 libpq5
+    [ -e target/tools/coturn/usr/bin/turnserver ] || die 'apt-get cannot fetch coturn: run apt-get update, or install coturn, and run this again.'
 fi

@@ -12,6 +12,8 @@ use tests::{Publisher, Viewer, Weir, http};
 
 #[path = "letter/bad.rs"]
 mod bad;
+#[path = "letter/ice.rs"]
+mod ice;
 #[path = "letter/life.rs"]
 mod life;
 #[path = "letter/methods.rs"]

@@ -61,8 +61,8 @@ impl By {
     }
 }
 
-/// A text that must not be seen: it prints and serializes as `***`.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
+/// A text that must not be seen: it prints and serializes as `***`, unless it is empty.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Secret(String);
 
 impl Secret {
@@ -74,6 +74,11 @@ impl Secret {
     /// The text itself.
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+
+    /// True if there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     fn is(&self, other: &str) -> bool {
@@ -89,7 +94,7 @@ impl std::fmt::Debug for Secret {
 
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str("***")
+        to.serialize_str(if self.0.is_empty() { "" } else { "***" })
     }
 }
 

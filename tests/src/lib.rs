@@ -14,6 +14,7 @@
 
 pub mod clip;
 pub mod compare;
+pub mod coturn;
 pub mod encoder;
 pub mod events;
 pub mod film;

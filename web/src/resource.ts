@@ -17,6 +17,9 @@ export interface Answer {
 
 /** A WHIP or WHEP session on the server. */
 export class Session {
+  /** STUN and TURN servers that the server names for this session. */
+  iceServers: RTCIceServer[] = [];
+
   constructor(
     readonly url: string,
     /** By `rel`. */
@@ -48,6 +51,11 @@ export class Session {
   }
 }
 
+/** Makes the servers that a session names known to its connection, for its next gathering of candidates. */
+export function useIceServers(pc: RTCPeerConnection, { iceServers }: Session): void {
+  if (iceServers.length > 0) pc.setConfiguration({ ...pc.getConfiguration(), iceServers });
+}
+
 /** POSTs an offer. Throws a `Problem`. */
 export async function offer(
   endpoint: string,
@@ -69,8 +77,10 @@ export async function offer(
     throw new Problem("Not a WHIP or WHEP server", "The answer names no session (Location).", response.status);
   }
   const base = response.url || endpoint;
-  const links = parseLinks(response.headers.get("Link") ?? "", base);
+  const header = response.headers.get("Link") ?? "";
+  const links = parseLinks(header, base);
   const session = new Session(new URL(location, base).href, links, token);
+  session.iceServers = iceServers(header);
   return { sdp: await response.text(), session };
 }
 
@@ -86,20 +96,41 @@ const LINK = new RegExp(`<([^>]*)>((?:\\s*${PARAMETER.source})*)`, "g");
 /** `Link` (RFC 8288) by rel. The first of each rel counts. */
 export function parseLinks(header: string, base: string): Map<string, Link> {
   const links = new Map<string, Link>();
-  for (const [, target = "", text = ""] of header.matchAll(LINK)) {
-    const parameters = new Map<string, string>();
-    for (const [, key = "", quoted, plain] of text.matchAll(PARAMETER)) {
-      if (!parameters.has(key.toLowerCase())) parameters.set(key.toLowerCase(), quoted ?? plain ?? "");
-    }
+  for (const { target, parameters } of everyLink(header)) {
     let url: string;
     try {
       url = new URL(target, base).href;
     } catch {
       continue;
     }
-    for (const name of (parameters.get("rel") ?? "").split(/\s+/)) {
-      if (name && !links.has(name)) links.set(name, { url, parameters });
-    }
+    for (const name of relations(parameters)) if (!links.has(name)) links.set(name, { url, parameters });
   }
   return links;
+}
+
+/** The STUN and TURN servers of a `Link` header (RFC 9725 section 4.6). */
+export function iceServers(header: string): RTCIceServer[] {
+  const servers: RTCIceServer[] = [];
+  for (const { target: urls, parameters } of everyLink(header)) {
+    if (!relations(parameters).includes("ice-server")) continue;
+    const [username, credential] = [parameters.get("username"), parameters.get("credential")];
+    // A browser throws at a TURN server without them.
+    if (/^turns?:./.test(urls) && username && credential) servers.push({ urls, username, credential });
+    if (/^stuns?:./.test(urls)) servers.push({ urls });
+  }
+  return servers;
+}
+
+function* everyLink(header: string): Generator<{ target: string; parameters: Map<string, string> }> {
+  for (const [, target = "", text = ""] of header.matchAll(LINK)) {
+    const parameters = new Map<string, string>();
+    for (const [, key = "", quoted, plain] of text.matchAll(PARAMETER)) {
+      if (!parameters.has(key.toLowerCase())) parameters.set(key.toLowerCase(), quoted ?? plain ?? "");
+    }
+    yield { target, parameters };
+  }
+}
+
+function relations(parameters: ReadonlyMap<string, string>): string[] {
+  return (parameters.get("rel") ?? "").split(/\s+/).filter((name) => name !== "");
 }

@@ -4,7 +4,7 @@
 import { watchConnection, type ConnectionEvents } from "./connection";
 import { listen, type WhepEvent } from "./events";
 import { Problem } from "./problem";
-import { offer, type Session } from "./resource";
+import { offer, type Session, useIceServers } from "./resource";
 import { acceptedKinds, withOpusParameters } from "./sdp";
 
 const LAYER = "urn:ietf:params:whep:ext:core:layer";
@@ -50,6 +50,7 @@ export class WhepClient {
     if (acceptedKinds(answer.sdp).length === 0) {
       throw new Problem("Nothing to play", "This browser and the server have no codec in common.", 406);
     }
+    useIceServers(this.pc, answer.session);
     await this.pc.setRemoteDescription({ type: "answer", sdp: answer.sdp });
     this.unlisten = listen(answer.session, {
       heard: events.heard,

@@ -3,7 +3,7 @@
 
 import { watchConnection, type ConnectionEvents } from "./connection";
 import { Problem } from "./problem";
-import { offer, type Session } from "./resource";
+import { offer, type Session, useIceServers } from "./resource";
 import { acceptedKinds, withOpusParameters } from "./sdp";
 import type { CodecChoice, Preference } from "./url";
 
@@ -126,6 +126,7 @@ export class WhipClient {
     if (acceptedKinds(answer.sdp).length < this.pc.getTransceivers().length) {
       throw new Problem("Not accepted", "The server refused the video or the audio: no codec in common.", 406);
     }
+    useIceServers(this.pc, answer.session);
     // What the answer says of stereo is what the encoder does.
     const remote = this.sending.music ? withOpusParameters(answer.sdp, { stereo: "1" }) : answer.sdp;
     await this.pc.setRemoteDescription({ type: "answer", sdp: remote });

@@ -1,6 +1,6 @@
 import { afterEach, expect, test, vi } from "vitest";
 import { NO_COMMON_CODEC, Problem, problemOf, toProblem } from "../src/problem";
-import { offer, parseLinks } from "../src/resource";
+import { iceServers, offer, parseLinks } from "../src/resource";
 
 afterEach(() => vi.unstubAllGlobals());
 
@@ -102,4 +102,17 @@ test("Link headers, several in one", () => {
     three: "http://weir.test/whep/rel/three",
     base: "http://weir.test/whep/demo",
   });
+});
+
+test("every STUN and TURN server of a Link header, with its credentials", () => {
+  const header =
+    '<stun:s.test>; rel="ice-server", <http://weir.test/layer>; rel="urn:x:layer", ' +
+    '<turn:t.test:3478?transport=udp>; rel="ice-server"; username="1700003600:0000beef"; credential="a+/=b"; credential-type="password", ' +
+    '<turns:t.test:443>; rel="ice-server"; username="u"; credential="c", <http://t.test>; rel="ice-server", <turn:half.test>; rel=ice-server; username=u';
+  expect(iceServers(header)).toEqual([
+    { urls: "stun:s.test" },
+    { urls: "turn:t.test:3478?transport=udp", username: "1700003600:0000beef", credential: "a+/=b" },
+    { urls: "turns:t.test:443", username: "u", credential: "c" },
+  ]);
+  expect(iceServers("")).toEqual([]);
 });

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
-use super::{Config, KEYS, Kind, keys, kind};
+use super::{Config, KEYS, Kind, ice, keys, kind};
 
 /// Where values come from.
 #[derive(Clone, Debug, Default)]
@@ -83,6 +83,7 @@ fn together(config: &Config) -> Result<(), String> {
         return Err("http.listen and admin.listen are both off: nothing to serve".to_owned());
     }
     config.live.check()?;
+    ice::check(&config.webrtc)?;
     let named = |path: &Path| !path.as_os_str().is_empty();
     let missing = match (named(&config.tls.cert), named(&config.tls.key)) {
         (true, false) => "tls.cert needs tls.key, the private key of that certificate",
@@ -338,6 +339,7 @@ mod tests {
     #[test]
     fn what_is_printed_reads_back_and_hides_secrets() {
         let text = "[http]\npublic_url='https://a.example'\n\
+                    [webrtc]\nice_servers=['turn:t.example']\nturn_secret='north-secret'\n\
                     [live]\npart='250ms'\n[[live.streams]]\nstream='tv-*'\npreset='far'\nwindow='2h'\n\
                     [[access]]\naction='publish'\ntoken='0123456789-secret'\n";
         let printed = file(text).unwrap().to_toml();

@@ -4,6 +4,7 @@
 //! nobody knows is an error that names the nearest known one ([`keys`]); the sources are laid over
 //! each other in [`load`]. Times are texts such as `10s` or `500ms`.
 
+mod ice;
 mod keys;
 mod load;
 mod parts;
@@ -12,6 +13,7 @@ mod value;
 
 use serde::{Deserialize, Serialize};
 
+pub use ice::IceServer;
 pub use keys::{KEYS, Kind, kind};
 pub(crate) use load::flag;
 pub use load::{Error, Sources, load};

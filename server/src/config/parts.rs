@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::ice::IceServer;
 use super::streams::LiveStream;
 use super::value::{
     Advertise, Apps, Listen, LiveStart, Network, OnConflict, Origin, Preset, PublicUrl, duration,
 };
+use crate::access::Secret;
 use crate::bridges::Limit;
 
 /// `[http]`
@@ -57,6 +59,17 @@ pub struct Webrtc {
     pub listen: Listen,
     /// More addresses for candidates.
     pub advertise: Vec<Advertise>,
+    /// STUN and TURN servers that clients are told.
+    pub ice_servers: Vec<IceServer>,
+    /// What the TURN servers among them share with us to sign credentials (coturn: `static-auth-secret`).
+    pub turn_secret: Secret,
+    /// How long such credentials hold.
+    #[serde(with = "duration")]
+    pub turn_ttl: Duration,
+    /// Without a secret: one name for everybody.
+    pub turn_username: String,
+    /// Its password.
+    pub turn_password: Secret,
     /// Media threads, 0: one per core; at most 256.
     pub shards: u16,
     /// What each encoding keeps for retransmissions and for viewers who join, in payload bytes.
@@ -77,6 +90,11 @@ impl Default for Webrtc {
         Self {
             listen: Listen::any(8080),
             advertise: Vec::new(),
+            ice_servers: Vec::new(),
+            turn_secret: Secret::default(),
+            turn_ttl: Duration::from_secs(12 * 3600),
+            turn_username: String::new(),
+            turn_password: Secret::default(),
             shards: 0,
             ring_bytes: 16 << 20,
             ring_time: Duration::from_secs(12),

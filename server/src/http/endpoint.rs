@@ -13,13 +13,14 @@ use axum::http::{HeaderName, Method, header};
 use axum::response::Response;
 use http_body_util::BodyExt as _;
 use signaling::endpoint::{Accepted, Delete, Outcome, created, deleted};
-use signaling::{Agreement, ETag, Problem, SessionId};
+use signaling::{Agreement, ETag, Link, Problem, Reply, SessionId};
 
 use super::caller::Client;
 use super::path::Path;
 use super::reply::{Failure, not_found, reply};
-use super::{Shared, api};
+use super::{Context, Shared, api};
 use crate::access::Action;
+use crate::clock;
 use crate::hub::{Join, Role};
 
 /// Bytes of a body beyond the limit that are read and thrown away: who sends that much reads the
@@ -38,13 +39,14 @@ pub(super) async fn whip(
     let incoming = Incoming::to_endpoint(&context, &stream, Action::Publish, request).await?;
     let mut announced = Vec::new();
     match whip::endpoint(&incoming.request(), || incoming.local(&context, &mut announced)) {
-        Outcome::Reply(it) => Ok(reply(it)),
+        Outcome::Reply(it) => Ok(reply(incoming.asked(&context, &stream, Action::Publish, it))),
         Outcome::Do(Accepted { answer, agreement }) => {
             let session = random_session();
             let location = incoming.location(&context, "whip", &stream, session)?;
             let join = incoming.join(stream, session, *agreement, announced);
             context.hub.publish(join).await?;
-            Ok(reply(created(answer, location, &ETag::new(session, 0), &[])))
+            let links = ice_servers(&context, session);
+            Ok(reply(created(answer, location, &ETag::new(session, 0), &links)))
         }
     }
 }
@@ -59,7 +61,7 @@ pub(super) async fn whep(
     let incoming = Incoming::to_endpoint(&context, &stream, Action::Watch, request).await?;
     let mut announced = Vec::new();
     match whep::endpoint(&incoming.request(), || incoming.local(&context, &mut announced)) {
-        Outcome::Reply(it) => Ok(reply(it)),
+        Outcome::Reply(it) => Ok(reply(incoming.asked(&context, &stream, Action::Watch, it))),
         Outcome::Do(Accepted { answer, agreement }) => {
             let session = random_session();
             let location = incoming.location(&context, "whep", &stream, session)?;
@@ -68,10 +70,16 @@ pub(super) async fn whep(
             let join = incoming.join(stream, session, *agreement, announced);
             let join = Join { video_line, ..join };
             context.hub.watch(join).await.map_err(|problem| elsewhere(problem, &files))?;
-            let links = whep::links(&location);
+            let mut links = whep::links(&location);
+            links.extend(ice_servers(&context, session));
             Ok(reply(created(answer, location, &ETag::new(session, 0), &links)))
         }
     }
+}
+
+/// The ICE servers for one session.
+fn ice_servers(context: &Context, session: SessionId) -> Vec<Link> {
+    context.ice_servers.links(&session.to_string(), clock::since_epoch())
 }
 
 /// Who may not watch here may take files.
@@ -201,6 +209,25 @@ impl Incoming {
             if_match: field(header::IF_MATCH),
             body: &self.body,
         }
+    }
+
+    /// A reply that is no session: OPTIONS tells the ICE servers to whom they are for, but no preflight does (RFC 9725
+    /// section 4.6).
+    fn asked(
+        &self,
+        context: &Context,
+        stream: &stream::Name,
+        action: Action,
+        mut reply: Reply,
+    ) -> Reply {
+        let preflight = self.parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+        let may = || context.access.authorize(action, Some(stream), &self.client.caller).is_ok();
+        if self.parts.method == Method::OPTIONS && !preflight && may() {
+            for link in ice_servers(context, random_session()) {
+                reply = reply.with("Link", link.to_string());
+            }
+        }
+        reply
     }
 
     /// Our side; `announced` becomes the addresses that the answer names.

@@ -10,6 +10,7 @@ mod encoders;
 mod endpoint;
 mod events;
 pub(crate) mod files;
+mod ice_servers;
 mod layers;
 mod limit;
 mod pages;
@@ -57,6 +58,7 @@ pub struct Context {
     rtmp: Arc<rtmp::Counts>,
     live: Live,
     events: events::Hall,
+    ice_servers: ice_servers::IceServers,
     draining: std::sync::atomic::AtomicBool,
 }
 
@@ -78,6 +80,7 @@ impl Context {
             closed: Arc::default(),
             rtmp: Arc::default(),
             events: events::Hall::new(config.http.max_connections),
+            ice_servers: ice_servers::IceServers::new(&config.webrtc),
             draining: false.into(),
         }
     }
