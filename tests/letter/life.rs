@@ -77,6 +77,47 @@ async fn whip_22_the_server_is_an_ice_lite_agent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whip_23_offers_for_another_node_are_sent_there_by_307() {
+    let far = Weir::configured(RULES);
+    let near = Weir::configured(&format!("http.elsewhere = ['show*={}']\n{RULES}", far.url));
+    for ((path, offer), token) in offers().await.into_iter().zip(["write-me", "read-me"]) {
+        let path = path.replace("other", "show");
+        let url = near.at(&format!("{path}?x=1"));
+        // Who may not come is not told where to go.
+        let moved = |fields: &[(&str, &str)]| {
+            let fields = [&[("content-type", SDP)], fields].concat();
+            send("POST", &url, &fields, offer.as_bytes())
+        };
+        moved(&[]).problem(401);
+        let bearer = format!("Bearer {token}");
+        let answer = moved(&[("authorization", &bearer)]);
+        answer.problem(307);
+        let location = format!("{}{path}?x=1&token={token}&hops=1", far.url);
+        assert_eq!(answer.header("location"), Some(&*location));
+        assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+        near.offer(&format!("{path}?token={token}&hops=3"), &offer).problem(503);
+        // Others are for this node, and a session's URL always is.
+        let here = near.offer(&format!("{}?token={token}", path.replace("show", "mine")), &offer);
+        assert_eq!(here.status, 201, "{}", here.text());
+        send("DELETE", &near.at(&format!("{path}/00000000000000000000000000000000")), &[], &[])
+            .problem(404);
+    }
+    let (show, wish) = (Show::of(Clip::small(Codec::Vp8)), Wish::default());
+    let go = |path: &str, token: &str| {
+        let bearer = format!("Bearer {token}");
+        let fields = [("content-type", SDP), ("authorization", &*bearer)];
+        let answer = send("POST", &near.at(path), &fields, b"v=0");
+        answer.header("location").expect("sent elsewhere").to_owned()
+    };
+    let _publisher = Publisher::to(&go("/whip/show", "write-me"), show).await;
+    let watch = go("/whep/show", "read-me");
+    let path = watch.strip_prefix(&far.at("/whep/")).expect("the other node");
+    let viewer = Viewer::wishing(&far, path, wish).await;
+    viewer.more_video(30).await;
+    assert!(viewer.session.resource.starts_with(&far.url), "{}", viewer.session.resource);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whip_24_a_full_server_says_when_to_come_back() {
     let stage = Stage::new("webrtc.max_publishers = 1\nwebrtc.max_viewers = 1\n").await;
     for (path, offer) in offers().await {

@@ -18,6 +18,7 @@ pub const KEYS: &[(&str, &str)] = &[
     ("http.loopback_rate", "the same for clients on this machine"),
     ("http.max_connections", "TCP connections at once"),
     ("http.cors_origins", "pages that may publish and watch from another site; *: any"),
+    ("http.elsewhere", "streams that other nodes have, such as show-*=https://node2.example"),
     ("webrtc.listen", "UDP address of all media; empty: off"),
     ("webrtc.advertise", "more addresses for clients: host, host:port or udp/host:port"),
     ("webrtc.ice_servers", "STUN and TURN servers that clients are told, stun:… and turn:…"),

@@ -4,6 +4,7 @@
 //! nobody knows is an error that names the nearest known one ([`keys`]); the sources are laid over
 //! each other in [`load`]. Times are texts such as `10s` or `500ms`.
 
+mod elsewhere;
 mod ice;
 mod keys;
 mod load;
@@ -13,6 +14,7 @@ mod value;
 
 use serde::{Deserialize, Serialize};
 
+pub use elsewhere::Elsewhere;
 pub use ice::IceServer;
 pub use keys::{KEYS, Kind, kind};
 pub(crate) use load::flag;

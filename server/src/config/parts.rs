@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::elsewhere::Elsewhere;
 use super::ice::IceServer;
 use super::streams::LiveStream;
 use super::value::{
@@ -34,6 +35,8 @@ pub struct Http {
     pub max_connections: usize,
     /// Whose pages may use WHIP and WHEP from another site.
     pub cors_origins: Vec<Origin>,
+    /// Which streams other nodes have: offers for them are sent there.
+    pub elsewhere: Vec<Elsewhere>,
 }
 
 impl Default for Http {
@@ -47,6 +50,7 @@ impl Default for Http {
             loopback_rate: 1000,
             max_connections: 10_000,
             cors_origins: vec![Origin::Any],
+            elsewhere: Vec::new(),
         }
     }
 }

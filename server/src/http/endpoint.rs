@@ -18,7 +18,7 @@ use signaling::{Agreement, ETag, Link, Problem, Reply, SessionId};
 use super::caller::Client;
 use super::path::Path;
 use super::reply::{Failure, not_found, reply};
-use super::{Context, Shared, api};
+use super::{Context, Shared, api, elsewhere};
 use crate::access::Action;
 use crate::clock;
 use crate::hub::{Join, Role};
@@ -37,6 +37,9 @@ pub(super) async fn whip(
 ) -> Answer {
     let stream = name(&stream)?;
     let incoming = Incoming::to_endpoint(&context, &stream, Action::Publish, request).await?;
+    if let Some(moved) = incoming.moved(&context, "whip", &stream)? {
+        return Ok(reply(moved));
+    }
     let mut announced = Vec::new();
     match whip::endpoint(&incoming.request(), || incoming.local(&context, &mut announced)) {
         Outcome::Reply(it) => Ok(reply(incoming.asked(&context, &stream, Action::Publish, it))),
@@ -59,6 +62,9 @@ pub(super) async fn whep(
 ) -> Answer {
     let stream = name(&stream)?;
     let incoming = Incoming::to_endpoint(&context, &stream, Action::Watch, request).await?;
+    if let Some(moved) = incoming.moved(&context, "whep", &stream)? {
+        return Ok(reply(moved));
+    }
     let mut announced = Vec::new();
     match whep::endpoint(&incoming.request(), || incoming.local(&context, &mut announced)) {
         Outcome::Reply(it) => Ok(reply(incoming.asked(&context, &stream, Action::Watch, it))),
@@ -69,7 +75,7 @@ pub(super) async fn whep(
             let video_line = whep::events::Line::of_video(&answer);
             let join = incoming.join(stream, session, *agreement, announced);
             let join = Join { video_line, ..join };
-            context.hub.watch(join).await.map_err(|problem| elsewhere(problem, &files))?;
+            context.hub.watch(join).await.map_err(|problem| or_files(problem, &files))?;
             let mut links = whep::links(&location);
             links.extend(ice_servers(&context, session));
             Ok(reply(created(answer, location, &ETag::new(session, 0), &links)))
@@ -83,7 +89,7 @@ fn ice_servers(context: &Context, session: SessionId) -> Vec<Link> {
 }
 
 /// Who may not watch here may take files.
-fn elsewhere(problem: Problem, files: &str) -> Problem {
+fn or_files(problem: Problem, files: &str) -> Problem {
     match &problem.alternatives {
         Some(known) if known.is_empty() => problem.alternatives(vec![files.to_owned()]),
         _ => problem,
@@ -173,10 +179,6 @@ impl Incoming {
         // A preflight carries no token (RFC 9725 section 4.6), and GET tells nothing.
         if request.method() == Method::POST {
             api::ready(context)?;
-            if !context.webrtc {
-                let detail = "webrtc.listen is off on this server";
-                return Err(Problem::new(503, "webrtc-off", "No WebRTC here", detail).into());
-            }
             let (parts, body) = request.into_parts();
             let client = Client::new(&parts, &context.http.trusted_proxies);
             context.access.authorize(action, Some(stream), &client.caller)?;
@@ -209,6 +211,25 @@ impl Incoming {
             if_match: field(header::IF_MATCH),
             body: &self.body,
         }
+    }
+
+    /// Where an offer goes that is not for this node; `None` if it is.
+    fn moved(
+        &self,
+        context: &Context,
+        protocol: &str,
+        stream: &stream::Name,
+    ) -> Result<Option<Reply>, Problem> {
+        if self.parts.method != Method::POST {
+            return Ok(None);
+        }
+        let (nodes, token) = (&context.http.elsewhere, self.client.caller.token.as_deref());
+        let moved = elsewhere::redirect(nodes, protocol, stream, &self.parts.uri, token)?;
+        if moved.is_none() && !context.webrtc {
+            let detail = "webrtc.listen is off on this server";
+            return Err(Problem::new(503, "webrtc-off", "No WebRTC here", detail));
+        }
+        Ok(moved)
     }
 
     /// A reply that is no session: OPTIONS tells the ICE servers to whom they are for, but no preflight does (RFC 9725

@@ -6,6 +6,7 @@
 
 mod api;
 mod caller;
+mod elsewhere;
 mod encoders;
 mod endpoint;
 mod events;
