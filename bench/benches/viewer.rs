@@ -11,7 +11,7 @@ use media::payload::PayloadInfo;
 use media::{Codec, EncodingId, RtpPacket};
 use sfu::stats::Origin;
 use sfu::viewer::rewriter::{Rewriter, Target};
-use sfu::viewer::selector::{Candidate, Selector, Verdict, choose};
+use sfu::viewer::selector::{Candidate, Selector, Verdict, Wanted, choose};
 
 const VIEWERS: usize = 1_000;
 const TARGET: Target = Target { encoding: 2, codec: Codec::H264, pt: 102, rtx: Some(103) };
@@ -86,11 +86,13 @@ fn selector(c: &mut Criterion) {
             codec: Codec::H264,
             takeable: true,
             active: true,
+            dimensions: None,
             rank: (100 << (2 * index), 0),
         })
         .collect();
     group.bench_function("choose of three encodings", |b| {
-        b.iter(|| black_box(choose(black_box(&layers), EncodingId::new("h"), Some(2))));
+        let wanted = Wanted::Encoding(EncodingId::new("h").expect("a valid id"));
+        b.iter(|| black_box(choose(black_box(&layers), wanted, Some(2))));
     });
     group.finish();
 }

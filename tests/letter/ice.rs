@@ -44,7 +44,7 @@ fn right(answer: &Answer) -> String {
     let [("username", name), ("credential", credential), ("credential-type", "password")] =
         told[1].1[..]
     else {
-        panic!("{told:?}")
+        unreachable!("{told:?}")
     };
     let (until, who) = name.split_once(':').expect("until when, and who");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
@@ -108,7 +108,7 @@ async fn whip_26_a_turn_server_relays_for_who_has_them_as_long_as_they_hold() {
     for (_, session) in stage.sessions() {
         let told = told(&session.answer);
         let [("username", name), ("credential", credential), ..] = told[0].1[..] else {
-            panic!("{told:?}")
+            unreachable!("{told:?}")
         };
         assert_eq!(told[0].0, coturn.uri());
         assert!(coturn.relays_for(name, credential), "{name}");

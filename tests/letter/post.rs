@@ -119,7 +119,8 @@ async fn whip_06_what_is_not_wholly_taken_fails_as_a_whole() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whip_07_every_setup_is_taken_and_what_ffmpeg_leaves_out_is_not_missed() {
     let weir = Weir::start();
-    let setups: [(fn(&str) -> String, &str); 3] = [
+    type Bend = fn(&str) -> String;
+    let setups: [(Bend, &str); 3] = [
         (|offer| offer.to_owned(), "passive"),
         (|offer| offer.replace("a=setup:actpass", "a=setup:active"), "passive"),
         (|offer| offer.replace("a=setup:actpass", "a=setup:passive"), "active"),

@@ -9,10 +9,7 @@ use crate::access;
 pub const KEYS: &[(&str, &str)] = &[
     ("http.listen", "TCP address of pages, WHIP, WHEP and API; empty: off"),
     ("http.public_url", "what absolute URLs begin with behind a proxy"),
-    (
-        "http.trusted_proxies",
-        "addresses or ranges whose forwarding headers count, and which are many clients",
-    ),
+    ("http.trusted_proxies", "ranges whose forwarding headers count, and which are many clients"),
     ("http.body_limit", "bytes of the largest request body"),
     ("http.rate", "signalling requests per second and client address; 0: any number"),
     ("http.loopback_rate", "the same for clients on this machine"),

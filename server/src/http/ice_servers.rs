@@ -21,7 +21,7 @@ pub(super) struct IceServers {
 /// What a TURN server lets in by.
 enum Grant {
     /// A name that says until when, and its signature by a secret that the TURN server knows too.
-    Signed { key: hmac::Key, ttl: Duration },
+    Signed { key: Box<hmac::Key>, ttl: Duration },
     /// The same for everybody.
     Fixed { username: String, password: Secret },
 }
@@ -35,7 +35,7 @@ impl IceServers {
             let secret = config.turn_secret.reveal().as_bytes();
             // What coturn checks; nothing else speaks for SHA-1.
             let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret);
-            Grant::Signed { key, ttl: config.turn_ttl }
+            Grant::Signed { key: Box::new(key), ttl: config.turn_ttl }
         };
         Self { servers: config.ice_servers.clone(), grant }
     }

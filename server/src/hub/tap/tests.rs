@@ -247,6 +247,7 @@ fn only_what_the_publisher_sends_is_taken() {
         payload: sfu::local::payload(Codec::H264, None).unwrap(),
         generation: 0,
         active: true,
+        dimensions: None,
         rank: (rank, 0),
         bitrate_bps: 0,
     };
