@@ -2,6 +2,7 @@
 //! that have ended and are kept for a while. The stream's task writes, requests read and wait.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -16,8 +17,11 @@ use tokio::sync::watch;
 use super::Terms;
 use super::crowd::{Crowd, Room};
 use super::spill::Holding;
-use super::text::{Text, Texts};
+use super::text::{Length, Text, Texts};
 use crate::status;
+
+/// A playlist of more segments than these takes so long to write that others would notice.
+const LONG: usize = 500;
 
 /// One stream on the audience's way.
 #[derive(Debug)]
@@ -312,18 +316,44 @@ impl Sheet {
     }
 
     /// A playlist, with this query behind every name in it.
-    pub(crate) fn text(&self, playlist: Playlist, query: &str) -> Arc<Text> {
-        self.texts.get((playlist, query.to_owned()), || match playlist {
-            Playlist::Media(form) => packager::hls::media(&self.view, &self.all, form, query),
-            Playlist::Keyframes(form) => packager::hls::keyframes(&self.view, form, query),
-        })
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub(crate) async fn text(&self, playlist: Playlist, query: &str) -> io::Result<Arc<Text>> {
+        let text = self.texts.get((playlist, query.to_owned()));
+        let write = || {
+            let (view, all) = (Arc::clone(&self.view), Arc::clone(&self.all));
+            let query = query.to_owned();
+            move || match playlist {
+                Playlist::Media(form) => packager::hls::media(&view, &all, form, &query),
+                Playlist::Keyframes(form) => packager::hls::keyframes(&view, form, &query),
+            }
+        };
+        text.written(self.length(playlist), write).await?;
+        Ok(text)
+    }
+
+    /// A delta has little of a long window, while there is one.
+    fn length(&self, playlist: Playlist) -> Length {
+        let (Playlist::Media(form) | Playlist::Keyframes(form)) = playlist;
+        let all = form == Form::Full || self.view.ended || self.view.targets.part.is_none();
+        if all && self.view.segments.len() > LONG { Length::Long } else { Length::Short }
     }
 }
 
 impl Front {
     /// The multivariant playlist.
-    pub(crate) fn text(&self, query: &str) -> Arc<Text> {
-        self.texts.get(query.to_owned(), || packager::hls::multivariant(&self.views, query))
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub(crate) async fn text(&self, query: &str) -> io::Result<Arc<Text>> {
+        let text = self.texts.get(query.to_owned());
+        let write = || {
+            let (views, query) = (Arc::clone(&self.views), query.to_owned());
+            move || packager::hls::multivariant(&views, &query)
+        };
+        text.written(Length::Short, write).await?;
+        Ok(text)
     }
 }
 

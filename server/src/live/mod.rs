@@ -7,6 +7,8 @@ mod channel;
 mod crowd;
 mod disk;
 mod hold;
+#[cfg(test)]
+mod long;
 mod pool;
 mod run;
 mod spill;

@@ -14,7 +14,7 @@ pub(crate) mod wire;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::future::{Future as _, poll_fn};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -220,13 +220,13 @@ impl Errand {
                 let show = first(context, channel, client).await?;
                 let front = show.front().ok_or_else(not_yet)?;
                 let age = (channel.terms().packager.segment / 2).as_secs().max(1);
-                let text = front.text(&self.query);
+                let text = front.text(&self.query).await.map_err(unwritten)?;
                 (What::Playlist, playlist(&text, self.coding, self.guarded, age).await?)
             }
             Matter::Playlist { which, ref asked, sheet } => {
                 let ready = |sheet: &Sheet| is_written(sheet, which, asked);
                 let sheet = until(context, channel, client, sheet, ready).await?;
-                let (text, age) = text(&sheet, which, asked, &self.query)?;
+                let (text, age) = text(&sheet, which, asked, &self.query).await?;
                 (What::Playlist, playlist(&text, self.coding, self.guarded, age).await?)
             }
             Matter::Media { file, ref range, sheet } => {
@@ -395,7 +395,7 @@ async fn until(
 }
 
 /// A playlist, and for how many seconds it may be kept.
-fn text(
+async fn text(
     sheet: &Sheet,
     which: Which,
     asked: &Directives,
@@ -409,10 +409,11 @@ fn text(
         }
         hls::Answer::WaitFor { .. } => return Err(late()),
     };
-    let text = match which {
-        Which::Segments => sheet.text(Playlist::Media(form), query),
-        Which::Keyframes => sheet.text(Playlist::Keyframes(form), query),
+    let playlist = match which {
+        Which::Segments => Playlist::Media(form),
+        Which::Keyframes => Playlist::Keyframes(form),
     };
+    let text = sheet.text(playlist, query).await.map_err(unwritten)?;
     // Where it waits for its number its URL is asked for once; else it is asked again and again.
     let targets = &sheet.view.targets;
     let once = asked.msn.is_some() && targets.part.is_some() && !sheet.view.ended;
@@ -421,8 +422,7 @@ fn text(
 
 /// A playlist that may be kept for so many seconds.
 async fn playlist(text: &Text, coding: Coding, guarded: bool, age: u64) -> Result<Answer, Problem> {
-    let body =
-        text.coded(coding).await.map_err(|e| reply::mistake(&format!("compressing: {e}")))?;
+    let body = text.coded(coding).await.map_err(unwritten)?;
     let mut answer = Answer::new(StatusCode::OK, Chain::from(body));
     answer.says("content-type", PLAYLIST);
     answer.says("vary", "Accept-Encoding");
@@ -524,6 +524,10 @@ fn media(
 fn not_yet() -> Problem {
     let detail = "the stream has no playlist yet: it waits for a keyframe, or for its publisher";
     Problem::new(503, "not-ready", "Not ready", detail).retry_after(1)
+}
+
+fn unwritten(error: io::Error) -> Problem {
+    reply::mistake(&format!("writing a playlist: {error}"))
 }
 
 fn unreadable() -> Problem {
