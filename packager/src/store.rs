@@ -13,7 +13,7 @@ use bytes::Bytes;
 use media::{Kind, MediaTime};
 
 pub use self::shelf::Held;
-pub(crate) use self::shelf::Shelf;
+pub(crate) use self::shelf::{SPARE_PART, Shelf};
 pub use self::stored::{Extent, Stored};
 
 use crate::name::File;

@@ -3,10 +3,8 @@
 
 use std::sync::Arc;
 
-use media::MediaTime;
-
 use super::Packager;
-use crate::store::{Held, Segment};
+use crate::store::{Held, SPARE_PART, Segment, Shelf};
 use crate::timeline::nanos;
 use crate::track::RenditionId;
 
@@ -16,7 +14,8 @@ const LEAST_SEGMENTS: usize = 6;
 /// How much may be kept, all renditions together: the window shrinks to it, to six segments at least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes in memory. What has left the window, and can still be fetched, may take an eighth more.
+    /// Bytes in memory. What has left the window, and can still be fetched, may take an eighth more, and so may what is
+    /// known of those of them that are stored elsewhere.
     pub memory: usize,
     /// Bytes that are stored elsewhere.
     pub stored: u64,
@@ -87,8 +86,7 @@ impl Packager {
             self.trimmed = newest;
             self.shorten(held);
         }
-        if self.held().stored > self.limits.stored {
-            let first = self.least_spare();
+        if let Some(first) = self.least_spare() {
             self.lanes.iter_mut().for_each(|lane| lane.maker.shelf.forget(first));
         }
     }
@@ -106,21 +104,25 @@ impl Packager {
         held.memory <= self.limits.memory && held.stored <= self.limits.stored
     }
 
-    /// What has left the window and has a number below this is too much elsewhere.
-    fn least_spare(&self) -> u64 {
-        let mut stored = self.held().stored;
-        let mut all: Vec<&Arc<Segment>> =
-            self.lanes.iter().flat_map(|lane| lane.maker.shelf.spare()).collect();
-        all.sort_by_key(|segment| segment.msn);
-        let mut first = 0;
-        for segment in all {
-            if stored <= self.limits.stored {
-                break;
-            }
-            stored = stored.saturating_sub(Held::of(segment).stored);
-            first = segment.msn + 1;
+    /// What has left the window and has a number below this is too much, elsewhere or in the index of what lies there.
+    fn least_spare(&self) -> Option<u64> {
+        let shelves = || self.lanes.iter().map(|lane| &lane.maker.shelf);
+        let index = shelves().map(Shelf::spare_index).sum();
+        let mut held = Held { memory: index, stored: self.held().stored };
+        let most = Held { memory: self.limits.memory / SPARE_PART, stored: self.limits.stored };
+        let fits = |held: Held| held.memory <= most.memory && held.stored <= most.stored;
+        if fits(held) {
+            return None;
         }
-        first
+        let first = shelves().filter_map(Shelf::spare_numbers).map(|(first, _)| first).min()?;
+        let last = shelves().filter_map(Shelf::spare_numbers).map(|(_, last)| last).max()?;
+        for msn in first..=last {
+            held = shelves().fold(held, |held, shelf| held.minus(shelf.spare_weight(msn)));
+            if fits(held) {
+                return Some(msn + 1);
+            }
+        }
+        Some(last + 1)
     }
 
     /// The rendition with the longest window.
@@ -153,16 +155,12 @@ impl Packager {
 
     /// The number of the oldest segment that the window has room for.
     fn oldest_within(&self) -> u64 {
-        let window = nanos(self.config.window);
-        let mut kept = MediaTime::from_nanos(0);
-        let mut first = 0;
-        for (count, segment) in self.longest().iter().rev().enumerate() {
-            if count >= LEAST_SEGMENTS && kept >= window {
-                break;
-            }
-            kept = kept.plus(segment.duration);
-            first = segment.msn;
-        }
-        first
+        let all = self.longest();
+        let Some(last) = all.last() else { return 0 };
+        let (end, window) = (last.start.plus(last.duration), nanos(self.config.window));
+        // The newest one that begins so far back, or the one that is the sixth.
+        let begin = all.partition_point(|segment| end.since(segment.start) >= window);
+        let least = all.len().saturating_sub(LEAST_SEGMENTS);
+        all.get(begin.saturating_sub(1).min(least)).map_or(0, |segment| segment.msn)
     }
 }

@@ -20,7 +20,7 @@ const LEAST: i64 = 100_000_000;
 /// So many segments that have left the list can still be fetched.
 const SPARE: usize = 3;
 /// And more, while they take no more than this part of the bytes of the list.
-const SPARE_PART: usize = 8;
+pub(crate) const SPARE_PART: usize = 8;
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,6 +56,31 @@ impl Held {
     }
 }
 
+/// Segments whose bytes are in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Here {
+    count: usize,
+    bytes: usize,
+}
+
+impl Here {
+    /// Of one segment.
+    fn of(segment: &Segment) -> Self {
+        match &segment.stored {
+            Some(_) => Self::default(),
+            None => Self { count: 1, bytes: Held::of(segment).memory },
+        }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self { count: self.count + other.count, bytes: self.bytes + other.bytes }
+    }
+
+    fn minus(self, other: Self) -> Self {
+        Self { count: self.count - other.count, bytes: self.bytes - other.bytes }
+    }
+}
+
 /// One rendition's.
 #[derive(Debug, Default)]
 pub(crate) struct Shelf {
@@ -67,6 +92,8 @@ pub(crate) struct Shelf {
     spare: Arc<Vec<Arc<Segment>>>,
     until: VecDeque<MediaTime>,
     spare_held: Held,
+    /// Of that, what is in memory: how many, and what they take.
+    spare_here: Here,
     discontinuity_sequence: u64,
     /// What the complete ones take.
     held: Held,
@@ -118,21 +145,14 @@ impl Shelf {
 
     /// Lets go of what nobody fetches any more, or there is no room for.
     fn clear_up(&mut self, now: MediaTime) {
-        let here = |segment: &Segment| match &segment.stored {
-            Some(_) => None,
-            None => Some(Held::of(segment).memory),
-        };
         // What is stored elsewhere may stay as long as it should.
-        let mut count = self.spare.iter().filter_map(|segment| here(segment)).count();
-        let mut bytes: usize = self.spare.iter().filter_map(|segment| here(segment)).sum();
-        let mut gone = 0;
+        let (mut left, mut gone) = (self.spare_here, 0);
         for (segment, until) in self.spare.iter().zip(&self.until) {
-            let much = count > SPARE && bytes > self.held.memory / SPARE_PART;
+            let much = left.count > SPARE && left.bytes > self.held.memory / SPARE_PART;
             if *until > now && !much {
                 break;
             }
-            count -= usize::from(segment.stored.is_none());
-            bytes -= here(segment).unwrap_or(0);
+            left = left.minus(Here::of(segment));
             gone += 1;
         }
         self.drop_spare(gone);
@@ -151,6 +171,7 @@ impl Shelf {
         self.until.drain(..count);
         for segment in Arc::make_mut(&mut self.spare).drain(..count) {
             self.spare_held = self.spare_held.minus(Held::of(&segment));
+            self.spare_here = self.spare_here.minus(Here::of(&segment));
         }
     }
 
@@ -175,9 +196,22 @@ impl Shelf {
         self.spare_held
     }
 
-    /// What has left the list and can still be fetched, oldest first.
-    pub(crate) fn spare(&self) -> &[Arc<Segment>] {
-        &self.spare
+    /// What of that memory holds though its bytes are stored elsewhere.
+    pub(crate) fn spare_index(&self) -> usize {
+        self.spare_held.memory - self.spare_here.bytes
+    }
+
+    /// The numbers of what has left the list and can still be fetched.
+    pub(crate) fn spare_numbers(&self) -> Option<(u64, u64)> {
+        Some((self.spare.first()?.msn, self.spare.last()?.msn))
+    }
+
+    /// What the one with this number takes elsewhere, and in memory if it is stored there.
+    pub(crate) fn spare_weight(&self, msn: u64) -> Held {
+        let first = self.spare.first().map_or(msn, |first| first.msn);
+        let index = msn.checked_sub(first).and_then(|index| usize::try_from(index).ok());
+        let segment = index.and_then(|index| self.spare.get(index));
+        segment.filter(|segment| segment.stored.is_some()).map_or(Held::default(), |s| Held::of(s))
     }
 
     /// What its newest complete segments take, and the running one.
@@ -244,6 +278,7 @@ impl Shelf {
         for segment in Arc::make_mut(&mut self.segments).drain(..gone) {
             self.held = self.held.minus(Held::of(&segment));
             self.spare_held = self.spare_held.plus(Held::of(&segment));
+            self.spare_here = self.spare_here.plus(Here::of(&segment));
             self.until.push_back(end.plus(length).plus(segment.duration));
             Arc::make_mut(&mut self.spare).push(Arc::clone(&segment));
             self.payload -= segment.len();
@@ -386,6 +421,7 @@ mod tests {
         assert_eq!((shelf.segments.len(), spare(&shelf)), (6, vec![92, 93, 94]));
         let held = shelf.spare.iter().map(|segment| Held::of(segment));
         assert_eq!(shelf.spare_held, held.fold(Held::default(), Held::plus));
+        assert_eq!((shelf.spare_index(), shelf.spare_here.count), (0, 3));
     }
 
     #[test]
@@ -411,5 +447,40 @@ mod tests {
         assert!(here <= SPARE, "{here}");
         shelf.forget(1000);
         assert_eq!((shelf.spare.len(), shelf.spare_held), (0, Held::default()));
+        assert_eq!(shelf.spare_here, Here::default());
+    }
+
+    /// What a segment costs its stream's task where the window is long, printed: everything else is held to elsewhere.
+    #[test]
+    fn long_windows() {
+        for hours in [1, 6, 24] {
+            let count = hours * 1800;
+            let mut shelf = Shelf::default();
+            let (epoch, id) = (Epoch::new("e1").unwrap(), crate::RenditionId::VIDEO);
+            let rendition = Arc::new(Rendition { id, label: String::new(), language: None });
+            let targets = Targets { segment: 2, part: None, independent: false };
+            let next = |shelf: &mut Shelf, msn: u64| {
+                shelf.close(segment(msn, 10));
+                shelf.store(msn);
+                shelf.trim(msn.saturating_sub(count));
+            };
+            (1..=2 * count).for_each(|msn| next(&mut shelf, msn));
+            let show = |shelf: &mut Shelf| assert!(shelf.show(&epoch, &rendition, targets, false));
+            show(&mut shelf);
+            let seen = shelf.view().cloned();
+            let start = now();
+            for msn in 2 * count + 1..=2 * count + 20 {
+                next(&mut shelf, msn);
+                show(&mut shelf);
+            }
+            let took = now().saturating_duration_since(start) / 20;
+            println!("{hours:>2} h: {took:?} a segment, {} listed", shelf.segments.len());
+            assert!(seen.is_some() && shelf.segments.len() as u64 == count + 1);
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "it measures")]
+    fn now() -> std::time::Instant {
+        std::time::Instant::now()
     }
 }

@@ -49,6 +49,8 @@ pub(super) struct Spill {
     writing: Option<Writing>,
     /// Numbers of the segments that have files, oldest first.
     files: BTreeMap<RenditionId, VecDeque<u64>>,
+    /// Files of what has left the window, to be removed in the next turn: lists without them are shown by then.
+    gone: Vec<(RenditionId, u64)>,
     due: Option<Instant>,
     /// The newest segment that was refused, so that each is counted once.
     refused: Option<(RenditionId, u64)>,
@@ -80,6 +82,7 @@ impl Spill {
             holding: Arc::new(holding),
             writing: None,
             files: BTreeMap::new(),
+            gone: Vec::new(),
             due: None,
             refused: None,
         }
@@ -110,7 +113,7 @@ impl Spill {
         }
     }
 
-    /// Keeps what there is within this epoch's shares; true if that has just begun to make the window short.
+    /// Keeps what there is within this epoch's shares, once what was made of the turn before is shown; true if that has just begun to make the window short.
     pub(super) fn turn(&mut self, packager: &mut Packager, now: Instant) -> bool {
         if self.due.is_some_and(|due| now < due) {
             return false;
@@ -154,17 +157,16 @@ impl Spill {
         holding.set(packager.held());
     }
 
-    /// Removes the files of what has left the window.
+    /// Removes the files of what had left the window in the turn before, and remembers those of what has since.
     fn forget(&mut self, packager: &Packager) {
-        let mut gone = Vec::new();
+        if !self.gone.is_empty() {
+            self.holding.folder.discard(std::mem::take(&mut self.gone));
+        }
         for (id, files) in &mut self.files {
             let first = packager.oldest(*id);
             while let Some(msn) = files.pop_front_if(|msn| *msn < first) {
-                gone.push((*id, msn));
+                self.gone.push((*id, msn));
             }
-        }
-        if !gone.is_empty() {
-            self.holding.folder.discard(gone);
         }
     }
 }
@@ -178,4 +180,86 @@ impl Drop for Spill {
 
 fn bytes(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use media::{AccessUnit, Codec, Kind, MediaTime};
+    use packager::{Anchor, Config, Rendition};
+
+    use super::*;
+    use crate::clock;
+
+    const SOUND: RenditionId = RenditionId { kind: Kind::Audio, index: 0 };
+
+    fn packager(epoch: &Epoch) -> Packager {
+        let (segment, window) = (Duration::from_secs(1), Duration::from_secs(8));
+        let config = Config { segment, part: None, window, bytes: 1 << 20 };
+        let anchor = Anchor { instant: clock::now(), unix: Duration::from_secs(1_700_000_000) };
+        let mut packager = Packager::new(config, epoch.clone(), anchor);
+        packager.add(Rendition { id: SOUND, label: String::new(), language: None });
+        let head = media::config::opus::Head::stereo().build();
+        packager.format(SOUND, &media::config::format(Codec::Opus, head).unwrap()).unwrap();
+        packager
+    }
+
+    /// What the blocking threads were given is done.
+    async fn settled() {
+        for _ in 0..50 {
+            tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_millis(1)))
+                .await
+                .unwrap();
+        }
+    }
+
+    /// Who has the list that was shown last finds every file that it names.
+    #[tokio::test]
+    async fn a_file_goes_only_after_the_list_without_it_is_shown() {
+        let root = std::env::temp_dir().join(format!("weir-spill-{}", std::process::id()));
+        let (disk, memory) = (Disk::new(root.clone()), Arc::new(Pool::new(1)));
+        let epoch = Epoch::new("e1").unwrap();
+        let (mut packager, start) = (packager(&epoch), clock::now());
+        let mut spill = Spill::new(&disk, &memory, &epoch);
+        let mut removed = 0;
+        for second in 0..40_u32 {
+            // What requests see during this turn was shown after the turn before.
+            let shown = packager.views();
+            for n in 0..50 {
+                let passed = Duration::from_millis(20) * (second * 50 + n);
+                let at = MediaTime::from_millis(passed.as_millis() as i64);
+                let data = vec![0xfc; 100].into();
+                let unit = AccessUnit { dts: at, pts: at, keyframe: true, data };
+                packager.unit(SOUND, &unit, start + passed);
+            }
+            for step in 0..4 {
+                if step > 0 {
+                    // Later turns of this second are behind what it has made.
+                    removed += usize::from(spill.gone.is_empty());
+                }
+                spill.turn(&mut packager, start + Duration::from_secs(second.into()) + LOOK * step);
+                settled().await;
+                if step == 0 {
+                    for segment in
+                        shown.iter().flat_map(|view| view.spare.iter().chain(view.segments.iter()))
+                    {
+                        let file = packager::name::File::Segment(SOUND, segment.msn);
+                        let length = segment.stored.as_ref().map(packager::Stored::len);
+                        let Some(length) = length else { continue };
+                        disk.open(&epoch, file, length).await.expect("it is named");
+                    }
+                }
+                if spill.writing.is_some() {
+                    let written = spill.written().await;
+                    spill.note(&written, &mut packager);
+                }
+            }
+        }
+        assert!(removed > 0 && packager.oldest(SOUND) > 10, "{removed}");
+        let folders = std::fs::read_dir(&root).unwrap().flatten().filter(|e| e.path().is_dir());
+        let files: usize = folders.map(|f| std::fs::read_dir(f.path()).unwrap().count()).sum();
+        let held = spill.files.values().map(VecDeque::len).sum::<usize>() + spill.gone.len();
+        assert!(held > 0 && files == held, "{files} files for {held}");
+        drop((spill, packager, disk));
+        let _ = std::fs::remove_dir_all(&root);
+    }
 }

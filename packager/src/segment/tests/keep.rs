@@ -158,6 +158,29 @@ fn less_room_elsewhere_takes_the_oldest() {
     assert_eq!((stream.packager.held().stored, stream.view(VIDEO).segments.len()), (0, 6));
 }
 
+/// What has left the window is known for as long as the window was, unless that takes more memory than is given for it.
+#[test]
+fn the_index_of_what_has_left_the_window_has_a_bound() {
+    for (memory, bound) in [(usize::MAX, usize::MAX), (200_000, 25_000)] {
+        let mut stream = stream(200);
+        stream.packager.limit(Limits { memory, ..ALL });
+        let mut owner = Owner::default();
+        for second in 0..600 {
+            play(&mut stream, second, second + 1);
+            owner.store(&mut stream, 0);
+        }
+        let index = stream.packager.held().minus(stream.packager.listed()).memory;
+        assert!(index <= bound, "{index} bytes");
+        let (video, audio) = (stream.view(VIDEO), stream.view(AUDIO));
+        assert_eq!((video.segments.len(), video.oldest()), (100, audio.oldest()));
+        assert!(video.spare.len() > if bound == usize::MAX { 99 } else { 15 });
+        owner.check(&stream, VIDEO);
+        let files = video.spare.iter().chain(video.segments.iter()).filter(|s| s.stored.is_some());
+        let of_video = owner.0.keys().filter(|(id, _)| *id == VIDEO).count();
+        assert_eq!(files.count(), of_video, "no file is left over");
+    }
+}
+
 #[test]
 fn what_was_stored_too_late_is_not_wanted() {
     let mut stream = stream(30);
