@@ -254,7 +254,7 @@ mod tests {
     #[tokio::test]
     async fn a_long_text_holds_nobody_up_and_is_made_once() {
         let texts = Arc::new(Texts::default());
-        let (go, gate) = std::sync::mpsc::channel::<()>();
+        let (go, gate) = std::sync::mpsc::sync_channel::<()>(1);
         let gate = Arc::new(Mutex::new(gate));
         let long = async |gate: Arc<Mutex<Receiver<()>>>| {
             let text = texts.get("long");
