@@ -206,9 +206,7 @@ mod tests {
     /// What the blocking threads were given is done.
     async fn settled() {
         for _ in 0..50 {
-            tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_millis(1)))
-                .await
-                .unwrap();
+            tokio::task::spawn_blocking(|| {}).await.unwrap();
         }
     }
 
