@@ -172,6 +172,7 @@ fn a_segment_is_its_parts_and_so_is_every_range_of_it() {
         let says = format!("bytes {from}-{}/{length}", to - 1);
         assert_eq!(answer.header("content-range"), Some(says.as_str()));
     }
+    let sent = weir.metric("weir_hls_bytes_total");
     let beyond = range(&format!("bytes={length}-"));
     beyond.problem(416);
     assert_eq!(beyond.header("content-range"), Some(format!("bytes */{length}").as_str()));
@@ -181,6 +182,7 @@ fn a_segment_is_its_parts_and_so_is_every_range_of_it() {
     assert_eq!((head.status, head.body.len()), (200, 0));
     assert_eq!(head.header("content-length"), Some(length.to_string().as_str()));
     assert_eq!(head.header("accept-ranges"), Some("bytes"));
+    assert_eq!(weir.metric("weir_hls_bytes_total"), sent, "neither has sent any of it");
 }
 
 #[test]

@@ -169,7 +169,7 @@ fn render_live(text: &mut Text, live: &live::Totals) {
     text.one("weir_hls_stored_bytes", "gauge", help, live.stored_bytes);
     let help = "Segments that could not be stored on disk, or read from it, by reason.";
     text.head("weir_hls_store_failed_total", "counter", help);
-    for (reason, count) in &live.refused {
+    for (reason, count) in &live.store_failed {
         text.sample("weir_hls_store_failed_total", &[("reason", reason)], *count);
     }
     text.head("weir_hls_requests_total", "counter", "Requests answered, by what for.");
@@ -178,7 +178,7 @@ fn render_live(text: &mut Text, live: &live::Totals) {
     }
     text.one("weir_hls_bytes_total", "counter", "Bytes of those answers.", live.bytes);
     let help = "Requests that had to wait, where too many did.";
-    text.one("weir_hls_refused_total", "counter", help, live.crowded);
+    text.one("weir_hls_refused_total", "counter", help, live.refused);
     let help = "Pictures and packets of sound that are in no file, by reason.";
     text.head("weir_hls_units_dropped_total", "counter", help);
     for (reason, count) in &live.dropped {
@@ -263,7 +263,13 @@ mod tests {
             ..Totals::default()
         };
         let counts = rtmp::Counts::default();
-        let live = live::Totals { waiting: 3, requests: vec![("part", 8)], ..Default::default() };
+        let live = live::Totals {
+            waiting: 3,
+            requests: vec![("part", 8)],
+            refused: 4,
+            store_failed: vec![("full", 5)],
+            ..Default::default()
+        };
         let rest = Rest {
             event_streams: 2,
             requests: &requests,
@@ -286,6 +292,8 @@ mod tests {
             "weir_event_streams 2",
             "weir_rtmp_connections 0",
             "weir_hls_waiting 3",
+            "weir_hls_refused_total 4",
+            "weir_hls_store_failed_total{reason=\"full\"} 5",
             "weir_hls_requests_total{what=\"part\"} 8",
             "weir_rtmp_players 2",
             "weir_bridges{state=\"running\"} 2",

@@ -94,11 +94,6 @@ impl Directives {
         found
     }
 
-    /// There is at least one: the answer belongs to this URL alone.
-    pub const fn any(&self) -> bool {
-        self.msn.is_some() || self.part.is_some() || self.skip || self.fault.is_some()
-    }
-
     fn number(
         &mut self,
         name: Name,
@@ -234,8 +229,11 @@ mod tests {
         let want = Directives { msn: Some(12), part: Some(3), skip: true, fault: None };
         assert_eq!(asked, want);
         assert_eq!(Directives::parse(""), Directives::default());
-        assert!(!Directives::parse("token=x&_HLS_primary_id=7&_HLS_push=1").any());
-        assert!(Directives::parse("_HLS_msn=1").any());
+        assert_eq!(
+            Directives::parse("token=x&_HLS_primary_id=7&_HLS_push=1"),
+            Directives::default()
+        );
+        assert_eq!(Directives::parse("_HLS_msn=1").msn, Some(1));
     }
 
     #[test]

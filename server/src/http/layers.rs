@@ -11,10 +11,10 @@ use axum::response::{IntoResponse, Response};
 use signaling::Problem;
 
 use super::caller::{self, Client};
+use super::files::Cors;
 use super::reply::{self, Failure};
 use super::{Shared, limit};
 use crate::clock;
-use crate::config::Origin;
 
 /// From the last header byte to the answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -73,14 +73,19 @@ async fn across(
     next: Next,
     says: &[(&str, &'static str)],
 ) -> Response {
-    let asking = request.headers().get(header::ORIGIN).cloned();
+    let asking = request.headers().get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    let cors = Cors::of(&context.http.cors_origins, asking.unwrap_or_default());
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    let all = context.http.cors_origins.contains(&Origin::Any);
-    if !all {
+    if cors != Cors::Any {
         headers.append(header::VARY, HeaderValue::from_static("Origin"));
     }
-    let Some(allowed) = allowed(&context.http.cors_origins, asking.as_ref()) else {
+    let allowed = match cors {
+        Cors::Any => Some(HeaderValue::from_static("*")),
+        Cors::Site(site) => HeaderValue::try_from(site).ok(),
+        Cors::Own => None,
+    };
+    let Some(allowed) = allowed else {
         let cors: Vec<HeaderName> = headers
             .keys()
             .filter(|name| name.as_str().starts_with("access-control-"))
@@ -100,13 +105,34 @@ async fn across(
     response
 }
 
-/// What `Access-Control-Allow-Origin` says to who asks; `None`: nothing is allowed.
-fn allowed(origins: &[Origin], asking: Option<&HeaderValue>) -> Option<HeaderValue> {
-    if origins.contains(&Origin::Any) {
-        return Some(HeaderValue::from_static("*"));
+/// Refuses a path that is no text: what the framework would say of it is no problem body.
+pub(super) async fn legible(request: Request, next: Next) -> Response {
+    match is_text(request.uri().path()) {
+        true => next.run(request).await,
+        false => Failure(illegible()).into_response(),
     }
-    let site = Origin::Site(asking?.to_str().ok()?.to_owned());
-    origins.contains(&site).then(|| asking.cloned())?
+}
+
+/// Says so.
+pub(super) fn illegible() -> Problem {
+    let detail = "the path holds bytes that are no text: names are UTF-8, percent-encoded";
+    Problem::new(400, "bad-path", "Not a usable path", detail)
+}
+
+/// Whether a path is UTF-8 once it is decoded (RFC 3986 section 2.1).
+fn is_text(path: &str) -> bool {
+    let mut bytes = Vec::new();
+    let mut rest = path.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let digit = |at: usize| tail.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+        let decoded = match (first, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => u8::try_from(high * 16 + low).ok(),
+            _ => None,
+        };
+        bytes.push(decoded.unwrap_or(*first));
+        rest = if decoded.is_some() { &tail[2..] } else { tail };
+    }
+    std::str::from_utf8(&bytes).is_ok()
 }
 
 /// Refuses what is for no host, or for two at once.

@@ -179,6 +179,7 @@ fn admin() -> Router<Shared> {
         .route("/api/v1/sessions/{id}/health", get(sessions::health))
         .route("/api/v1/sessions/{id}/logs", get(sessions::logs))
         .route("/metrics", get(api::metrics))
+        .route_layer(from_fn(layers::legible))
 }
 
 fn signalling(context: &Arc<Context>) -> Router<Shared> {
@@ -189,6 +190,7 @@ fn signalling(context: &Arc<Context>) -> Router<Shared> {
         .route("/whep/{stream}/{session}", any(endpoint::whep_session))
         .route("/whep/{stream}/{session}/layer", any(endpoint::whep_layer))
         .route("/whep/{stream}/{session}/events", any(events::whep_events))
+        .route_layer(from_fn(layers::legible))
         .route_layer(from_fn_with_state(context.clone(), layers::limit))
         .route_layer(from_fn(layers::time_out))
         .route_layer(from_fn_with_state(context.clone(), layers::cross_origin))

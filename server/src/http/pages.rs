@@ -5,11 +5,12 @@ use std::borrow::Cow;
 use axum::Router;
 use axum::extract::{Path, Request};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use super::layers::method_not_allowed;
+use super::layers::{self, method_not_allowed};
 use super::reply::{self, Failure};
 use super::{Shared, endpoint};
 
@@ -34,6 +35,7 @@ pub(super) fn router() -> Router<Shared> {
         .route("/publish/{stream}", get(publish))
         .route("/watch/{stream}", get(watch))
         .route("/embed/{stream}", get(embed))
+        .route_layer(from_fn(layers::legible))
 }
 
 /// Lies beside the API, on whichever listener that is; the page is public, what it shows is not.

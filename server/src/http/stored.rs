@@ -24,18 +24,31 @@ pub(super) struct Pieces {
     file: Arc<File>,
     left: Range<u64>,
     reading: Option<Reading>,
+    /// Read already.
+    first: Option<Bytes>,
 }
 
 impl Pieces {
     pub(super) fn new(disk: Disk, file: Arc<File>, range: Range<u64>) -> Self {
-        Self { disk, file, left: range, reading: None }
+        Self { disk, file, left: range, reading: None, first: None }
     }
 
-    /// This part of what is left.
+    /// This part of what is left, of which nothing was read.
     pub(super) fn within(mut self, within: &Range<u64>) -> Self {
         let start = self.left.start;
         self.left = start + within.start..(start + within.end).min(self.left.end);
         self
+    }
+
+    /// Reads the first piece, so that what cannot be read is known before anything is said.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) async fn ready(&mut self) -> io::Result<()> {
+        if self.first.is_none() && self.length() > 0 {
+            self.first = Some(self.read().await?);
+        }
+        Ok(())
     }
 
     /// The next piece, being read.
@@ -57,13 +70,17 @@ impl Body for Pieces {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        waker: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         if self.is_end_stream() {
             return Poll::Ready(None);
         }
+        if let Some(first) = self.first.take() {
+            self.left.start += first.len() as u64;
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
         let mut reading = self.reading.take().unwrap_or_else(|| self.read());
-        let Poll::Ready(read) = reading.as_mut().poll(waker) else {
+        let Poll::Ready(read) = reading.as_mut().poll(cx) else {
             self.reading = Some(reading);
             return Poll::Pending;
         };

@@ -83,7 +83,7 @@ pub(crate) struct Counts {
     requests: [AtomicU64; What::ALL.len()],
     bytes: AtomicU64,
     /// Requests that had to wait, and found no place.
-    crowded: AtomicU64,
+    refused: AtomicU64,
     dropped: [AtomicU64; Drop::ALL.len()],
 }
 
@@ -146,10 +146,12 @@ pub(crate) struct Totals {
     pub(crate) waiting: usize,
     pub(crate) window_bytes: u64,
     pub(crate) stored_bytes: u64,
-    pub(crate) refused: Vec<(&'static str, u64)>,
+    /// Segments that could not be stored or read, by reason.
+    pub(crate) store_failed: Vec<(&'static str, u64)>,
     pub(crate) requests: Vec<(&'static str, u64)>,
     pub(crate) bytes: u64,
-    pub(crate) crowded: u64,
+    /// Requests that had to wait, and found no place.
+    pub(crate) refused: u64,
     pub(crate) dropped: Vec<(&'static str, u64)>,
 }
 
@@ -226,13 +228,13 @@ impl Live {
         {
             return Ok(Waits { _places: [here, there], _seat: seat });
         }
-        self.0.counts.crowded.fetch_add(1, Ordering::Relaxed);
+        self.0.counts.refused.fetch_add(1, Ordering::Relaxed);
         let detail =
             "too many requests wait, of this stream or of your address; ask for what is there";
         Err(Problem::new(503, "too-many-waiting", "Too many requests wait", detail).retry_after(1))
     }
 
-    /// A request is answered with so many bytes.
+    /// A request is answered with so many bytes of what it is for.
     pub(crate) fn answered(&self, channel: &Channel, what: What, bytes: u64) {
         self.0.counts.requests[what as usize].fetch_add(1, Ordering::Relaxed);
         self.0.counts.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -264,12 +266,12 @@ impl Live {
             waiting: self.0.room.taken(),
             window_bytes: all.iter().map(|hls| hls.window_bytes).sum(),
             stored_bytes: self.0.disk.pool().held(),
-            refused: self.0.disk.refused(),
+            store_failed: self.0.disk.refused(),
             requests: What::ALL
                 .map(|what| (what.name(), read(&counts.requests[what as usize])))
                 .to_vec(),
             bytes: read(&counts.bytes),
-            crowded: read(&counts.crowded),
+            refused: read(&counts.refused),
             dropped: Drop::ALL
                 .map(|why| (why.name(), read(&counts.dropped[why as usize])))
                 .to_vec(),

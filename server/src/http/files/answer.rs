@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::convert::Infallible;
 use std::ops::Range;
 use std::pin::Pin;
-use std::task::{Context as Waker, Poll};
+use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -121,7 +121,7 @@ impl Answer {
 
 /// Which pages of other sites may read an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Cors {
+pub(in crate::http) enum Cors {
     /// Those of all.
     Any,
     /// The one that asks, since it is in `http.cors_origins`.
@@ -132,7 +132,7 @@ pub(super) enum Cors {
 
 impl Cors {
     /// `asking`: the request's `Origin`, or empty.
-    pub(super) fn of(origins: &[Origin], asking: &str) -> Self {
+    pub(in crate::http) fn of(origins: &[Origin], asking: &str) -> Self {
         if origins.contains(&Origin::Any) {
             return Self::Any;
         }
@@ -186,9 +186,9 @@ pub(super) fn wanted(range: &str, length: u64) -> Wanted {
 /// A file as it lies in memory: pieces one after the other, none of them copied. Mostly there is one.
 #[derive(Debug, Default)]
 pub(super) struct Chain {
-    pub(super) first: Bytes,
+    first: Bytes,
     /// In reverse order.
-    pub(super) rest: Vec<Bytes>,
+    rest: Vec<Bytes>,
     /// Bytes of all of them.
     pub(super) left: u64,
 }
@@ -200,6 +200,11 @@ impl From<Bytes> for Chain {
 }
 
 impl Chain {
+    /// What is left, in order.
+    pub(super) fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(&self.first[..]).chain(self.rest.iter().rev().map(|piece| &piece[..]))
+    }
+
     /// These pieces.
     pub(super) fn of<'p>(pieces: impl Iterator<Item = &'p Bytes>) -> Self {
         let mut all: Vec<Bytes> = pieces.filter(|piece| !piece.is_empty()).cloned().collect();
@@ -246,7 +251,7 @@ impl hyper::body::Body for Chain {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Waker<'_>,
+        _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         Poll::Ready(self.next().map(|piece| Ok(Frame::data(piece))))
     }

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
@@ -33,7 +34,8 @@ use signaling::Problem;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use self::answer::{Answer, Chain, Content, Cors, Wanted, wanted};
+pub(super) use self::answer::Cors;
+use self::answer::{Answer, Chain, Content, Wanted, wanted};
 use self::ask::{Ask, Fields, Target};
 use super::caller::{Client, Peer, nobody, token_in};
 use super::reply::{self, not_found};
@@ -55,10 +57,13 @@ const PLAYLIST: &str = "application/vnd.apple.mpegurl";
 /// `/live/{stream}/index.m3u8` by the routes: a name with `%` in it.
 pub(super) async fn index(
     State(context): State<Shared>,
-    Path(stream): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
-    let visit = unusual(&context, &stream, Target::Index, &request);
+    let visit = match &path {
+        Ok(Path(stream)) => unusual(&context, stream, Target::Index, &request),
+        Err(_) => Visit::illegible(&context, Route::Index, &request),
+    };
     drop(request);
     visit.response(&context).await
 }
@@ -66,11 +71,15 @@ pub(super) async fn index(
 /// `/live/{stream}/{epoch}/{file}`, likewise.
 pub(super) async fn file(
     State(context): State<Shared>,
-    Path((stream, epoch, name)): Path<(String, String, String)>,
+    path: Result<Path<(String, String, String)>, PathRejection>,
     request: Request,
 ) -> Response {
-    let target = Target::File { epoch: &epoch, name: &name };
-    let visit = unusual(&context, &stream, target, &request);
+    let visit = match &path {
+        Ok(Path((stream, epoch, name))) => {
+            unusual(&context, stream, Target::File { epoch, name }, &request)
+        }
+        Err(_) => Visit::illegible(&context, Route::File, &request),
+    };
     drop(request);
     visit.response(&context).await
 }
@@ -159,11 +168,19 @@ impl Visit {
         Self { route, head: ask.head, cors, errand }
     }
 
+    /// One whose path is no text.
+    fn illegible(context: &Shared, route: Route, request: &Request) -> Self {
+        let asking = Fields::Read(request.headers()).get("origin");
+        let cors = Cors::of(&context.http.cors_origins, asking);
+        let head = request.method() == Method::HEAD;
+        Self { route, head, cors, errand: Err(layers::illegible()) }
+    }
+
     /// What it gets, once it is there.
     async fn answer(self, context: &Shared) -> Answer {
         let answer = match self.errand {
             Ok(errand) => {
-                let mut answer = pin!(errand.answer(context));
+                let mut answer = pin!(errand.answer(context, self.head));
                 let polled = poll_fn(|cx| {
                     let polled = catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx)));
                     polled.unwrap_or_else(|reason| Poll::Ready(Err(layers::mistake(&*reason))))
@@ -213,7 +230,7 @@ impl Errand {
         Ok(Self { client, channel, matter, guarded, query, coding })
     }
 
-    async fn answer(self, context: &Shared) -> Result<Answer, Problem> {
+    async fn answer(self, context: &Shared, head: bool) -> Result<Answer, Problem> {
         let (channel, client) = (&self.channel, self.client);
         let (what, answer) = match self.matter {
             Matter::Index => {
@@ -237,10 +254,15 @@ impl Errand {
                     // Seldom, and not a part of each request's future.
                     Some(extent) => Box::pin(disk(context, &sheet.view, file, extent)).await?,
                 };
-                (what, media(file.rendition(), body, range.as_deref(), self.guarded)?)
+                let mut answer = media(file.rendition(), body, range.as_deref(), self.guarded)?;
+                if let (Content::Disk(pieces), false) = (&mut answer.body, head) {
+                    Box::pin(pieces.ready()).await.map_err(|_| unreadable())?;
+                }
+                (what, answer)
             }
         };
-        context.live.answered(channel, what, answer.body.length());
+        let sent = !head && answer.status.is_success();
+        context.live.answered(channel, what, if sent { answer.body.length() } else { 0 });
         Ok(answer)
     }
 }

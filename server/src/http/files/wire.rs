@@ -9,7 +9,7 @@ use std::io::{self, IoSlice, Write as _};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::task::{Context as Waker, Poll, ready};
+use std::task::{self, Poll, ready};
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::http::StatusCode;
@@ -66,12 +66,11 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                 done => done,
             }
         });
-        let visit = match heard.await? {
-            Heard::Visit(visit) => visit,
+        let (context, visit) = match heard.await? {
+            Heard::Visit(context, visit) => (context, visit),
             Heard::Other => return Ok(Some(reader.kept)),
             Heard::End => return Ok(None),
         };
-        let Some(context) = context else { return Ok(None) };
         let (route, head) = (visit.route, visit.head);
         let answer = tokio::select! {
             biased;
@@ -90,16 +89,21 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// What was read.
-enum Heard {
-    Visit(Visit),
+enum Heard<'c> {
+    /// A request for a file, and what is needed to answer it.
+    Visit(&'c Shared, Visit),
     /// Something else, or nothing that can be read here.
     Other,
-    /// Nothing, and nothing comes any more.
+    /// Nothing: nothing comes any more, it is too late for it, or the server stops.
     End,
 }
 
 /// Reads a head; how long it is. `None` if it is not whole.
-fn heard(context: Option<&Shared>, peer: SocketAddr, bytes: &[u8]) -> Option<(usize, Heard)> {
+fn heard<'c>(
+    context: Option<&'c Shared>,
+    peer: SocketAddr,
+    bytes: &[u8],
+) -> Option<(usize, Heard<'c>)> {
     if bytes.len() < PREFACE.len() && PREFACE.starts_with(bytes) {
         return None;
     }
@@ -114,8 +118,10 @@ fn heard(context: Option<&Shared>, peer: SocketAddr, bytes: &[u8]) -> Option<(us
         Ok(httparse::Status::Partial) => return None,
         Err(_) => return Some((0, Heard::Other)),
     };
-    let visit = context.zip(ask(&request, peer)).map(|(context, ask)| Visit::new(context, &ask));
-    Some(visit.map_or((0, Heard::Other), |visit| (length, Heard::Visit(visit))))
+    let Some((context, ask)) = context.zip(ask(&request, peer)) else {
+        return Some((0, Heard::Other));
+    };
+    Some((length, Heard::Visit(context, Visit::new(context, &ask))))
 }
 
 /// What a request asks for, if that is a file and there is nothing else to it.
@@ -156,7 +162,7 @@ impl Alarm {
         Self { due: clock::now() + time, sleep: Box::pin(tokio::time::sleep(time)) }
     }
 
-    fn poll(&mut self, cx: &mut Waker<'_>) -> Poll<()> {
+    fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
         // It may be set for the end of a long answer.
         if self.sleep.deadline() > self.due.into() {
             self.sleep.as_mut().reset(self.due.into());
@@ -176,12 +182,12 @@ impl Reader {
         Self { bounds, kept: Vec::new(), unread: false, alarm: Alarm::new(bounds.head) }
     }
 
-    fn poll<S: AsyncRead + Unpin>(
+    fn poll<'c, S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
-        cx: &mut Waker<'_>,
-        heard: impl Fn(&[u8]) -> Option<(usize, Heard)>,
-    ) -> Poll<io::Result<Heard>> {
+        cx: &mut task::Context<'_>,
+        heard: impl Fn(&[u8]) -> Option<(usize, Heard<'c>)>,
+    ) -> Poll<io::Result<Heard<'c>>> {
         if std::mem::take(&mut self.unread)
             && let Some((length, heard)) = heard(&self.kept)
         {
@@ -291,14 +297,23 @@ impl Writer {
         stream: &mut S,
         alarm: &mut Alarm,
     ) -> io::Result<()> {
-        self.flush(stream, alarm).await?;
-        let Some(mut pieces) = self.disk.take() else { return Ok(()) };
-        // What cannot be read ends the connection before the length that was promised.
-        while let Some(frame) = poll_fn(|cx| Pin::new(&mut pieces).poll_frame(cx)).await {
-            self.body = frame?.into_data().map(Chain::from).unwrap_or_default();
+        let mut disk = self.disk.take();
+        loop {
+            // The first piece goes out with the head. What cannot be read ends the connection before the length that was
+            // promised.
+            let piece = match &mut disk {
+                Some(pieces) => poll_fn(|cx| Pin::new(&mut *pieces).poll_frame(cx)).await,
+                None => None,
+            };
+            let last = piece.is_none();
+            if let Some(frame) = piece {
+                self.body = frame?.into_data().map(Chain::from).unwrap_or_default();
+            }
             self.flush(stream, alarm).await?;
+            if last {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     async fn flush<S: AsyncWrite + Unpin>(
@@ -309,8 +324,7 @@ impl Writer {
         poll_fn(|cx| {
             while self.sent < self.head.len() || self.body.left > 0 {
                 let mut slices = [IoSlice::new(&[]); PIECES];
-                let pieces = [&self.head[self.sent..], &self.body.first];
-                let pieces = pieces.into_iter().chain(self.body.rest.iter().rev().map(|b| &b[..]));
+                let pieces = std::iter::once(&self.head[self.sent..]).chain(self.body.slices());
                 let pieces = pieces.filter(|piece| !piece.is_empty());
                 let count =
                     slices.iter_mut().zip(pieces).map(|(s, p)| *s = IoSlice::new(p)).count();
@@ -508,6 +522,56 @@ mod tests {
         let (read, ()) = tokio::join!(reading, writing);
         assert!(matches!(read.unwrap(), Heard::End));
         assert!(looks.get() < 3, "{} looks at {} bytes", looks.get(), text.len());
+    }
+
+    /// A connection that remembers what each write brought.
+    #[derive(Default)]
+    struct Written(Vec<Vec<u8>>);
+
+    impl AsyncWrite for Written {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            cx: &mut task::Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            _: &mut task::Context<'_>,
+            slices: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            let all: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+            let length = all.len();
+            self.0.push(all);
+            Poll::Ready(Ok(length))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn the_first_piece_from_disk_goes_out_with_the_head() {
+        let server = Server::new("");
+        let path = std::env::temp_dir().join(format!("weir-wire-{}", std::process::id()));
+        std::fs::write(&path, "x".repeat(200_000)).unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        let pieces = Pieces::new(server.context.live.disk().clone(), file.into(), 0..200_000);
+        let answer = Answer::new(StatusCode::OK, Content::Disk(pieces));
+        let (mut out, mut alarm) = (Written::default(), Alarm::new(BOUNDS.head));
+        Writer::new(answer, false, false).write(&mut out, &mut alarm).await.unwrap();
+        let first = String::from_utf8_lossy(&out.0[0]);
+        assert!(first.starts_with("HTTP/1.1 200") && first.len() > 128 << 10, "{}", first.len());
+        let body = out.0.iter().flatten().filter(|byte| **byte == b'x').count();
+        assert_eq!((out.0.len(), body), (2, 200_000));
+        std::fs::remove_file(path).unwrap();
     }
 
     #[tokio::test]
