@@ -12,6 +12,7 @@ use tests::hls::playlist::{Multivariant, Playlist, resolve};
 use tests::hls::rules::{Rule, broken, ending, watching};
 use tests::hls::{Recording, Watch};
 use tests::publisher::Show;
+use tests::tls::Identity;
 use tests::{Encoder, Publisher, Weir, http};
 
 /// As `make soak` asks for it.
@@ -128,6 +129,18 @@ async fn a_whip_stream_is_as_the_checklist_wants() {
     let groups: Vec<_> = list.media.iter().filter_map(|media| media.get("GROUP-ID")).collect();
     assert_eq!(groups, ["aac", "opus"], "{list:?}");
     publisher.leave().await;
+}
+
+/// The same rules hold over TLS, with HTTP/2 by ALPN; and FFmpeg plays it.
+#[test]
+fn by_https_a_stream_is_as_the_checklist_wants() {
+    let identity = Identity::new();
+    let weir = Weir::configured(&format!("{}[live]\nwindow = \"16s\"\n", identity.toml()));
+    let _encoder = publish(&weir, &Film::small(Recipe::PLAIN));
+    let mut watch = Watch::start(&weir.url, "show");
+    watch.watch(length(), || {});
+    hold(&watch.recording, watching().filter(|rule| rule.name != "delta-is-shorter-and-true"));
+    ffmpeg_plays(&weir, "https");
 }
 
 /// What a browser sends with simulcast: each encoding is a rendition, cut where the others are, without an encoder of ours.

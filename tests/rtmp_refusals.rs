@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use tests::clip::{Clip, Codec};
 use tests::film::{Ffmpeg, Film, Recipe};
 use tests::rtmp::Air;
-use tests::{Encoder, Publisher, Rtmp, Viewer, Weir, http, tls};
+use tests::tls::Identity;
+use tests::{Encoder, Publisher, Rtmp, Viewer, Weir, http};
 
 const AT_ONCE: Duration = Duration::from_secs(5);
 
@@ -158,22 +159,15 @@ async fn an_encoder_that_leaves_or_is_killed_is_known_to_be_gone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rtmps_is_rtmp_in_tls() {
-    let folder = std::env::temp_dir().join(format!("weir-test-{}-tls", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("the temporary folder can be written");
-    let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
-    tls::certificate(&cert, &key);
-    let toml = format!(
-        "[tls]\ncert = \"{}\"\nkey = \"{}\"\n[rtmp]\ntls_listen = \"127.0.0.1:0\"\n",
-        cert.display(),
-        key.display()
-    );
+    let identity = Identity::new();
+    let toml = format!("{}[rtmp]\ntls_listen = \"127.0.0.1:0\"\n", identity.toml());
     let weir = Weir::configured(&toml);
     let film = Film::small(Recipe::PLAIN);
     let url = format!("rtmps://{}/live/show", weir.listener("rtmp.tls_listen"));
     for by in [Ffmpeg::Old, Ffmpeg::New] {
         let film = Film { recipe: Recipe { by, ..film.recipe }, ..(*film).clone() };
         // It holds the certificate against the name.
-        let ca = cert.display().to_string();
+        let ca = identity.authority().display().to_string();
         let encoder = Encoder::publish_with(&film, &url, &["-tls_verify", "1", "-ca_file", &ca]);
         weir.until("show", |s| s["state"] == "live");
         let viewer = Viewer::join(&weir, "show").await;
@@ -181,5 +175,4 @@ async fn rtmps_is_rtmp_in_tls() {
         encoder.stop();
         weir.until("show", |s| s["state"] != "live");
     }
-    let _ = std::fs::remove_dir_all(&folder);
 }

@@ -9,7 +9,6 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 
 use crate::access::Access;
 use crate::config::{self, Config, Sources};
@@ -17,7 +16,7 @@ use crate::greeting::Facts;
 use crate::http::{Context, Info, Limits, Listener, Routes, Site};
 use crate::hub::{self, Hub};
 use crate::net::Socket;
-use crate::rtmp::tls;
+use crate::tls::{self, Tls};
 use crate::{listen, rtmp, serve, token};
 
 /// Running requests may take so long after the sessions are closed.
@@ -30,7 +29,7 @@ pub enum Error {
     /// A socket cannot be opened.
     #[error(transparent)]
     Listen(#[from] listen::Error),
-    /// There is no TLS for `rtmp.tls_listen`.
+    /// There is no TLS.
     #[error(transparent)]
     Tls(#[from] tls::Error),
     /// A name in `webrtc.advertise` leads nowhere.
@@ -55,7 +54,8 @@ pub async fn run(config: Config, sources: Sources) -> Result<(), Error> {
     let media = listen::udp("webrtc.listen", config.webrtc.listen, shards)?;
     let http = http.map(TcpListener::from_std).transpose()?;
     let admin = admin.map(TcpListener::from_std).transpose()?;
-    let rtmp = Rtmp::open(&config)?;
+    let tls = Tls::open(&config.tls)?;
+    let rtmp = Rtmp::open(&config, tls.as_ref())?;
     let webrtc =
         media.as_ref().and_then(|all| all.first()).map(UdpSocket::local_addr).transpose()?;
     // Without `webrtc.listen` the routes turn everybody away, and the hub gets a socket that the
@@ -100,7 +100,7 @@ pub async fn run(config: Config, sources: Sources) -> Result<(), Error> {
         if let Some(listener) = listener {
             // A cap for each: a flood of viewers must not lock out the operator.
             let places = serve::Places::new(&config.http, context.closed());
-            let site = Site::new(&context, routes);
+            let site = Site::new(&context, routes, tls.clone());
             servers.spawn(serve::serve(listener, site, places, stopped.clone()));
         }
     }
@@ -114,12 +114,14 @@ pub async fn run(config: Config, sources: Sources) -> Result<(), Error> {
         rtmp: rtmp_address,
         rtmps: rtmps_address,
         webrtc,
+        tls: tls.is_some(),
         missing: worker.as_ref().err().map(ToString::to_string),
         own: own_addresses(),
         token: context.access().made_token(),
         token_file: made.kept,
     });
-    wait_for_stop(&mut signals, &context, config.clone(), &sources).await;
+    let reload = Reload { context: &context, tls: tls.as_deref(), sources: &sources };
+    reload.until_stop(&mut signals, config.clone()).await;
     tracing::info!("stopping: no new publishers or viewers, closing sessions");
     context.drain();
     let goodbye = async {
@@ -207,19 +209,16 @@ fn worker(config: &Config) -> Result<transcode::Worker, transcode::find::Missing
 /// The listeners of RTMP.
 struct Rtmp {
     plain: Option<TcpListener>,
-    tls: Option<(TcpListener, TlsAcceptor)>,
+    tls: Option<(TcpListener, Arc<Tls>)>,
 }
 
 impl Rtmp {
-    fn open(config: &Config) -> Result<Self, Error> {
+    fn open(config: &Config, tls: Option<&Arc<Tls>>) -> Result<Self, Error> {
         let open = |key, listen| -> Result<_, Error> {
             Ok(listen::tcp(key, listen)?.map(TcpListener::from_std).transpose()?)
         };
         let plain = open("rtmp.listen", config.rtmp.listen)?;
-        let tls = match open("rtmp.tls_listen", config.rtmp.tls_listen)? {
-            Some(listener) => Some((listener, tls::acceptor(&config.tls.cert, &config.tls.key)?)),
-            None => None,
-        };
+        let tls = open("rtmp.tls_listen", config.rtmp.tls_listen)?.zip(tls.cloned());
         Ok(Self { plain, tls })
     }
 
@@ -311,32 +310,43 @@ impl Signals {
     }
 }
 
-/// Reloads on SIGHUP until a signal says stop.
-async fn wait_for_stop(
-    signals: &mut Signals,
-    context: &Context,
-    mut config: Config,
-    sources: &Sources,
-) {
-    loop {
-        tokio::select! {
-            _ = signals.terminate.recv() => return,
-            _ = signals.interrupt.recv() => return,
-            _ = signals.hang_up.recv() => reload(context, &mut config, sources),
-        }
-    }
+/// What SIGHUP reaches.
+struct Reload<'a> {
+    context: &'a Context,
+    tls: Option<&'a Tls>,
+    sources: &'a Sources,
 }
 
-/// The access rules take effect; what else changed is said.
-fn reload(context: &Context, config: &mut Config, sources: &Sources) {
-    let new = match config::load(sources) {
-        Ok(new) => new,
-        Err(e) => return tracing::error!("not reloaded, everything stays as it was: {e}"),
-    };
-    context.access().reload(new.access.clone());
-    tracing::info!("reloaded: {} access rules in force", new.access.len());
-    for key in config.needs_restart(&new) {
-        tracing::warn!("{key} has changed; it takes effect at the next start");
+impl Reload<'_> {
+    /// Reloads on SIGHUP until a signal says stop.
+    async fn until_stop(self, signals: &mut Signals, mut config: Config) {
+        loop {
+            tokio::select! {
+                _ = signals.terminate.recv() => return,
+                _ = signals.interrupt.recv() => return,
+                _ = signals.hang_up.recv() => self.reload(&mut config),
+            }
+        }
     }
-    config.access = new.access;
+
+    /// The access rules and the certificate take effect; what else changed is said.
+    fn reload(&self, config: &mut Config) {
+        let new = match config::load(self.sources) {
+            Ok(new) => new,
+            Err(e) => return tracing::error!("not reloaded, everything stays as it was: {e}"),
+        };
+        self.context.access().reload(new.access.clone());
+        tracing::info!("reloaded: {} access rules in force", new.access.len());
+        if let Some((tls, (cert, key))) = self.tls.zip(new.tls.files()) {
+            match tls.reload(cert, key) {
+                Ok(()) => tracing::info!("reloaded: the certificate of {}", cert.display()),
+                Err(e) => tracing::error!("the certificate stays as it was: {e}"),
+            }
+            config.tls = new.tls.clone();
+        }
+        for key in config.needs_restart(&new) {
+            tracing::warn!("{key} has changed; it takes effect at the next start");
+        }
+        config.access = new.access;
+    }
 }

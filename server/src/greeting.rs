@@ -14,6 +14,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) rtmp: Option<SocketAddr>,
     pub(crate) rtmps: Option<SocketAddr>,
     pub(crate) webrtc: Option<SocketAddr>,
+    /// HTTP is HTTPS.
+    pub(crate) tls: bool,
     /// Addresses of this machine, without loopback and link-local ones.
     pub(crate) own: Vec<IpAddr>,
     pub(crate) token: Option<&'a str>,
@@ -37,7 +39,10 @@ impl Facts<'_> {
             ));
         }
         lines.extend(self.rtmp_lines());
-        let admin = self.admin.map(local_url).or_else(|| self.http.map(|http| self.base(http)));
+        let admin = self
+            .admin
+            .map(|admin| self.local_url(admin))
+            .or_else(|| self.http.map(|http| self.base(http)));
         if let Some(base) = admin {
             lines.push(format!("  admin    {base}/admin"));
         }
@@ -77,7 +82,13 @@ impl Facts<'_> {
 
     /// What the outside should use.
     fn base(&self, http: SocketAddr) -> String {
-        self.config.http.public_url.0.clone().unwrap_or_else(|| local_url(http))
+        self.config.http.public_url.0.clone().unwrap_or_else(|| self.local_url(http))
+    }
+
+    /// How a program on this machine reaches `address`.
+    fn local_url(&self, address: SocketAddr) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}", local_host(address))
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -88,7 +99,9 @@ impl Facts<'_> {
             Some(http) if !reachable(http) && public_url.is_none() => {
                 warnings.push(format!("only this machine reaches the pages: http.listen is {http}"))
             }
-            Some(http) if !public_url.is_some_and(|url| url.starts_with("https://")) => {
+            Some(http)
+                if !self.tls && !public_url.is_some_and(|url| url.starts_with("https://")) =>
+            {
                 let elsewhere =
                     self.own.iter().find(|ip| ip.is_ipv4() && http.ip().is_unspecified());
                 let url = elsewhere.map_or(String::new(), |ip| {
@@ -96,7 +109,7 @@ impl Facts<'_> {
                 });
                 warnings.push(format!(
                     "no TLS: on other machines{url} browsers show the pages but refuse camera and \
-                     microphone; an HTTPS proxy and http.public_url help"
+                     microphone; tls.cert and tls.key help, or an HTTPS proxy and http.public_url"
                 ));
             }
             _ => {}
@@ -120,11 +133,6 @@ impl Facts<'_> {
 }
 
 /// How a program on this machine reaches `address`.
-fn local_url(address: SocketAddr) -> String {
-    format!("http://{}", local_host(address))
-}
-
-/// See [`local_url`].
 fn local_host(address: SocketAddr) -> String {
     match address.ip() {
         IpAddr::V6(ip) if ip.is_unspecified() => format!("localhost:{}", address.port()),
@@ -159,6 +167,7 @@ mod tests {
             rtmp: Some("[::]:1935".parse().unwrap()),
             rtmps: None,
             webrtc: Some("[::]:8080".parse().unwrap()),
+            tls: false,
             own: vec!["192.168.1.5".parse().unwrap()],
             token: Some("secret"),
             token_file: Some("/x/token".into()),
@@ -195,6 +204,16 @@ mod tests {
         let text = Facts { token: None, missing: None, ..facts(&config) }.lines().join("\n");
         assert!(!text.contains("warning") && !text.contains("token"), "{text}");
         assert!(text.contains("https://live.example/watch/demo"));
+    }
+
+    #[test]
+    fn with_a_certificate_it_is_https() {
+        let config = Config::default();
+        let admin = Some("127.0.0.1:9".parse().unwrap());
+        let text = Facts { tls: true, admin, ..facts(&config) }.lines().join("\n");
+        assert!(text.contains("open     https://localhost:8080/"), "{text}");
+        assert!(text.contains("admin    https://127.0.0.1:9/admin"), "{text}");
+        assert!(!text.contains("no TLS"), "{text}");
     }
 
     #[test]

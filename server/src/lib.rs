@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod app;
+mod begun;
 mod bridges;
 pub mod cli;
 mod clock;
@@ -20,5 +21,6 @@ mod pattern;
 mod rtmp;
 mod serve;
 pub mod status;
+mod tls;
 mod token;
 mod units;

@@ -1,10 +1,10 @@
 //! Accepts TCP connections, those of RTMP too, and speaks HTTP on its own, within bounds: so many connections, so long for
 //! a request's head, so long without an acknowledgement. A connection begins with files of streams, which are answered
 //! without a framework (`http::files::wire`); hyper gets it with the first request for something else: HTTP/1.1, and HTTP/2
-//! for who begins with it (RFC 9113 section 3.3): players of HLS ask for several things at once, and so do caches.
+//! for who begins with it (RFC 9113 section 3.3): players of HLS ask for several things at once, and so do caches. Where
+//! there is a certificate the same port speaks TLS in front of that, as the first byte says, and HTTP/2 by ALPN.
 
 use std::convert::Infallible;
-use std::io::Cursor;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,18 +18,19 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use socket2::SockRef;
-use tokio::io::{AsyncReadExt as _, join};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tower::ServiceExt as _;
 
-use crate::clock;
+use crate::begun::Begun;
 use crate::config;
 use crate::crowd::{Addresses, Refrain};
 use crate::http::files::{self, wire, wire::Bounds};
-use crate::http::{Peer, Site};
+use crate::http::{Peer, Site, Way};
 use crate::pace::Pace;
+use crate::{clock, tls};
 
 /// For the first byte of a connection.
 const FIRST_BYTE: Duration = Duration::from_secs(10);
@@ -47,6 +48,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const PIECE: usize = 128 * 1024;
 /// Requests at once on one connection of HTTP/2.
 const STREAMS: u32 = 64;
+/// For the last words of TLS.
+const GOODBYE: Duration = Duration::from_secs(1);
 /// A peer by HTTP/2 that says nothing is asked after so long whether it is there.
 const PING_AFTER: Duration = Duration::from_secs(20);
 
@@ -162,7 +165,7 @@ impl Http {
     /// One connection until its end.
     async fn connection(
         self: Arc<Self>,
-        mut stream: TcpStream,
+        stream: TcpStream,
         peer: SocketAddr,
         site: Site,
         watcher: Watcher,
@@ -178,20 +181,66 @@ impl Http {
             },
             _ = stop.wait_for(|stop| *stop) => return,
         }
+        match (&site.tls, byte) {
+            (None, _) => self.talk(stream, peer, site, watcher, stop).await,
+            (Some(_), [tls::FIRST_BYTE]) => {
+                Box::pin(self.encrypted(stream, peer, site.by(Way::Tls), watcher, stop)).await;
+            }
+            (Some(_), _) => self.talk(stream, peer, site.by(Way::Misplaced), watcher, stop).await,
+        }
+    }
+
+    /// TLS, and what is in it.
+    async fn encrypted(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        site: Site,
+        watcher: Watcher,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let Some(tls) = site.tls.clone() else { return };
+        let accepted = tokio::select! {
+            biased;
+            accepted = Box::pin(tls.http(stream)) => accepted,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        match accepted {
+            Ok((stream, true)) => {
+                self.rest(Box::new(stream), Vec::new(), true, peer, site, watcher).await;
+            }
+            Ok((stream, false)) => self.talk(Box::new(stream), peer, site, watcher, stop).await,
+            Err(e) => tracing::debug!(%peer, "no TLS: {e}"),
+        }
+    }
+
+    /// A connection that begins with files.
+    async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &self,
+        mut stream: S,
+        peer: SocketAddr,
+        site: Site,
+        watcher: Watcher,
+        stop: watch::Receiver<bool>,
+    ) {
         let bounds = Bounds { head: HEAD_TIMEOUT, bytes: HEAD_BYTES };
         match wire::serve(&mut stream, site.files.as_ref(), peer, bounds, &stop).await {
-            Ok(None) => {}
+            Ok(None) => _ = timeout(GOODBYE, stream.shutdown()).await,
             // Not a part of this future: connections that wait for files are many, and small.
-            Ok(Some(read)) => Box::pin(self.rest(stream, read, peer, site, watcher)).await,
+            Ok(Some(read)) => {
+                let by_two = read.starts_with(wire::PREFACE);
+                Box::pin(self.rest(stream, read, by_two, peer, site, watcher)).await;
+            }
             Err(e) => tracing::debug!(%peer, "connection ended: {e}"),
         }
     }
 
     /// What is not for files: `read` of it has come already.
-    async fn rest(
+    async fn rest<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         &self,
-        stream: TcpStream,
+        stream: S,
         read: Vec<u8>,
+        by_two: bool,
         peer: SocketAddr,
         site: Site,
         watcher: Watcher,
@@ -205,9 +254,7 @@ impl Http {
                 Ok::<_, Infallible>(response.map(|body| turn.answer(body)))
             }
         });
-        let by_two = read.starts_with(wire::PREFACE);
-        let (reader, writer) = stream.into_split();
-        let stream = TokioIo::new(join(Cursor::new(read).chain(reader), writer));
+        let stream = TokioIo::new(Begun::new(read, stream));
         let served = async {
             match by_two {
                 true => watcher.watch(self.two.serve_connection(stream, service)).await,
@@ -240,6 +287,7 @@ impl Site {
             return Ok(visit.counted(context).await);
         }
         request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(self.way);
         self.router.oneshot(request).await
     }
 }

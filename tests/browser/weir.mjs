@@ -26,8 +26,8 @@ export async function startWeir({ port = 0, env = {}, args = [] } = {}) {
   const taken = new Promise((done, fail) => {
     const read = (chunk) => {
       output += chunk;
-      const found = output.match(/http:\/\/[^\s/]*?:(\d+)/);
-      if (found) done(Number(found[1]));
+      const found = output.match(/(https?):\/\/[^\s/]*?:(\d+)/);
+      if (found) done({ scheme: found[1], port: Number(found[2]) });
     };
     child.stdout.on('data', read);
     child.stderr.on('data', read);
@@ -42,10 +42,11 @@ export async function startWeir({ port = 0, env = {}, args = [] } = {}) {
     await rm(data, { recursive: true, force: true });
     return why;
   };
-  const real = await taken;
+  const { scheme, port: real } = await taken;
+  // Loopback is answered in clear, whatever else is.
   await ready(`http://127.0.0.1:${real}/readyz`);
   const token = output.match(/^ *token +(\S+)$/m)?.[1];
-  const origin = `http://127.0.0.1:${real}`;
+  const origin = `${scheme}://127.0.0.1:${real}`;
   const { listeners } = await (await fetch(`${origin}/api/v1/server`)).json();
   const rtmpPort = Number(listeners.find((l) => l.key === 'rtmp.listen')?.address.split(':').at(-1));
   return {

@@ -1,8 +1,12 @@
-//! A plain HTTP client: every status is an answer, nothing is followed, nothing is retried.
+//! A plain client of HTTP and HTTPS: every status is an answer, nothing is followed, nothing is retried.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+
+use crate::tls;
 
 /// What came back.
 #[derive(Clone, Debug)]
@@ -70,6 +74,7 @@ pub fn try_send(
         .max_redirects(0)
         .max_redirects_will_error(false)
         .proxy(None)
+        .tls_config(tls::trust())
         .timeout_global(Some(Duration::from_secs(20)))
         .user_agent("weir-tests/1")
         .build()
@@ -93,10 +98,15 @@ pub fn try_send(
     Ok(Answer { status, headers, body })
 }
 
-/// As [`send`], by HTTP/2 in clear with prior knowledge (RFC 9113 section 3.3), as curl speaks it.
+/// As [`send`], by HTTP/2 as curl speaks it: by ALPN, or in clear with prior knowledge (RFC 9113 section 3.3).
 pub fn by_two(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    let authority = Authority::new();
     let mut curl = Command::new("curl");
-    curl.args(["--http2-prior-knowledge", "-s", "-i", "-A", "weir-tests/1", "--max-time", "20"]);
+    curl.args(["-s", "-i", "-A", "weir-tests/1", "--max-time", "20"]);
+    match url.starts_with("https://") {
+        true => curl.arg("--http2").arg("--cacert").arg(&authority.0),
+        false => curl.arg("--http2-prior-knowledge"),
+    };
     match (method, body.is_empty()) {
         ("HEAD", _) => curl.arg("--head"),
         (_, true) => curl.args(["-X", method]),
@@ -126,6 +136,26 @@ pub fn by_two(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) ->
         status: status.unwrap_or_else(|| panic!("no HTTP/2: {head}")),
         headers: fields.map(|(n, v)| (n.to_ascii_lowercase(), v.to_owned())).collect(),
         body: body.to_vec(),
+    }
+}
+
+/// Whom curl trusts, as a file while it runs.
+struct Authority(PathBuf);
+
+impl Authority {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("weir-test-authority-{}-{number}.pem", std::process::id());
+        let file = std::env::temp_dir().join(name);
+        tls::write_authority(&file);
+        Self(file)
+    }
+}
+
+impl Drop for Authority {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
     }
 }
 

@@ -18,7 +18,7 @@ const START: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct Weir {
     child: Child,
-    /// `http://127.0.0.1:port`, no slash at the end.
+    /// `http://127.0.0.1:port`, or `https://…` where it has a certificate; no slash at the end.
     pub url: String,
     said: Arc<Said>,
     folder: PathBuf,
@@ -104,8 +104,8 @@ impl Weir {
         listen(&said, child.stdout.take().expect("stdout was piped"));
         listen(&said, child.stderr.take().expect("stderr was piped"));
 
-        let port = said.wait(START, &mut child, port_in);
-        let weir = Self { child, url: format!("http://127.0.0.1:{port}"), said, folder };
+        let (scheme, port) = said.wait(START, &mut child, port_in);
+        let weir = Self { child, url: format!("{scheme}://127.0.0.1:{port}"), said, folder };
         weir.ready();
         weir
     }
@@ -113,7 +113,8 @@ impl Weir {
     fn ready(&self) {
         let started = Instant::now();
         loop {
-            match http::try_send("GET", &self.at("/readyz"), &[], &[]) {
+            // In clear: that is answered on this machine whatever certificate there is.
+            match http::try_send("GET", &format!("http://{}/readyz", self.host()), &[], &[]) {
                 Ok(answer) if answer.status == 200 => return,
                 other => assert!(started.elapsed() < START, "not ready: {other:?}\n{}", self.log()),
             }
@@ -252,6 +253,28 @@ impl Weir {
         Path::new(&format!("/proc/{}/root", self.pid())).join(inside)
     }
 
+    /// `host:port` of `url`.
+    pub fn host(&self) -> &str {
+        self.url.rsplit_once('/').expect("a URL").1
+    }
+
+    /// Sends SIGHUP and waits until the program says what it has done, as a line with `word` in it.
+    #[track_caller]
+    pub fn reload(&self, word: &str) {
+        let before = self.said.lines.lock().unwrap().len();
+        crate::encoder::signal(self.pid(), "HUP");
+        let started = Instant::now();
+        let mut lines = self.said.lines.lock().unwrap();
+        while !lines.iter().skip(before).any(|line| line.contains(word)) {
+            assert!(
+                started.elapsed() < START,
+                "it says nothing of {word:?}:\n{}",
+                lines.join("\n")
+            );
+            lines = self.said.news.wait_timeout(lines, Duration::from_millis(100)).unwrap().0;
+        }
+    }
+
     /// What the program has printed until now.
     pub fn log(&self) -> String {
         self.said.lines.lock().unwrap().iter().fold(String::new(), |mut all, line| {
@@ -298,7 +321,7 @@ impl Drop for Weir {
 }
 
 impl Said {
-    fn wait(&self, limit: Duration, child: &mut Child, find: impl Fn(&str) -> Option<u16>) -> u16 {
+    fn wait<T>(&self, limit: Duration, child: &mut Child, find: impl Fn(&str) -> Option<T>) -> T {
         let started = Instant::now();
         let mut lines = self.lines.lock().unwrap();
         loop {
@@ -326,11 +349,14 @@ fn listen(said: &Arc<Said>, pipe: impl Read + Send + 'static) {
     });
 }
 
-/// The port of the first URL in a start-up line.
-fn port_in(line: &str) -> Option<u16> {
-    let rest = &line[line.find("http://")? + 7..];
-    let authority = rest.split(['/', ' ', '\x1b']).next()?;
-    authority.rsplit_once(':')?.1.parse().ok().filter(|p| *p != 0)
+/// Scheme and port of the first URL in a start-up line.
+fn port_in(line: &str) -> Option<(&'static str, u16)> {
+    ["http", "https"].into_iter().find_map(|scheme| {
+        let (_, rest) = line.split_once(&format!("{scheme}://"))?;
+        let authority = rest.split(['/', ' ', '\x1b']).next()?;
+        let port = authority.rsplit_once(':')?.1.parse().ok().filter(|port| *port != 0)?;
+        Some((scheme, port))
+    })
 }
 
 /// `(name, labels, value)` of every sample of a Prometheus text.

@@ -33,7 +33,7 @@ pub const KEYS: &[(&str, &str)] = &[
     ("rtmp.tls_listen", "TCP address of RTMPS, which needs tls.cert and tls.key; empty: off"),
     ("rtmp.app", "application names that are taken, with commas between them; *: any"),
     ("rtmp.max_connections", "RTMP and RTMPS connections at once"),
-    ("tls.cert", "PEM file with the certificate chain of rtmp.tls_listen"),
+    ("tls.cert", "PEM file with the certificate chain: HTTP then is HTTPS"),
     ("tls.key", "PEM file with its private key"),
     ("transcode.worker", "program that bridges codecs; empty: weir-transcoder beside this one"),
     ("transcode.nice", "how much a worker stands back for other programs, 0 to 19"),

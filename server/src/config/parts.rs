@@ -144,6 +144,14 @@ pub struct Tls {
     pub key: PathBuf,
 }
 
+impl Tls {
+    /// Certificate and key, if they are named.
+    pub fn files(&self) -> Option<(&Path, &Path)> {
+        let named = |path: &Path| !path.as_os_str().is_empty();
+        (named(&self.cert) && named(&self.key)).then_some((&self.cert, &self.key))
+    }
+}
+
 /// `[transcode]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -14,6 +14,7 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri, Version, header, request::Parts};
 use signaling::Problem;
 
+use super::way::Way;
 use crate::access::{By, Caller};
 use crate::config::Network;
 
@@ -62,10 +63,12 @@ impl Client {
 
     /// What absolute URLs of ours begin with for this client.
     pub(crate) fn base(&self) -> Result<&str, Problem> {
-        self.origin.as_deref().ok_or_else(|| {
-            bad_host("the Host header must be a host name or address, with or without a port")
-        })
+        self.origin.as_deref().ok_or_else(no_host)
     }
+}
+
+pub(super) fn no_host() -> Problem {
+    bad_host("the Host header must be a host name or address, with or without a port")
 }
 
 /// Refuses a request that does not say for whom it is, as HTTP/1.1 must, or says it twice: what stands before us may have
@@ -217,7 +220,8 @@ fn token_of(uri: &Uri) -> Option<String> {
 /// Scheme and host of our URLs as this client must write them.
 fn origin(parts: &Parts, by_proxy: bool) -> Option<String> {
     let headers = &parts.headers;
-    let direct = || host(parts).map(|host| format!("http://{host}"));
+    let scheme = Way::scheme(parts);
+    let direct = || host(parts).map(|host| format!("{scheme}://{host}"));
     if !by_proxy {
         return direct();
     }
@@ -227,7 +231,8 @@ fn origin(parts: &Parts, by_proxy: bool) -> Option<String> {
     };
     let scheme = match said("x-forwarded-proto", "proto") {
         Some(scheme) if scheme.eq_ignore_ascii_case("https") => "https",
-        _ => "http",
+        Some(_) => "http",
+        None => scheme,
     };
     let forwarded = said("x-forwarded-host", "host").and_then(|host| valid_authority(&host));
     let host = forwarded.or_else(|| host(parts))?;
@@ -236,7 +241,7 @@ fn origin(parts: &Parts, by_proxy: bool) -> Option<String> {
 
 /// Whom the request is for: by HTTP/2 the URI alone says so, by HTTP/1.1 mostly Host. [`one_host`] has seen that they
 /// do not differ.
-fn host(parts: &Parts) -> Option<Authority> {
+pub(super) fn host(parts: &Parts) -> Option<Authority> {
     match parts.uri.authority() {
         Some(authority) => valid_authority(authority.as_str()),
         None => valid_authority(parts.headers.get(header::HOST)?.to_str().ok()?),

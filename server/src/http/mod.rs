@@ -21,6 +21,7 @@ mod sessions;
 mod stored;
 #[cfg(test)]
 mod tests;
+mod way;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -34,12 +35,14 @@ pub use api::{Info, Limits, Listener};
 pub(crate) use caller::{Peer, token_in};
 pub(crate) use endpoint::{random_session, stream_name};
 pub(crate) use limit::group;
+pub(crate) use way::Way;
 
 use crate::access::Access;
 use crate::config;
 use crate::hub::Hub;
 use crate::live::Live;
 use crate::metrics::Requests;
+use crate::tls::Tls;
 use crate::{rtmp, serve};
 use limit::Limiter;
 
@@ -136,12 +139,22 @@ pub(crate) struct Site {
     pub(crate) router: Router,
     /// Where it serves files of streams, what they need: most of their requests never come to the router.
     pub(crate) files: Option<Arc<Context>>,
+    pub(crate) tls: Option<Arc<Tls>>,
+    /// How its requests come.
+    pub(crate) way: Way,
 }
 
 impl Site {
-    pub(crate) fn new(context: &Arc<Context>, routes: Routes) -> Self {
+    pub(crate) fn new(context: &Arc<Context>, routes: Routes, tls: Option<Arc<Tls>>) -> Self {
         let files = (routes != Routes::Admin).then(|| Arc::clone(context));
-        Self { router: router(context, routes), files }
+        Self { router: router(context, routes), files, tls, way: Way::Clear }
+    }
+
+    /// The same for a connection that came so.
+    pub(crate) fn by(mut self, way: Way) -> Self {
+        // Files have no word for who is at the wrong place; the routes do.
+        self.files = self.files.filter(|_| way != Way::Misplaced);
+        Self { way, ..self }
     }
 }
 
@@ -158,6 +171,7 @@ pub fn router(context: &Arc<Context>, routes: Routes) -> Router {
     router
         .fallback(pages::missing)
         .method_not_allowed_fallback(layers::method_not_allowed)
+        .layer(from_fn(way::insist))
         .layer(from_fn(layers::one_host))
         .layer(CatchPanicLayer::custom(layers::panicked))
         .layer(from_fn(layers::secure))

@@ -8,7 +8,6 @@ mod play;
 mod publish;
 #[cfg(test)]
 mod tests;
-pub(crate) mod tls;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,18 +17,15 @@ use std::time::Duration;
 use aws_lc_rs::rand;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
 
 use crate::access::{Access, Action, By, Caller};
 use crate::config::Apps;
 use crate::crowd::Refrain;
 use crate::http::token_in;
 use crate::hub::{Guest, Hub};
+use crate::tls::Tls;
 use crate::{net, serve};
 use crowd::Crowd;
-
-/// For a TLS handshake.
-const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// How long a peer may take.
 #[derive(Clone, Copy, Debug)]
@@ -276,7 +272,7 @@ fn local(address: SocketAddr, tc_url: &str) -> Result<(), &'static str> {
 pub(crate) async fn serve(
     door: Arc<Door>,
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<Tls>>,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut tasks = tokio::task::JoinSet::new();
@@ -308,17 +304,16 @@ async fn connection(
     door: Arc<Door>,
     stream: TcpStream,
     peer: SocketAddr,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<Tls>>,
     stop: watch::Receiver<bool>,
 ) -> Closed {
     let Some(tls) = tls else { return connection::run(door, stream, peer, stop).await };
-    match tokio::time::timeout(TLS_HANDSHAKE, tls.accept(stream)).await {
-        Ok(Ok(stream)) => connection::run(door, stream, peer, stop).await,
-        Ok(Err(e)) => {
+    match tls.rtmp(stream).await {
+        Ok(stream) => connection::run(door, stream, peer, stop).await,
+        Err(e) => {
             tracing::debug!(%peer, "no TLS: {e}");
             Closed::Tls
         }
-        Err(_) => Closed::Tls,
     }
 }
 

@@ -5,6 +5,8 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::tls;
+
 /// Longer than any playlist may be waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -54,13 +56,14 @@ pub struct Client {
 }
 
 impl Client {
-    /// To a server, `http://host:port`.
+    /// To a server, `http://host:port` or `https://host:port`.
     pub fn new(url: &str, started: Instant) -> Self {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .proxy(None)
+            .tls_config(tls::trust())
             .timeout_global(Some(PATIENCE))
             .user_agent("weir-tests/1")
             .build();
@@ -118,7 +121,7 @@ impl Client {
         exchange
     }
 
-    /// HTTP/2 with prior knowledge (RFC 9113 section 3.3): the status is 200 if the server answers the preface
+    /// HTTP/2 with prior knowledge (RFC 9113 section 3.3), or by ALPN: the status is 200 if the server answers the preface
     /// with SETTINGS.
     pub fn preface(&self) -> Exchange {
         let at = self.started.elapsed();
@@ -131,14 +134,21 @@ impl Client {
 
     /// The type of the first frame.
     fn settings(&self) -> std::io::Result<u8> {
+        if let Some(host) = self.url.strip_prefix("https://") {
+            return greet(tls::connect(host, &["h2"]).map_err(std::io::Error::other)?);
+        }
         let host = self.url.strip_prefix("http://").unwrap_or(&self.url);
-        let mut socket = TcpStream::connect(host)?;
+        let socket = TcpStream::connect(host)?;
         socket.set_read_timeout(Some(Duration::from_secs(5)))?;
-        socket.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")?;
-        let mut frame = [0; 9];
-        socket.read_exact(&mut frame)?;
-        Ok(frame[3])
+        greet(socket)
     }
+}
+
+fn greet(mut socket: impl Read + Write) -> std::io::Result<u8> {
+    socket.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")?;
+    let mut frame = [0; 9];
+    socket.read_exact(&mut frame)?;
+    Ok(frame[3])
 }
 
 /// gzip(1), which every Debian has.

@@ -342,7 +342,11 @@ impl Writer {
                 self.sent += head;
                 self.body.advance(done - head);
             }
-            Poll::Ready(Ok(()))
+            // TLS holds back what the socket did not take.
+            match Pin::new(&mut *stream).poll_flush(cx) {
+                Poll::Ready(done) => Poll::Ready(done),
+                Poll::Pending => alarm.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+            }
         })
         .await
     }
