@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing on Debian or Ubuntu, and says what and why:
 #   scripts/setup.sh build    what building and running needs
-#   scripts/setup.sh test     that, and the browser and the clients of the tests, and nginx and coturn, unpacked and not installed
+#   scripts/setup.sh test     that, and the browser and the clients of the tests, and nginx, coturn and Pebble, unpacked and not installed
 #   scripts/setup.sh obs      that, and OBS Studio, which `make soak` publishes with, and media-doctor, which looks at its playlists
 #   scripts/setup.sh bench    nginx with its RTMP module, which `make bench` measures beside; unpacked, not installed
 # Quick when nothing is missing.
@@ -110,4 +110,10 @@ if [ "$what" = test ] && ! have turnserver && ! [ -e target/tools/coturn/usr/bin
     say 'Unpacking coturn into target/tools/coturn: a TURN server judges the credentials that clients are told'
     unpack coturn coturn libevent-core-2.1-7 libevent-extra-2.1-7 libevent-openssl-2.1-7 libevent-pthreads-2.1-7 libhiredis0.14 libmariadb3 libpq5
     [ -e target/tools/coturn/usr/bin/turnserver ] || die 'apt-get cannot fetch coturn: run apt-get update, or install coturn, and run this again.'
+fi
+if [ "$what" = test ] && ! have pebble && ! [ -e target/tools/pebble/usr/bin/pebble ]; then
+    have apt-get || die 'missing here: pebble (https://github.com/letsencrypt/pebble). Put it into the PATH and run this again.'
+    say 'Unpacking Pebble into target/tools/pebble: a certificate authority for the tests of ACME'
+    unpack pebble pebble
+    [ -e target/tools/pebble/usr/bin/pebble ] || die 'apt-get cannot fetch pebble: run apt-get update, and this again.'
 fi

@@ -54,7 +54,8 @@ pub async fn run(config: Config, sources: Sources) -> Result<(), Error> {
     let media = listen::udp("webrtc.listen", config.webrtc.listen, shards)?;
     let http = http.map(TcpListener::from_std).transpose()?;
     let admin = admin.map(TcpListener::from_std).transpose()?;
-    let tls = Tls::open(&config.tls)?;
+    let data = config.data.dir(|name| std::env::var_os(name));
+    let tls = Tls::open(&config.tls, &data)?;
     let rtmp = Rtmp::open(&config, tls.as_ref())?;
     let webrtc =
         media.as_ref().and_then(|all| all.first()).map(UdpSocket::local_addr).transpose()?;
@@ -66,7 +67,7 @@ pub async fn run(config: Config, sources: Sources) -> Result<(), Error> {
     };
     let shards = media.len();
 
-    let made = token::obtain(&config.data.dir(|name| std::env::var_os(name)));
+    let made = token::obtain(&data);
     if let Some(warning) = &made.warning {
         tracing::warn!("{warning}");
     }
@@ -106,6 +107,9 @@ pub async fn run(config: Config, sources: Sources) -> Result<(), Error> {
     }
 
     rtmp.serve(&config, &context, &stopped, &mut servers);
+    if let Some(tls) = tls.clone() {
+        servers.spawn(tls.run(stopped.clone()));
+    }
 
     greet(&Facts {
         config: &config,
@@ -337,7 +341,8 @@ impl Reload<'_> {
         };
         self.context.access().reload(new.access.clone());
         tracing::info!("reloaded: {} access rules in force", new.access.len());
-        if let Some((tls, (cert, key))) = self.tls.zip(new.tls.files()) {
+        let by_files = config.tls.files().and(new.tls.files());
+        if let Some((tls, (cert, key))) = self.tls.zip(by_files) {
             match tls.reload(cert, key) {
                 Ok(()) => tracing::info!("reloaded: the certificate of {}", cert.display()),
                 Err(e) => tracing::error!("the certificate stays as it was: {e}"),

@@ -38,6 +38,11 @@ impl Facts<'_> {
                 "  watch    {base}/watch/demo in a browser, {base}/whep/demo by WHEP"
             ));
         }
+        if let (Some(http), false) = (self.http, self.config.tls.acme.is_empty()) {
+            let names: Vec<&str> = self.config.tls.acme.iter().map(|name| name.as_str()).collect();
+            let names = names.join(" and of ");
+            lines.push(format!("  acme     port 443 of {names} must lead to tcp {http}"));
+        }
         lines.extend(self.rtmp_lines());
         let admin = self
             .admin
@@ -82,7 +87,14 @@ impl Facts<'_> {
 
     /// What the outside should use.
     fn base(&self, http: SocketAddr) -> String {
-        self.config.http.public_url.0.clone().unwrap_or_else(|| self.local_url(http))
+        let public_url = self.config.http.public_url.0.clone();
+        let public_url = public_url.or_else(|| self.name().map(|name| format!("https://{name}")));
+        public_url.unwrap_or_else(|| self.local_url(http))
+    }
+
+    /// Under which name clients come, where a certificate is asked for: its port 443 leads here.
+    fn name(&self) -> Option<&str> {
+        self.config.tls.acme.first().map(|name| name.as_str())
     }
 
     /// How a program on this machine reaches `address`.
@@ -96,7 +108,7 @@ impl Facts<'_> {
         let reachable = |address: SocketAddr| !address.ip().to_canonical().is_loopback();
         let public_url = self.config.http.public_url.0.as_deref();
         match self.http {
-            Some(http) if !reachable(http) && public_url.is_none() => {
+            Some(http) if !reachable(http) && public_url.is_none() && self.name().is_none() => {
                 warnings.push(format!("only this machine reaches the pages: http.listen is {http}"))
             }
             Some(http)
@@ -109,7 +121,7 @@ impl Facts<'_> {
                 });
                 warnings.push(format!(
                     "no TLS: on other machines{url} browsers show the pages but refuse camera and \
-                     microphone; tls.cert and tls.key help, or an HTTPS proxy and http.public_url"
+                     microphone; tls.acme or tls.cert help, or an HTTPS proxy and http.public_url"
                 ));
             }
             _ => {}
@@ -214,6 +226,16 @@ mod tests {
         assert!(text.contains("open     https://localhost:8080/"), "{text}");
         assert!(text.contains("admin    https://127.0.0.1:9/admin"), "{text}");
         assert!(!text.contains("no TLS"), "{text}");
+    }
+
+    #[test]
+    fn whoever_asks_for_a_certificate_hears_what_must_lead_here() {
+        let mut config = Config::default();
+        config.tls.acme = ["a.example", "b.example"].map(|name| name.parse().unwrap()).into();
+        let text = Facts { tls: true, ..facts(&config) }.lines().join("\n");
+        assert!(text.contains("open     https://a.example/"), "{text}");
+        let line = "acme     port 443 of a.example and of b.example must lead to tcp [::]:8080";
+        assert!(text.contains(line), "{text}");
     }
 
     #[test]

@@ -186,7 +186,10 @@ impl Http {
             (Some(_), [tls::FIRST_BYTE]) => {
                 Box::pin(self.encrypted(stream, peer, site.by(Way::Tls), watcher, stop)).await;
             }
-            (Some(_), _) => self.talk(stream, peer, site.by(Way::Misplaced), watcher, stop).await,
+            (Some(tls), _) => {
+                let way = if tls.is_ready() { Way::Misplaced } else { Way::Early };
+                self.talk(stream, peer, site.by(way), watcher, stop).await;
+            }
         }
     }
 
@@ -206,10 +209,13 @@ impl Http {
             _ = stop.wait_for(|stop| *stop) => return,
         };
         match accepted {
-            Ok((stream, true)) => {
+            Ok(None) => tracing::debug!(%peer, "a certificate authority has seen its proof"),
+            Ok(Some((stream, true))) => {
                 self.rest(Box::new(stream), Vec::new(), true, peer, site, watcher).await;
             }
-            Ok((stream, false)) => self.talk(Box::new(stream), peer, site, watcher, stop).await,
+            Ok(Some((stream, false))) => {
+                self.talk(Box::new(stream), peer, site, watcher, stop).await
+            }
             Err(e) => tracing::debug!(%peer, "no TLS: {e}"),
         }
     }

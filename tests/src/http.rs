@@ -148,7 +148,7 @@ impl Authority {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("weir-test-authority-{}-{number}.pem", std::process::id());
         let file = std::env::temp_dir().join(name);
-        tls::write_authority(&file);
+        tls::write_authorities(&file);
         Self(file)
     }
 }

@@ -12,6 +12,7 @@
     reason = "the whole crate is test code: a panic with its reason is how a test says no"
 )]
 
+pub mod authority;
 pub mod clip;
 pub mod compare;
 pub mod coturn;

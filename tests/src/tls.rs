@@ -5,7 +5,7 @@ use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use openssl::asn1::Asn1Time;
@@ -34,6 +34,20 @@ static AUTHORITY: LazyLock<(X509, PKey<Private>)> = LazyLock::new(|| {
     made.sign(&key, MessageDigest::sha256()).expect(MADE);
     (made.build(), key)
 });
+
+/// More of them.
+static OTHERS: Mutex<Vec<X509>> = Mutex::new(Vec::new());
+
+/// Another authority whose certificates the clients of this test program take, in PEM form.
+pub fn also_trust(pem: &[u8]) {
+    OTHERS.lock().unwrap().push(X509::from_pem(pem).expect("PEM"));
+}
+
+/// All of them.
+fn authorities() -> Vec<X509> {
+    let others = OTHERS.lock().unwrap();
+    [AUTHORITY.0.clone()].into_iter().chain(others.iter().cloned()).collect()
+}
 
 /// Certificate and key of a server, in a folder of their own.
 #[derive(Debug)]
@@ -104,16 +118,18 @@ impl Drop for Identity {
     }
 }
 
-/// The authority's certificate in PEM form, into a file.
-pub fn write_authority(file: &Path) {
-    fs::write(file, pem(&AUTHORITY.0)).expect("the temporary folder can be written");
+/// The certificates of those whom clients trust in PEM form, into a file.
+pub fn write_authorities(file: &Path) {
+    let all: Vec<u8> = authorities().iter().flat_map(pem).collect();
+    fs::write(file, all).expect("the temporary folder can be written");
 }
 
 /// Whom HTTP clients trust.
 pub fn trust() -> TlsConfig {
-    let root = Certificate::from_der(&AUTHORITY.0.to_der().expect(MADE)).to_owned();
+    let root = |root: &X509| Certificate::from_der(&root.to_der().expect(MADE)).to_owned();
+    let roots: Vec<_> = authorities().iter().map(root).collect();
     TlsConfig::builder()
-        .root_certs(RootCerts::new_with_certs(&[root]))
+        .root_certs(RootCerts::new_with_certs(&roots))
         .unversioned_rustls_crypto_provider(Arc::new(aws_lc_rs::default_provider()))
         .build()
 }
@@ -124,7 +140,9 @@ pub fn trust() -> TlsConfig {
 /// If there is none.
 pub fn connect(address: &str, protocols: &[&str]) -> Result<SslStream<TcpStream>, String> {
     let mut ssl = SslConnector::builder(SslMethod::tls()).map_err(|e| e.to_string())?;
-    ssl.cert_store_mut().add_cert(AUTHORITY.0.clone()).map_err(|e| e.to_string())?;
+    for authority in authorities() {
+        ssl.cert_store_mut().add_cert(authority).map_err(|e| e.to_string())?;
+    }
     let wire: Vec<u8> =
         protocols.iter().flat_map(|name| [&[name.len() as u8], name.as_bytes()].concat()).collect();
     if !wire.is_empty() {
@@ -138,8 +156,16 @@ pub fn connect(address: &str, protocols: &[&str]) -> Result<SslStream<TcpStream>
 /// The serial number of the certificate that a server shows now.
 #[track_caller]
 pub fn shown(address: &str) -> String {
-    let stream = connect(address, &[]).unwrap_or_else(|e| panic!("{address}: {e}"));
-    serial(&stream.ssl().peer_certificate().expect("a server shows one"))
+    try_shown(address).unwrap_or_else(|e| panic!("{address}: {e}"))
+}
+
+/// As [`shown`].
+///
+/// # Errors
+/// If there is none that is good for `localhost`.
+pub fn try_shown(address: &str) -> Result<String, String> {
+    let stream = connect(address, &[])?;
+    Ok(serial(&stream.ssl().peer_certificate().expect("a server shows one")))
 }
 
 /// The same of a file.

@@ -18,7 +18,7 @@ const START: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct Weir {
     child: Child,
-    /// `http://127.0.0.1:port`, or `https://…` where it has a certificate; no slash at the end.
+    /// `http://127.0.0.1:port`, or `https://…` where it has a certificate, for `localhost` by ACME; no slash at the end.
     pub url: String,
     said: Arc<Said>,
     folder: PathBuf,
@@ -104,8 +104,8 @@ impl Weir {
         listen(&said, child.stdout.take().expect("stdout was piped"));
         listen(&said, child.stderr.take().expect("stderr was piped"));
 
-        let (scheme, port) = said.wait(START, &mut child, port_in);
-        let weir = Self { child, url: format!("{scheme}://127.0.0.1:{port}"), said, folder };
+        let url = said.wait(START, &mut child, url_in);
+        let weir = Self { child, url, said, folder };
         weir.ready();
         weir
     }
@@ -349,14 +349,20 @@ fn listen(said: &Arc<Said>, pipe: impl Read + Send + 'static) {
     });
 }
 
-/// Scheme and port of the first URL in a start-up line.
-fn port_in(line: &str) -> Option<(&'static str, u16)> {
+/// Where a start-up line says that the server is: with a certificate by ACME under a name that leads here by a test's own word.
+fn url_in(line: &str) -> Option<String> {
+    if let Some((_, address)) = line.split_once(" must lead to tcp ") {
+        return Some(format!("https://localhost:{}", port_of(address)?));
+    }
     ["http", "https"].into_iter().find_map(|scheme| {
         let (_, rest) = line.split_once(&format!("{scheme}://"))?;
         let authority = rest.split(['/', ' ', '\x1b']).next()?;
-        let port = authority.rsplit_once(':')?.1.parse().ok().filter(|port| *port != 0)?;
-        Some((scheme, port))
+        Some(format!("{scheme}://127.0.0.1:{}", port_of(authority)?))
     })
+}
+
+fn port_of(authority: &str) -> Option<u16> {
+    authority.rsplit_once(':')?.1.parse().ok().filter(|port| *port != 0)
 }
 
 /// `(name, labels, value)` of every sample of a Prometheus text.

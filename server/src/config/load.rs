@@ -84,16 +84,18 @@ fn together(config: &Config) -> Result<(), String> {
     }
     config.live.check()?;
     ice::check(&config.webrtc)?;
-    let named = |path: &Path| !path.as_os_str().is_empty();
-    let missing = match (named(&config.tls.cert), named(&config.tls.key)) {
-        (true, false) => "tls.cert needs tls.key, the private key of that certificate",
-        (false, true) => "tls.key needs tls.cert, the certificate of that private key",
-        (false, false) if config.rtmp.tls_listen.0.is_some() => {
-            "rtmp.tls_listen needs a certificate: set tls.cert and tls.key"
-        }
-        _ => return Ok(()),
-    };
-    Err(missing.to_owned())
+    config.tls.check()?;
+    if config.rtmp.tls_listen.0.is_some() && !config.tls.is_on() {
+        return Err(
+            "rtmp.tls_listen needs a certificate: set tls.cert and tls.key, or tls.acme".to_owned()
+        );
+    }
+    if config.http.listen.0.is_none() && !config.tls.acme.is_empty() {
+        return Err(
+            "tls.acme needs http.listen: that is where the authority connects to".to_owned()
+        );
+    }
+    Ok(())
 }
 
 /// What the file says; on errors the byte offset and the reason.

@@ -10,6 +10,7 @@ mod keys;
 mod load;
 mod parts;
 mod streams;
+mod tls;
 mod value;
 
 use serde::{Deserialize, Serialize};
@@ -19,8 +20,9 @@ pub use ice::IceServer;
 pub use keys::{KEYS, Kind, kind};
 pub(crate) use load::flag;
 pub use load::{Error, Sources, load};
-pub use parts::{Admin, Data, Http, Live, Rtmp, Server, Stream, Tls, Transcode, Webrtc};
+pub use parts::{Admin, Data, Http, Live, Rtmp, Server, Stream, Transcode, Webrtc};
 pub use streams::LiveStream;
+pub use tls::{AcmeName, Contact, Directory, Tls};
 pub use value::{
     Advertise, Apps, Listen, LiveStart, Network, OnConflict, Origin, Preset, PublicUrl,
 };

@@ -134,24 +134,6 @@ impl Default for Rtmp {
     }
 }
 
-/// `[tls]`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Tls {
-    /// PEM: our certificate first, then those that vouch for it. Empty: no TLS.
-    pub cert: PathBuf,
-    /// PEM: its private key.
-    pub key: PathBuf,
-}
-
-impl Tls {
-    /// Certificate and key, if they are named.
-    pub fn files(&self) -> Option<(&Path, &Path)> {
-        let named = |path: &Path| !path.as_os_str().is_empty();
-        (named(&self.cert) && named(&self.key)).then_some((&self.cert, &self.key))
-    }
-}
-
 /// `[transcode]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -24,6 +24,7 @@ macro_rules! textual {
         }
     )+};
 }
+pub(super) use textual;
 textual!(Listen, Advertise, Network, PublicUrl, Origin, Apps);
 
 /// An address to listen at, or nothing (the empty text).

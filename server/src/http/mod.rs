@@ -153,7 +153,7 @@ impl Site {
     /// The same for a connection that came so.
     pub(crate) fn by(mut self, way: Way) -> Self {
         // Files have no word for who is at the wrong place; the routes do.
-        self.files = self.files.filter(|_| way != Way::Misplaced);
+        self.files = self.files.filter(|_| !way.is_closed());
         Self { way, ..self }
     }
 }

@@ -21,9 +21,16 @@ pub(crate) enum Way {
     Tls,
     /// In clear, on a listener with TLS.
     Misplaced,
+    /// The same, while there is no certificate yet.
+    Early,
 }
 
 impl Way {
+    /// Nothing is served this way.
+    pub(super) fn is_closed(self) -> bool {
+        matches!(self, Self::Misplaced | Self::Early)
+    }
+
     /// Of a URL that leads back here.
     pub(super) fn scheme(parts: &Parts) -> &'static str {
         match parts.extensions.get() {
@@ -35,8 +42,14 @@ impl Way {
 
 /// Serves nobody in clear where there is TLS, but the programs on this machine that ask whether it is well.
 pub(super) async fn insist(request: Request, next: Next) -> Response {
-    if request.extensions().get() != Some(&Way::Misplaced) || is_probe(&request) {
+    let way = request.extensions().get().copied().unwrap_or(Way::Clear);
+    if !way.is_closed() || is_probe(&request) {
         return next.run(request).await;
+    }
+    if way == Way::Early {
+        let detail = "this server waits for its certificate (tls.acme); its log says how that goes";
+        let problem = Problem::new(503, "no-certificate", "No certificate yet", detail);
+        return Failure(problem.retry_after(10)).into_response();
     }
     let (parts, _) = request.into_parts();
     let host = match caller::host(&parts) {

@@ -1,4 +1,4 @@
-//! Certificates and keys from files in PEM form (RFC 7468).
+//! Certificates and keys in PEM form (RFC 7468).
 
 use std::io;
 use std::path::Path;
@@ -26,6 +26,19 @@ pub(super) fn read(cert: &Path, key: &Path) -> Result<Arc<CertifiedKey>, Error> 
     CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
         .map(Arc::new)
         .map_err(|e| Error::Pair(e.to_string()))
+}
+
+/// The same of one text with both.
+///
+/// # Errors
+/// Why it cannot be used.
+pub(super) fn pem(text: &[u8]) -> Result<Arc<CertifiedKey>, String> {
+    let chain = CertificateDer::pem_slice_iter(text).collect::<Result<Vec<_>, _>>();
+    let chain = chain.map_err(|e| format!("{e:?}"))?;
+    let key = PrivateKeyDer::from_pem_slice(text).map_err(|e| format!("{e:?}"))?;
+    CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
+        .map(Arc::new)
+        .map_err(|e| e.to_string())
 }
 
 fn file(key: &'static str, path: &Path, error: &pem::Error) -> Error {
