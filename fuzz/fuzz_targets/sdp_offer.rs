@@ -32,6 +32,7 @@ fn both(offer: &str) {
         ice: IceCredentials { ufrag: "Wx1y".into(), pwd: "0123456789abcdefghijkl".into() },
         fingerprint: Fingerprint { algorithm: "sha-256".into(), digest: vec![7; 32] },
         candidates: vec![([192, 0, 2, 1], 8080).into()],
+        tcp: vec![([192, 0, 2, 1], 80).into()],
         session: 7,
         ssrcs: [1, 2, 3],
     };

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::access::Access;
-use crate::config::{self, Config, Sources};
+use crate::config::{self, Config, Protocol, Sources};
 use crate::greeting::Facts;
 use crate::http::{Context, Info, Limits, Listener, Routes, Site};
 use crate::hub::{self, Hub};
@@ -72,16 +72,13 @@ pub async fn run(config: Config, sources: Sources) -> Result<(), Error> {
         tracing::warn!("{warning}");
     }
     let access = Arc::new(Access::new(config.access.clone(), made.token));
-    let advertise = match webrtc {
-        Some(address) => resolve(&config.webrtc.advertise, address.port()).await?,
-        None => Vec::new(),
-    };
-    let worker = worker(&config);
-    let hub = start_hub(&config, media, advertise, worker.as_ref().ok().cloned())?;
-
     let address =
         |listener: &Option<TcpListener>| listener.as_ref().map(TcpListener::local_addr).transpose();
     let (http_address, admin_address) = (address(&http)?, address(&admin)?);
+    let told = Told::new(&config, webrtc, http_address).await?;
+    let worker = worker(&config);
+    let hub = start_hub(&config, media, told, worker.as_ref().ok().cloned())?;
+
     let (rtmp_address, rtmps_address) = rtmp.addresses()?;
     let listeners = [
         ("http.listen", "tcp", http_address),
@@ -162,7 +159,7 @@ fn shards(wanted: u16) -> usize {
 fn start_hub(
     config: &Config,
     sockets: Vec<UdpSocket>,
-    advertise: Vec<SocketAddr>,
+    told: Told,
     worker: Option<transcode::Worker>,
 ) -> std::io::Result<Hub> {
     let settings = hub::Config {
@@ -176,7 +173,8 @@ fn start_hub(
         },
         worker,
         bridges: config.transcode.bridges(),
-        advertise,
+        advertise: told.udp,
+        tcp: told.tcp,
         sfu: sfu::Config {
             history: sfu::history::Limits {
                 bytes: config.webrtc.ring_bytes,
@@ -190,16 +188,51 @@ fn start_hub(
     hub::start(settings, sockets)
 }
 
-/// The addresses behind `webrtc.advertise`; entries without a port get the one of `webrtc.listen`.
-async fn resolve(entries: &[config::Advertise], port: u16) -> Result<Vec<SocketAddr>, Error> {
+/// Where media comes in besides this machine's own addresses.
+struct Told {
+    udp: Vec<SocketAddr>,
+    tcp: Option<hub::Tcp>,
+}
+
+impl Told {
+    /// Nothing by TCP without `webrtc.listen`: there is no media then.
+    async fn new(
+        config: &Config,
+        webrtc: Option<SocketAddr>,
+        http: Option<SocketAddr>,
+    ) -> Result<Self, Error> {
+        let Some(webrtc) = webrtc else { return Ok(Self { udp: Vec::new(), tcp: None }) };
+        let entries = &config.webrtc.advertise;
+        let udp = resolve(entries, Protocol::Udp, webrtc.port()).await?;
+        let tcp = match http.filter(|_| config.webrtc.tcp) {
+            Some(bound) => Some(hub::Tcp {
+                bound,
+                advertise: resolve(entries, Protocol::Tcp, bound.port()).await?,
+                connections: config.webrtc.tcp_connections,
+            }),
+            None => None,
+        };
+        Ok(Self { udp, tcp })
+    }
+}
+
+/// The addresses behind `webrtc.advertise` for one protocol; entries without a port get this one.
+async fn resolve(
+    entries: &[config::Advertise],
+    protocol: Protocol,
+    port: u16,
+) -> Result<Vec<SocketAddr>, Error> {
     let mut addresses = Vec::new();
-    for entry in entries {
+    for entry in entries.iter().filter(|e| e.protocol.is_none_or(|only| only == protocol)) {
         let failed = |source| Error::Advertise { host: entry.host.clone(), source };
         let target = (entry.host.as_str(), entry.port.unwrap_or(port));
         let found = tokio::net::lookup_host(target).await.map_err(failed)?;
-        addresses.extend(found.filter(|address| !address.ip().is_unspecified()));
+        for address in found.filter(|address| !address.ip().is_unspecified()) {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
     }
-    addresses.dedup();
     Ok(addresses)
 }
 

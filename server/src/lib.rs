@@ -8,6 +8,7 @@ pub mod cli;
 mod clock;
 pub mod config;
 mod crowd;
+mod first;
 mod greeting;
 pub mod http;
 pub mod hub;

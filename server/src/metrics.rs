@@ -126,6 +126,7 @@ pub(crate) fn render(totals: &Totals, rest: &Rest<'_>) -> String {
     for (reason, count) in &totals.drops {
         text.sample("weir_dropped_total", &[("reason", reason)], *count);
     }
+    text.one("weir_wires", "gauge", "TCP connections that carry media.", totals.wires);
     text.one("weir_rtmp_players", "gauge", "Viewers by RTMP.", totals.rtmp_players);
     render_rtmp(&mut text, rest.rtmp);
     render_live(&mut text, &rest.live);
@@ -253,6 +254,7 @@ mod tests {
             streams,
             packets_in: 7,
             drops: vec![("garbage", 3)],
+            wires: 6,
             rtmp_players: 2,
             bridges: vec!["running", "failed", "running"],
             bridge_restarts: 5,
@@ -295,6 +297,7 @@ mod tests {
             "weir_hls_refused_total 4",
             "weir_hls_store_failed_total{reason=\"full\"} 5",
             "weir_hls_requests_total{what=\"part\"} 8",
+            "weir_wires 6",
             "weir_rtmp_players 2",
             "weir_bridges{state=\"running\"} 2",
             "weir_bridges{state=\"starting\"} 0",

@@ -25,12 +25,13 @@ use tokio::time::timeout;
 use tower::ServiceExt as _;
 
 use crate::begun::Begun;
+use crate::clock;
 use crate::config;
 use crate::crowd::{Addresses, Refrain};
+use crate::first::{self, First};
 use crate::http::files::{self, wire, wire::Bounds};
 use crate::http::{Peer, Site, Way};
 use crate::pace::Pace;
-use crate::{clock, tls};
 
 /// For the first byte of a connection.
 const FIRST_BYTE: Duration = Duration::from_secs(10);
@@ -173,20 +174,27 @@ impl Http {
     ) {
         // Whoever connects and says nothing costs a place: that is too cheap to have it for long.
         let mut byte = [0];
-        tokio::select! {
+        let came = tokio::select! {
             biased;
-            first = timeout(FIRST_BYTE, stream.peek(&mut byte)) => if first.is_err() {
+            first = timeout(FIRST_BYTE, stream.peek(&mut byte)) => first,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        let first = match came {
+            Ok(Ok(count @ 1..)) => first::kind(&byte[..count]),
+            // Gone again.
+            Ok(_) => return,
+            Err(_) => {
                 self.closed.silent.fetch_add(1, Ordering::Relaxed);
                 return;
-            },
-            _ = stop.wait_for(|stop| *stop) => return,
-        }
-        match (&site.tls, byte) {
-            (None, _) => self.talk(stream, peer, site, watcher, stop).await,
-            (Some(_), [tls::FIRST_BYTE]) => {
+            }
+        };
+        match (first, &site.tls) {
+            (Some(First::Frames), _) => Box::pin(media(stream, peer, &site)).await,
+            (Some(First::Tls), Some(_)) => {
                 Box::pin(self.encrypted(stream, peer, site.by(Way::Tls), watcher, stop)).await;
             }
-            (Some(tls), _) => {
+            (_, None) => self.talk(stream, peer, site, watcher, stop).await,
+            (_, Some(tls)) => {
                 let way = if tls.is_ready() { Way::Misplaced } else { Way::Early };
                 self.talk(stream, peer, site.by(way), watcher, stop).await;
             }
@@ -234,7 +242,7 @@ impl Http {
             Ok(None) => _ = timeout(GOODBYE, stream.shutdown()).await,
             // Not a part of this future: connections that wait for files are many, and small.
             Ok(Some(read)) => {
-                let by_two = read.starts_with(wire::PREFACE);
+                let by_two = first::kind(&read) == Some(First::Http2);
                 Box::pin(self.rest(stream, read, by_two, peer, site, watcher)).await;
             }
             Err(e) => tracing::debug!(%peer, "connection ended: {e}"),
@@ -276,6 +284,14 @@ impl Http {
         if let Err(e) = ended {
             tracing::debug!(%peer, "connection ended: {e}");
         }
+    }
+}
+
+/// It is not HTTP: media by TCP, whose place is elsewhere from here on.
+async fn media(stream: TcpStream, peer: SocketAddr, site: &Site) {
+    let Some(context) = &site.files else { return };
+    if let Err(refused) = context.plug(stream, peer).await {
+        tracing::debug!(%peer, "a TCP connection of media is not taken: {refused}");
     }
 }
 

@@ -358,6 +358,8 @@ pub struct Transport {
     pub local: Option<String>,
     /// The client's.
     pub remote: Option<String>,
+    /// `udp` or `tcp`.
+    pub protocol: Option<&'static str>,
     /// `AES-128-GCM`, …; `null` until DTLS is up, and of publishers.
     pub srtp: Option<&'static str>,
 }
@@ -433,6 +435,8 @@ pub struct Totals {
     pub drops: Vec<(&'static str, u64)>,
     /// Keyframe requests sent to publishers.
     pub keyframe_requests: u64,
+    /// TCP connections that carry media.
+    pub wires: u64,
     /// Viewers by RTMP.
     pub rtmp_players: usize,
     /// The state of each bridge, one of [`Bridge::STATES`].

@@ -72,6 +72,11 @@ impl Demux {
         self.by_address.insert(source, entry.key);
     }
 
+    /// Nobody is there any more; who was.
+    pub fn lose(&mut self, sender: Sender) -> Option<Key> {
+        self.by_address.remove(&sender)
+    }
+
     /// How many sessions and routes there are, for tests of leaks.
     pub fn len(&self) -> (usize, usize) {
         (self.by_ufrag.len(), self.by_address.len())

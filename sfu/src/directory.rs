@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use signaling::SessionId;
 
+use crate::local;
 use crate::recorder::Recorder;
 use crate::shard::{Add, Command};
 
@@ -142,6 +143,17 @@ impl Directory {
                     Place::Home { .. } => None,
                 }
             }
+        }
+    }
+
+    /// Of so many shards, the one where the session of this name lives, or begins if its first check comes by
+    /// TCP; `None`: there is no such name.
+    pub fn whose(&self, ufrag: &str, shards: usize) -> Option<usize> {
+        let inner = self.lock();
+        let id = *inner.ufrags.get(ufrag)?;
+        match inner.sessions.get(&id)? {
+            Place::Home { shard, .. } => Some(*shard),
+            Place::Waiting { .. } => Some(local::home(id, shards)),
         }
     }
 

@@ -15,7 +15,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 pub use self::decision::{Decision, Sum, Who, suite};
-use crate::path::Path;
+use crate::path::{Over, Path};
 use crate::stats::{Drop, Drops, EncodingSnapshot, ViewerSnapshot};
 use crate::transport::Failure;
 use crate::transport::srtp::Profile;
@@ -260,8 +260,8 @@ impl Recorder {
             }
             None => LOCALS,
         };
-        let remote = path.remote.into();
-        self.push(now, Decision::Pair { local: local as u8, remote, first });
+        let (remote, tcp) = (path.remote.into(), path.over != Over::Udp);
+        self.push(now, Decision::Pair { local: local as u8, remote, first, tcp });
     }
 
     /// DTLS begins, by us or by what the peer sends; told once.

@@ -2,8 +2,8 @@
 //! the time go in; runs of datagrams, events, messages and the next deadline come out.
 //!
 //! The contract: after a batch of [`Shard::receive`], [`Shard::command`] or [`Shard::message`] calls,
-//! call [`Shard::flush`] once, then drain [`Shard::poll_event`], [`Shard::poll_message`] and
-//! [`Shard::poll_tap`], then wait for input or until [`Shard::poll_timeout`], and call [`Shard::handle_timeout`] when it has come.
+//! call [`Shard::flush`] once, then drain [`Shard::poll_event`], [`Shard::poll_message`],
+//! [`Shard::poll_tap`] and [`Shard::poll_wire`], then wait for input or until [`Shard::poll_timeout`], and call [`Shard::handle_timeout`] when it has come.
 
 mod command;
 mod exchange;
@@ -14,6 +14,7 @@ mod session;
 mod taps;
 #[cfg(test)]
 mod tests;
+mod wires;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ pub use self::exchange::Message;
 use self::exchange::{Datagram, Kind};
 use self::session::{Role, Session};
 pub use self::taps::TapId;
+pub use self::wires::{Pressure, Word};
 use crate::audience::Audience;
 use crate::demux::Demux;
 use crate::directory::Directory;
@@ -94,6 +96,8 @@ pub struct Shard {
     messages: VecDeque<(usize, Message)>,
     /// What taps are to get; `None`: nothing more.
     tapped: VecDeque<(TapId, Option<Arc<Batch>>)>,
+    /// What becomes of TCP connections.
+    words: VecDeque<(u32, Word)>,
     /// Batches of publishers on other shards that wait for the flush.
     arrived: Vec<Arc<Batch>>,
     /// Datagrams for other shards that wait for the flush.
@@ -126,6 +130,7 @@ impl Shard {
             events: VecDeque::new(),
             messages: VecDeque::new(),
             tapped: VecDeque::new(),
+            words: VecDeque::new(),
             arrived: Vec::new(),
             strays: Vec::new(),
             foreign: HashMap::new(),
@@ -161,6 +166,7 @@ impl Shard {
             if proven {
                 session.last_heard = now;
                 self.demux.route(&session.ufrag, path.sender());
+                self.plugged(key, path);
             }
         }
         proven

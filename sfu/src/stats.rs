@@ -47,6 +47,8 @@ pub enum Drop {
     RepairUnknown,
     /// Media for another shard, from a maker or for a tap, whose lane was full.
     LaneFull,
+    /// By TCP: the viewer's connection is behind, or full.
+    WireFull,
 }
 
 impl Drop {
@@ -72,8 +74,9 @@ impl Drop {
         Self::RepairLimit,
         Self::RepairUnknown,
         Self::LaneFull,
+        Self::WireFull,
     ];
-    const NAMES: [&'static str; 18] = [
+    const NAMES: [&'static str; 19] = [
         "unknown_source",
         "malformed",
         "not_authentic",
@@ -92,6 +95,7 @@ impl Drop {
         "repair_limit",
         "repair_unknown",
         "lane_full",
+        "wire_full",
     ];
 
     /// The label in `/metrics`.

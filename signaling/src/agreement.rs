@@ -147,8 +147,10 @@ pub struct Local {
     pub ice: IceCredentials,
     /// Of our DTLS certificate.
     pub fingerprint: Fingerprint,
-    /// Host candidates, best first.
+    /// Host candidates by UDP, best first.
     pub candidates: Vec<SocketAddr>,
+    /// The same by TCP, where the peer connects (RFC 6544 `passive`); none where there is no such port.
+    pub tcp: Vec<SocketAddr>,
     /// Random, for `o=`; and distinct random SSRCs: audio, video, video retransmission.
     pub session: u64,
     /// See `session`.

@@ -35,6 +35,7 @@ pub mod tls;
 pub mod track;
 pub mod viewer;
 pub mod weir;
+pub mod wire;
 
 pub use clip::{Clip, Codec};
 pub use encoder::Encoder;
@@ -45,3 +46,4 @@ pub use rtmp::Rtmp;
 pub use track::{Packet, Track};
 pub use viewer::Viewer;
 pub use weir::Weir;
+pub use wire::Wire;

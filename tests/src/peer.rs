@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use rtc::interceptor::{
-    Interceptor, NackGeneratorBuilder, NackResponderBuilder, Packet as Wire, Slot, StreamInfo,
+    Interceptor, NackGeneratorBuilder, NackResponderBuilder, Packet as Heard, Slot, StreamInfo,
     TaggedPacket,
 };
 use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
@@ -21,8 +21,9 @@ use rtc::shared::error::Error;
 use tokio::sync::{Notify, watch};
 use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler,
-    RTCIceGatheringState, RTCPeerConnectionState, RTCSdpType, RTCSessionDescription, Registry,
-    configure_rtcp_reports, configure_twcc_receiver_only, configure_twcc_sender_only,
+    RTCIceCandidateInit, RTCIceGatheringState, RTCPeerConnectionState, RTCSdpType,
+    RTCSessionDescription, Registry, configure_rtcp_reports, configure_twcc_receiver_only,
+    configure_twcc_sender_only,
 };
 
 use crate::clip::Codec;
@@ -30,6 +31,7 @@ use crate::http::{self, Answer};
 use crate::relay::{Impairment, Relay};
 use crate::sdp;
 use crate::track::{Packet, Track};
+use crate::wire::Wire;
 
 /// RFC 9143 media identification.
 pub const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
@@ -103,11 +105,11 @@ impl Ear {
         Some((*ssrcs.get(&header.ssrc)?, *pts.get(&header.payload_type)?))
     }
 
-    fn hear(&self, now: Instant, packet: &Wire) {
+    fn hear(&self, now: Instant, packet: &Heard) {
         let mut inbound = self.inbound.lock().unwrap();
         match packet {
-            Wire::Rtp(packet) => self.hear_rtp(&mut inbound, now, packet),
-            Wire::Rtcp(packets) => {
+            Heard::Rtp(packet) => self.hear_rtp(&mut inbound, now, packet),
+            Heard::Rtcp(packets) => {
                 for packet in packets {
                     let header = packet.header();
                     let kind = (header.packet_type as u8, header.count);
@@ -173,7 +175,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Tap {
 
     fn handle_read(&mut self, mut packet: TaggedPacket) -> Result<(), Error> {
         self.ear.hear(packet.now, &packet.message.packet);
-        if let Wire::Rtp(rtp) = &mut packet.message.packet
+        if let Heard::Rtp(rtp) = &mut packet.message.packet
             && let Some((ssrc, pt)) = self.ear.repair(&rtp.header)
         {
             if rtp.payload.len() < 2 {
@@ -252,6 +254,18 @@ impl Default for Post {
     }
 }
 
+/// What a client gets through to the server by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum By {
+    /// UDP.
+    #[default]
+    Udp,
+    /// TCP alone, by webrtc-rs' own active candidates (RFC 6544).
+    Tcp,
+    /// TCP alone, by a [`Wire`] that webrtc-rs knows nothing of.
+    Wire,
+}
+
 /// A connection under test.
 pub struct Peer {
     /// webrtc-rs' own handle.
@@ -261,6 +275,7 @@ pub struct Peer {
     /// Connection state as webrtc-rs reports it.
     pub state: watch::Receiver<RTCPeerConnectionState>,
     gathered: watch::Receiver<bool>,
+    by: By,
 }
 
 /// What offer and answer have brought.
@@ -276,6 +291,8 @@ pub struct Session {
     pub resource: String,
     /// Between us and the server, where a bad network was asked for.
     pub relay: Option<Relay>,
+    /// The same, where nothing but TCP comes through.
+    pub wire: Option<Wire>,
 }
 
 impl Session {
@@ -295,7 +312,7 @@ impl Session {
 
 impl Peer {
     /// Makes a connection that offers `codecs` and, if asked, Opus.
-    pub async fn new(role: Role, codecs: &[Codec], audio: bool) -> Self {
+    pub async fn new(role: Role, codecs: &[Codec], audio: bool, by: By) -> Self {
         let mut engine = engine(codecs, audio);
         let ear = Arc::new(Ear::default());
         let tap = Tap { ear: ear.clone(), up: VecDeque::new(), down: VecDeque::new() };
@@ -322,15 +339,20 @@ impl Peer {
             .build();
         let (state, states) = watch::channel(RTCPeerConnectionState::New);
         let (gathered, gatherings) = watch::channel(false);
+        let (udp, tcp) = match by {
+            By::Udp | By::Wire => (vec!["127.0.0.1:0"], vec![]),
+            By::Tcp => (vec![], vec!["127.0.0.1:0"]),
+        };
         let connecting = PeerConnectionBuilder::new()
             .with_media_engine(engine)
             .with_setting_engine(settings)
             .with_interceptor_registry(registry.expect("transport-cc can be registered"))
             .with_handler(Arc::new(Handler { state, gathered }))
-            .with_udp_addrs(vec!["127.0.0.1:0"])
+            .with_udp_addrs(udp)
+            .with_tcp_addrs(tcp)
             .build();
         let connection = Box::pin(connecting).await.expect("webrtc-rs builds a connection");
-        Self { connection: Box::new(connection), ear, state: states, gathered: gatherings }
+        Self { connection: Box::new(connection), ear, state: states, gathered: gatherings, by }
     }
 
     /// The complete offer, candidates gathered.
@@ -363,7 +385,12 @@ impl Peer {
         let resource = answer.header("location").expect("a 201 has a Location").to_owned();
         let sdp = answer.text();
         let mut local = sdp.clone();
-        let mut relay = None;
+        let (mut relay, mut wire) = (None, None);
+        if self.by == By::Wire {
+            let between = Wire::new(first_by_tcp(&sdp)).await;
+            local = sdp::with_only_candidate(&sdp, between.address);
+            wire = Some(between);
+        }
         if let Some((impairment, seed)) = network {
             let server = first_candidate(&sdp);
             let between = Relay::new(server, impairment, seed).await;
@@ -379,7 +406,20 @@ impl Peer {
             self.ear.repairs.set((flows, repaired)).expect("negotiated once");
         }
         self.take_answer(&local).await;
-        Session { answer, offer, sdp, resource, relay }
+        if self.by == By::Tcp {
+            self.learn_tcp(&sdp).await;
+        }
+        Session { answer, offer, sdp, resource, relay, wire }
+    }
+
+    /// webrtc-rs connects to candidates by TCP that come by trickle, not to those of an answer.
+    async fn learn_tcp(&self, sdp: &str) {
+        let lines = sdp::attributes(sdp::section(sdp, "video").unwrap_or(sdp), "candidate");
+        for line in lines.into_iter().filter(|line| line.contains(" tcp ")) {
+            let candidate = format!("candidate:{line}");
+            let init = RTCIceCandidateInit { candidate, ..Default::default() };
+            self.connection.add_ice_candidate(init).await.expect("a candidate");
+        }
     }
 
     /// Hands the answer to webrtc-rs.
@@ -411,6 +451,12 @@ impl Peer {
 /// The server's first UDP address.
 pub fn first_candidate(sdp: &str) -> SocketAddr {
     *sdp::candidates(sdp).first().unwrap_or_else(|| panic!("no UDP candidate in\n{sdp}"))
+}
+
+/// The server's first TCP address.
+fn first_by_tcp(sdp: &str) -> SocketAddr {
+    let all = sdp::candidates_by(sdp, "tcp");
+    *all.first().unwrap_or_else(|| panic!("no TCP candidate in\n{sdp}"))
 }
 
 fn engine(codecs: &[Codec], audio: bool) -> MediaEngine {

@@ -23,7 +23,7 @@ use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 
 use crate::clip::{Clip, Codec, FPS};
-use crate::peer::{self, MID, OPUS, OPUS_FMTP, Peer, Post, RID, Role, Session};
+use crate::peer::{self, By, MID, OPUS, OPUS_FMTP, Peer, Post, RID, Role, Session};
 use crate::random::Random;
 use crate::relay::Impairment;
 use crate::sdp;
@@ -232,7 +232,7 @@ impl Ready {
             .iter()
             .map(|(rid, clip)| Lane::new(*rid, clip, show.overtaken, random))
             .collect();
-        let peer = Peer::new(Role::Publisher, &[codec], show.audio).await;
+        let peer = Peer::new(Role::Publisher, &[codec], show.audio, By::Udp).await;
         let audio_ssrc = random.bits() as u32;
         let audio = opus_track(audio_ssrc);
         if show.audio {

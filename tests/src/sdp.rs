@@ -79,14 +79,19 @@ pub fn ssrcs(section: &str) -> Vec<u32> {
 
 /// UDP addresses of the candidates.
 pub fn candidates(sdp: &str) -> Vec<SocketAddr> {
+    candidates_by(sdp, "udp")
+}
+
+/// Addresses of the candidates by one protocol.
+pub fn candidates_by(sdp: &str, protocol: &str) -> Vec<SocketAddr> {
     let mut all: Vec<SocketAddr> = attributes(sdp, "candidate")
         .into_iter()
         .filter_map(|v| {
             let words: Vec<&str> = v.split(' ').collect();
-            let udp = words.get(2)?.eq_ignore_ascii_case("udp");
+            let right = words.get(2)?.eq_ignore_ascii_case(protocol);
             let ip = words.get(4)?.parse().ok()?;
             let port = words.get(5)?.parse().ok()?;
-            udp.then_some(SocketAddr::new(ip, port))
+            right.then_some(SocketAddr::new(ip, port))
         })
         .collect();
     all.dedup();

@@ -7,7 +7,7 @@ use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 
 use crate::clip::Codec;
 use crate::http::{self, Answer};
-use crate::peer::{Ear, Inbound, Peer, Post, Role, Session};
+use crate::peer::{By, Ear, Inbound, Peer, Post, Role, Session};
 use crate::relay::Impairment;
 use crate::sdp;
 use crate::track::Track;
@@ -37,6 +37,8 @@ pub struct Wish {
     pub transport_cc: bool,
     /// A bad network and its seed.
     pub network: Option<(Impairment, u64)>,
+    /// What comes through.
+    pub by: By,
     /// More HTTP header fields.
     pub headers: Vec<(&'static str, String)>,
     /// How it offers.
@@ -50,6 +52,7 @@ impl Default for Wish {
             audio: true,
             transport_cc: true,
             network: None,
+            by: By::Udp,
             headers: Vec::new(),
             post: Post::default(),
         }
@@ -83,7 +86,7 @@ impl Viewer {
     /// A connection that would receive, without anybody to offer to yet.
     pub async fn silent(wish: &Wish) -> Peer {
         let role = if wish.transport_cc { Role::Viewer } else { Role::Reporter };
-        let peer = Peer::new(role, &wish.codecs, wish.audio).await;
+        let peer = Peer::new(role, &wish.codecs, wish.audio, wish.by).await;
         let kinds = [(RtpCodecKind::Audio, wish.audio), (RtpCodecKind::Video, true)];
         for (kind, wanted) in kinds {
             if !wanted || (kind == RtpCodecKind::Video && wish.codecs.is_empty()) {

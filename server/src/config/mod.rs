@@ -24,7 +24,7 @@ pub use parts::{Admin, Data, Http, Live, Rtmp, Server, Stream, Transcode, Webrtc
 pub use streams::LiveStream;
 pub use tls::{AcmeName, Contact, Directory, Tls};
 pub use value::{
-    Advertise, Apps, Listen, LiveStart, Network, OnConflict, Origin, Preset, PublicUrl,
+    Advertise, Apps, Listen, LiveStart, Network, OnConflict, Origin, Preset, Protocol, PublicUrl,
 };
 
 use crate::access::Rule;

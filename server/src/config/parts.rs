@@ -74,6 +74,10 @@ pub struct Webrtc {
     pub turn_username: String,
     /// Its password.
     pub turn_password: Secret,
+    /// Media by TCP too, on the port of `http.listen`.
+    pub tcp: bool,
+    /// TCP connections of media at once.
+    pub tcp_connections: usize,
     /// Media threads, 0: one per core; at most 256.
     pub shards: u16,
     /// What each encoding keeps for retransmissions and for viewers who join, in payload bytes.
@@ -99,6 +103,8 @@ impl Default for Webrtc {
             turn_ttl: Duration::from_secs(12 * 3600),
             turn_username: String::new(),
             turn_password: Secret::default(),
+            tcp: true,
+            tcp_connections: 10_000,
             shards: 0,
             ring_bytes: 16 << 20,
             ring_time: Duration::from_secs(12),

@@ -61,14 +61,25 @@ impl fmt::Display for Listen {
     }
 }
 
-/// One entry of `webrtc.advertise`: `host`, `host:port` or `udp/host:port`.
+/// One entry of `webrtc.advertise`: `host`, `host:port`, or for one protocol alone `udp/host:port`, `tcp/host:port`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Advertise {
     /// Name or address, without brackets.
     pub host: String,
-    /// `None`: the port of `webrtc.listen`.
+    /// `None`: the port of `webrtc.listen`; by TCP that of `http.listen`.
     pub port: Option<u16>,
+    /// `None`: by both.
+    pub protocol: Option<Protocol>,
+}
+
+/// What carries media.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// As datagrams.
+    Udp,
+    /// As frames on a connection.
+    Tcp,
 }
 
 impl FromStr for Advertise {
@@ -77,13 +88,17 @@ impl FromStr for Advertise {
     fn from_str(text: &str) -> Result<Self, String> {
         let bad = || {
             format!(
-                "{text:?} cannot be advertised; write host, host:port or udp/host:port \
+                "{text:?} cannot be advertised; write host, host:port, udp/host:port or tcp/host:port \
                  (an IPv6 address with a port in brackets)"
             )
         };
-        let rest = text.strip_prefix("udp/").unwrap_or(text);
+        let (protocol, rest) = match text.split_once('/') {
+            Some(("udp", rest)) => (Some(Protocol::Udp), rest),
+            Some(("tcp", rest)) => (Some(Protocol::Tcp), rest),
+            _ => (None, text),
+        };
         if let Ok(ip) = rest.parse::<IpAddr>() {
-            return Ok(Self { host: ip.to_string(), port: None });
+            return Ok(Self { host: ip.to_string(), port: None, protocol });
         }
         let (host, port) = match rest.rsplit_once(':') {
             Some((host, port)) => {
@@ -98,12 +113,17 @@ impl FromStr for Advertise {
         let named = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
         let valid = host.parse::<IpAddr>().is_ok()
             || (!host.is_empty() && host.len() <= 253 && host.bytes().all(named));
-        if valid { Ok(Self { host, port }) } else { Err(bad()) }
+        if valid { Ok(Self { host, port, protocol }) } else { Err(bad()) }
     }
 }
 
 impl fmt::Display for Advertise {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.protocol {
+            Some(Protocol::Udp) => f.write_str("udp/")?,
+            Some(Protocol::Tcp) => f.write_str("tcp/")?,
+            None => {}
+        }
         match (self.port, self.host.contains(':')) {
             (None, _) => f.write_str(&self.host),
             (Some(port), false) => write!(f, "{}:{port}", self.host),
@@ -353,21 +373,34 @@ mod tests {
 
     #[test]
     fn advertise_takes_names_and_addresses_with_and_without_a_port() {
-        for (text, host, port) in [
-            ("live.example.org", "live.example.org", None),
-            ("live.example.org:9000", "live.example.org", Some(9000)),
-            ("udp/203.0.113.7:9000", "203.0.113.7", Some(9000)),
-            ("203.0.113.7", "203.0.113.7", None),
-            ("2001:db8::1", "2001:db8::1", None),
-            ("udp/[2001:db8::1]:9000", "2001:db8::1", Some(9000)),
+        use Protocol::{Tcp, Udp};
+        for (text, host, port, protocol) in [
+            ("live.example.org", "live.example.org", None, None),
+            ("live.example.org:9000", "live.example.org", Some(9000), None),
+            ("udp/203.0.113.7:9000", "203.0.113.7", Some(9000), Some(Udp)),
+            ("tcp/203.0.113.7:443", "203.0.113.7", Some(443), Some(Tcp)),
+            ("tcp/live.example.org", "live.example.org", None, Some(Tcp)),
+            ("203.0.113.7", "203.0.113.7", None, None),
+            ("2001:db8::1", "2001:db8::1", None, None),
+            ("udp/[2001:db8::1]:9000", "2001:db8::1", Some(9000), Some(Udp)),
         ] {
             let parsed: Advertise = text.parse().unwrap();
-            assert_eq!(parsed, Advertise { host: host.into(), port }, "{text}");
+            assert_eq!(parsed, Advertise { host: host.into(), port, protocol }, "{text}");
             assert_eq!(parsed.to_string().parse::<Advertise>().unwrap(), parsed);
         }
-        for text in
-            ["", "udp/", ":9000", "host:0", "host:70000", "tcp/host:1", "a b", "[::1", "https://x"]
-        {
+        for text in [
+            "",
+            "udp/",
+            ":9000",
+            "host:0",
+            "host:70000",
+            "tls/host:1",
+            "tcp/",
+            "udp/tcp/host",
+            "a b",
+            "[::1",
+            "https://x",
+        ] {
             assert!(text.parse::<Advertise>().is_err(), "{text:?}");
         }
     }

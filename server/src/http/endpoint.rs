@@ -41,7 +41,8 @@ pub(super) async fn whip(
         return Ok(reply(moved));
     }
     let mut announced = Vec::new();
-    match whip::endpoint(&incoming.request(), || incoming.local(&context, &mut announced)) {
+    let ours = || incoming.local(&context, Role::Publisher, &mut announced);
+    match whip::endpoint(&incoming.request(), ours) {
         Outcome::Reply(it) => Ok(reply(incoming.asked(&context, &stream, Action::Publish, it))),
         Outcome::Do(Accepted { answer, agreement }) => {
             let session = random_session();
@@ -66,7 +67,8 @@ pub(super) async fn whep(
         return Ok(reply(moved));
     }
     let mut announced = Vec::new();
-    match whep::endpoint(&incoming.request(), || incoming.local(&context, &mut announced)) {
+    let ours = || incoming.local(&context, Role::Viewer, &mut announced);
+    match whep::endpoint(&incoming.request(), ours) {
         Outcome::Reply(it) => Ok(reply(incoming.asked(&context, &stream, Action::Watch, it))),
         Outcome::Do(Accepted { answer, agreement }) => {
             let session = random_session();
@@ -252,8 +254,13 @@ impl Incoming {
     }
 
     /// Our side; `announced` becomes the addresses that the answer names.
-    fn local(&self, context: &Shared, announced: &mut Vec<SocketAddr>) -> signaling::Local {
-        let local = context.hub.local(self.client.caller.address);
+    fn local(
+        &self,
+        context: &Shared,
+        role: Role,
+        announced: &mut Vec<SocketAddr>,
+    ) -> signaling::Local {
+        let local = context.hub.local(self.client.caller.address, role);
         announced.clone_from(&local.candidates);
         local
     }

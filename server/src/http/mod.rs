@@ -23,12 +23,14 @@ mod stored;
 mod tests;
 mod way;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get, options};
+use tokio::net::TcpStream;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use api::{Info, Limits, Listener};
@@ -42,6 +44,7 @@ use crate::config;
 use crate::hub::Hub;
 use crate::live::Live;
 use crate::metrics::Requests;
+use crate::net::Refused;
 use crate::tls::Tls;
 use crate::{rtmp, serve};
 use limit::Limiter;
@@ -103,6 +106,11 @@ impl Context {
     /// Where it is counted which connections were closed before they asked.
     pub(crate) fn closed(&self) -> Arc<serve::Closed> {
         Arc::clone(&self.closed)
+    }
+
+    /// A connection that carries media, see [`Hub::plug`].
+    pub(crate) async fn plug(&self, stream: TcpStream, peer: SocketAddr) -> Result<(), Refused> {
+        self.hub.plug(stream, peer).await
     }
 
     /// From now on `/readyz` says 503 and nobody may begin to publish or watch.

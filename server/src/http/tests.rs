@@ -37,6 +37,7 @@ impl Server {
             max_viewers: 1,
             wait_for_publisher: config.webrtc.wait_for_publisher,
             advertise: Vec::new(),
+            tcp: None,
             worker: None,
             bridges: crate::bridges::Limit::of_cores(1),
             sfu: sfu::Config::default(),

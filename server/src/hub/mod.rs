@@ -52,8 +52,21 @@ pub struct Config {
     pub bridges: crate::bridges::Limit,
     /// More candidates than the machine's own addresses.
     pub advertise: Vec<SocketAddr>,
+    /// Media by TCP, if it is taken.
+    pub tcp: Option<Tcp>,
     /// Time limits of sessions.
     pub sfu: sfu::Config,
+}
+
+/// Media by TCP (RFC 6544), on the port of HTTP.
+#[derive(Clone, Debug)]
+pub struct Tcp {
+    /// Where connections come in.
+    pub bound: SocketAddr,
+    /// More candidates than the machine's own addresses.
+    pub advertise: Vec<SocketAddr>,
+    /// How many of them may carry media at once.
+    pub connections: usize,
 }
 
 /// One accepted offer on its way to a media thread.
@@ -127,6 +140,7 @@ struct Shared {
     context: Context,
     bound: SocketAddr,
     advertised: Vec<SocketAddr>,
+    tcp: Option<Tcp>,
 }
 
 /// Starts a media thread on each of `sockets`, which share a port, and the hub's task on the current
@@ -138,25 +152,38 @@ pub fn start(config: Config, sockets: Vec<Socket>) -> io::Result<Hub> {
     let bound = sockets.first().map(Socket::local).ok_or(io::ErrorKind::InvalidInput)?;
     let certificate = Certificate::generate(net::now()).map_err(io::Error::other)?;
     let context = Context::new(&certificate).map_err(io::Error::other)?;
-    let advertised = config.advertise.clone();
+    let (advertised, tcp) = (config.advertise.clone(), config.tcp.clone());
     let (media, events) = net::start(sockets, config.sfu)?;
+    tcp.iter().for_each(|tcp| media.take_wires(tcp.connections));
     let (requests, inbox) = mpsc::channel(REQUESTS);
     let actor = Actor::new(config, media.clone(), requests.downgrade());
     tokio::spawn(actor.run(inbox, events));
     let history = History::default();
     tokio::spawn(history::run(requests.downgrade(), media.clone(), history.clone()));
-    let shared = Arc::new(Shared { certificate, context, bound, advertised });
+    let shared = Arc::new(Shared { certificate, context, bound, advertised, tcp });
     Ok(Hub { requests, media, history, shared })
 }
 
 impl Hub {
     /// Our side of a negotiation: fresh credentials and SSRCs, and the host candidates to announce
-    /// to a client at `client` (loopback addresses only to clients on this machine).
-    pub fn local(&self, client: IpAddr) -> Local {
+    /// to a client at `client` (loopback addresses only to clients on this machine). By TCP viewers are served only.
+    pub fn local(&self, client: IpAddr, role: Role) -> Local {
         let shared = &self.shared;
         let own = net::addresses::own();
         let candidates = net::addresses::candidates(client, shared.bound, &shared.advertised, &own);
-        negotiation::local(shared.certificate.fingerprint().clone(), candidates)
+        let tcp = shared.tcp.as_ref().filter(|_| role == Role::Viewer);
+        let tcp = tcp.map(|tcp| net::addresses::by_tcp(client, tcp.bound, &tcp.advertise, &own));
+        let fingerprint = shared.certificate.fingerprint().clone();
+        negotiation::local(fingerprint, candidates, tcp.unwrap_or_default())
+    }
+
+    /// A connection that begins with frames (RFC 4571).
+    pub(crate) async fn plug(
+        &self,
+        stream: tokio::net::TcpStream,
+        peer: SocketAddr,
+    ) -> Result<(), net::Refused> {
+        self.media.plug(stream, peer).await
     }
 
     /// A publisher comes. When it becomes the stream's source is for the stream to say.

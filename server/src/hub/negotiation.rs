@@ -13,7 +13,11 @@ const UFRAG: usize = 16;
 const PWD: usize = 32;
 
 /// Our side of a negotiation.
-pub(super) fn local(fingerprint: Fingerprint, candidates: Vec<SocketAddr>) -> Local {
+pub(super) fn local(
+    fingerprint: Fingerprint,
+    candidates: Vec<SocketAddr>,
+    tcp: Vec<SocketAddr>,
+) -> Local {
     let mut ssrcs = [0_u32; 3];
     while ssrcs.contains(&0) || ssrcs[0] == ssrcs[1] || ssrcs[1] == ssrcs[2] || ssrcs[0] == ssrcs[2]
     {
@@ -23,6 +27,7 @@ pub(super) fn local(fingerprint: Fingerprint, candidates: Vec<SocketAddr>) -> Lo
         ice: IceCredentials { ufrag: text(UFRAG), pwd: text(PWD) },
         fingerprint,
         candidates,
+        tcp,
         // RFC 8829 section 5.2.1: a 64-bit number with the highest bit clear.
         session: u64::from_be_bytes(random()) >> 1,
         ssrcs,

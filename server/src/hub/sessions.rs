@@ -281,6 +281,7 @@ impl File {
             transport: status::Transport {
                 local: facts.path.map(|p| p.local.to_string()),
                 remote: facts.path.map(|p| p.remote.to_string()),
+                protocol: facts.path.map(|p| if p.over == sfu::Over::Udp { "udp" } else { "tcp" }),
                 srtp: facts.profile.map(sfu::recorder::suite),
             },
             tracks: view::tracks(&encodings, self.intake()),

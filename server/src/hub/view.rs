@@ -65,6 +65,7 @@ pub(super) async fn totals(media: &Media, counts: Counts) -> status::Totals {
     lane_full.into_iter().for_each(|(_, sum)| *sum += media.lost());
     drops.push(("send_blocked", socket.send_blocked));
     drops.push(("send_failed", socket.send_failed));
+    drops.extend(media.refused());
     status::Totals {
         streams: counts.streams,
         publishers: counts.publishers,
@@ -75,6 +76,7 @@ pub(super) async fn totals(media: &Media, counts: Counts) -> status::Totals {
         bytes_out: sum(|s| s.sent.bytes),
         drops,
         keyframe_requests: sum(|s| s.keyframe_requests),
+        wires: socket.wires,
         rtmp_players: counts.players,
         bridges: counts.bridges,
         bridge_restarts: counts.bridged.restarts,

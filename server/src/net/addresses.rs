@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 /// How many candidates one answer carries at most.
 const MAX: usize = 16;
+/// Of those by TCP: clients open a connection to each.
+const MAX_TCP: usize = 4;
 
 /// The candidates for one client, best first: advertised ones, then the machine's own.
 ///
@@ -35,6 +37,20 @@ pub fn candidates(
         add(bound.ip());
     }
     out.truncate(MAX);
+    out
+}
+
+/// The same of connections: what listens on this machine alone, behind a proxy, is for nobody else.
+pub fn by_tcp(
+    client: IpAddr,
+    bound: SocketAddr,
+    advertised: &[SocketAddr],
+    own: &[IpAddr],
+) -> Vec<SocketAddr> {
+    let here = bound.ip().is_loopback() && !client.is_loopback();
+    let mut out =
+        if here { advertised.to_vec() } else { candidates(client, bound, advertised, own) };
+    out.truncate(MAX_TCP);
     out
 }
 
@@ -85,6 +101,17 @@ mod tests {
     fn a_machine_with_nothing_else_offers_loopback() {
         let only = candidates(ip("198.51.100.1"), at("[::]:1"), &[], &[ip("127.0.0.1")]);
         assert_eq!(only, [at("127.0.0.1:1")]);
+    }
+
+    #[test]
+    fn a_port_behind_a_proxy_is_told_to_nobody_elsewhere() {
+        let (bound, own) = (at("127.0.0.1:80"), [ip("127.0.0.1"), ip("192.0.2.7")]);
+        let told = |client| by_tcp(ip(client), bound, &[], &own);
+        assert_eq!(told("198.51.100.1"), []);
+        assert_eq!(told("127.0.0.1"), [bound]);
+        let advertised = [at("203.0.113.5:443")];
+        assert_eq!(by_tcp(ip("198.51.100.1"), bound, &advertised, &own), advertised);
+        assert_eq!(by_tcp(ip("198.51.100.1"), at("[::]:80"), &[], &own), [at("192.0.2.7:80")]);
     }
 
     #[test]

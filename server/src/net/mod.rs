@@ -1,13 +1,17 @@
 //! The media threads: one per core, each with a UDP socket of its own on the port of all
-//! (SO_REUSEPORT) and one [`sfu::Shard`], and the bounded lanes between them and to the hub.
+//! (SO_REUSEPORT) and one [`sfu::Shard`], the TCP connections of its sessions, and the bounded lanes between them and to
+//! the hub.
 
 pub mod addresses;
 mod lanes;
 mod out;
+mod plug;
 mod send;
 mod taps;
 mod thread;
 pub mod udp;
+mod ways;
+mod wires;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +23,8 @@ use signaling::SessionId;
 use tokio::sync::{mpsc, oneshot};
 
 use self::lanes::{Bell, Lanes};
+pub(crate) use self::plug::Refused;
+use self::plug::{Desk, Plug};
 pub(crate) use self::send::collect;
 pub use out::Counters;
 pub use udp::Socket;
@@ -44,6 +50,8 @@ enum Command {
     Look(Look),
     /// What this publisher sends goes here too; says whether it lives in this thread.
     Tap(SessionId, mpsc::Sender<Arc<Batch>>, oneshot::Sender<bool>),
+    /// This connection is for a session that lives here, or may begin here.
+    Plug(Box<Plug>),
     /// Say so when everything before this is done and passed on to the other shards.
     Settle(oneshot::Sender<()>),
     /// Do what the other shards have said, and end.
@@ -57,6 +65,7 @@ pub(crate) struct Media {
     directory: Directory,
     /// Packets that found their lane full.
     lost: Arc<AtomicU64>,
+    desk: Arc<Desk>,
 }
 
 /// To one media thread.
@@ -218,7 +227,7 @@ pub(crate) fn start(
     let directory = Directory::default();
     let (outbox, events) = mpsc::channel(EVENTS);
     let polls = sockets.iter_mut().map(thread::poll).collect::<Result<Vec<_>, _>>()?;
-    let bells: Vec<Arc<Bell>> = polls.iter().map(|(_, bell)| bell.clone()).collect();
+    let bells: Vec<Arc<Bell>> = polls.iter().map(|(_, bell, _)| bell.clone()).collect();
     let mut threads = Vec::with_capacity(sockets.len());
     let parts = sockets.into_iter().zip(polls).zip(Lanes::between(&bells));
     for (index, ((socket, poll), lanes)) in parts.enumerate() {
@@ -228,7 +237,8 @@ pub(crate) fn start(
         std::thread::Builder::new().name(format!("media-{index}")).spawn(move || thread.run())?;
         threads.push(Lane { commands, bell: bells[index].clone() });
     }
-    Ok((Media { threads: threads.into(), directory, lost: Arc::default() }, events))
+    let (threads, lost) = (threads.into(), Arc::default());
+    Ok((Media { threads, directory, lost, desk: Desk::new() }, events))
 }
 
 /// The clock of the media threads.

@@ -8,19 +8,22 @@ use sfu::SendRun;
 
 use super::send::MESSAGES;
 
-/// What a socket itself counted, in datagrams.
+/// What the sockets of one thread counted themselves, in datagrams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Dropped because the kernel's send buffer was full.
     pub send_blocked: u64,
     /// Refused by the kernel (no route, too large).
     pub send_failed: u64,
+    /// TCP connections of media, now.
+    pub wires: u64,
 }
 
 impl std::ops::AddAssign for Counters {
     fn add_assign(&mut self, other: Self) {
         self.send_blocked += other.send_blocked;
         self.send_failed += other.send_failed;
+        self.wires += other.wires;
     }
 }
 
@@ -228,7 +231,7 @@ mod tests {
     }
 
     fn counted(send_blocked: u64, send_failed: u64) -> Counters {
-        Counters { send_blocked, send_failed }
+        Counters { send_blocked, send_failed, ..Counters::default() }
     }
 
     #[test]

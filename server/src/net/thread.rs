@@ -15,9 +15,13 @@ use super::Command;
 use super::lanes::{self, Bell, Lanes};
 use super::taps::Taps;
 use super::udp::{Batch, Socket};
+use super::ways::Ways;
+use super::wires::{News, Wires};
 
 const SOCKET: mio::Token = mio::Token(0);
 const WAKER: mio::Token = mio::Token(1);
+/// What one wait says; the next one says the rest.
+const EVENTS: usize = 256;
 /// Batches received before commands and timers get their turn.
 const BATCHES_PER_TURN: usize = 16;
 /// Commands done before datagrams get their turn.
@@ -29,7 +33,7 @@ const RETRY: Duration = Duration::from_millis(5);
 pub(super) struct Thread {
     poll: mio::Poll,
     bell: Arc<Bell>,
-    socket: Socket,
+    ways: Ways,
     batch: Batch,
     shard: Shard,
     commands: mpsc::Receiver<Command>,
@@ -42,17 +46,18 @@ pub(super) struct Thread {
     ending: bool,
 }
 
-/// A poll that watches the socket, and the bell that ends its wait.
-pub(super) fn poll(socket: &mut Socket) -> io::Result<(mio::Poll, Arc<Bell>)> {
+/// A poll that watches the socket, the bell that ends its wait, and TCP connections, none yet.
+pub(super) fn poll(socket: &mut Socket) -> io::Result<(mio::Poll, Arc<Bell>, Wires)> {
     let poll = mio::Poll::new()?;
     socket.register(poll.registry(), SOCKET)?;
     let bell = Bell::new(mio::Waker::new(poll.registry(), WAKER)?);
-    Ok((poll, bell))
+    let wires = Wires::new(poll.registry().try_clone()?);
+    Ok((poll, bell, wires))
 }
 
 impl Thread {
     pub(super) fn new(
-        (poll, bell): (mio::Poll, Arc<Bell>),
+        (poll, bell, wires): (mio::Poll, Arc<Bell>, Wires),
         socket: Socket,
         shard: Shard,
         commands: mpsc::Receiver<Command>,
@@ -63,7 +68,7 @@ impl Thread {
             poll,
             bell,
             batch: Batch::new(&socket),
-            socket,
+            ways: Ways::new(socket, wires),
             shard,
             commands,
             lanes,
@@ -77,13 +82,14 @@ impl Thread {
 
     pub(super) fn run(mut self) {
         let _guard = AbortOnPanic;
-        let mut ready = mio::Events::with_capacity(8);
+        let mut ready = mio::Events::with_capacity(EVENTS);
         let mut more = false;
         while !self.ending {
             if let Err(error) = self.wait(&mut ready, more) {
                 tracing::error!(%error, "a media thread cannot wait for its socket; weir ends");
                 std::process::abort();
             }
+            self.ways.wires.note(&ready);
             more = self.turn();
         }
     }
@@ -108,7 +114,7 @@ impl Thread {
     /// One turn of everything, each bounded so that none starves the others; true if there may be
     /// more to do already.
     fn turn(&mut self) -> bool {
-        let received = self.receive();
+        let received = self.receive() | self.receive_wires();
         let commanded = self.obey();
         let heard = self.hear();
         for _ in 0..lanes::TURNS {
@@ -120,9 +126,10 @@ impl Thread {
         let now = super::now();
         self.flush(now);
         if self.shard.poll_timeout().is_some_and(|due| due <= now) {
-            self.shard.handle_timeout(now, &mut self.socket);
+            self.shard.handle_timeout(now, &mut self.ways);
             self.pass_on();
         }
+        self.tend(now);
         self.report();
         if !self.lanes.holds() || self.ending {
             for done in self.settled.drain(..) {
@@ -135,9 +142,9 @@ impl Thread {
 
     /// True if there may be more to receive.
     fn receive(&mut self) -> bool {
-        let local = self.socket.local();
+        let local = self.ways.udp.local();
         for _ in 0..BATCHES_PER_TURN {
-            match self.batch.receive(&self.socket) {
+            match self.batch.receive(&self.ways.udp) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 // ICMP errors of earlier sends surface here; none of them is about this socket.
@@ -152,17 +159,44 @@ impl Thread {
         true
     }
 
+    /// The same of TCP connections.
+    fn receive_wires(&mut self) -> bool {
+        let (now, shard) = (super::now(), &mut self.shard);
+        self.ways.wires.receive(|path, bytes| shard.receive(now, path, bytes))
+    }
+
+    /// Looks after TCP connections: what became of them, and what becomes of them now.
+    fn tend(&mut self, now: Instant) {
+        self.ways.wires.look(now);
+        self.ways.wires.flush(now);
+        let news = self.ways.wires.news();
+        if news.is_empty() {
+            return;
+        }
+        for news in news {
+            match news {
+                News::Pressed(path, pressure) => self.shard.pressed(now, path, pressure),
+                News::Gone(path) => self.shard.unplugged(path),
+            }
+        }
+        self.flush(now);
+    }
+
     /// True if there may be more commands.
     fn obey(&mut self) -> bool {
         for _ in 0..COMMANDS_PER_TURN {
             match self.commands.try_recv() {
                 Ok(Command::Shard(command)) => self.shard.command(super::now(), *command),
                 Ok(Command::Look(look)) => {
-                    look(&self.shard, self.socket.counters(), super::now());
+                    look(&self.shard, self.ways.counters(), super::now());
                 }
                 Ok(Command::Tap(publisher, tap, done)) => {
                     // Whoever asked may have gone away; so has its receiver then.
                     let _ = done.send(self.taps.add(&mut self.shard, publisher, tap));
+                }
+                Ok(Command::Plug(plug)) => {
+                    let (now, shard) = (super::now(), &mut self.shard);
+                    self.ways.wires.add(now, *plug, |path, frame| shard.receive(now, path, frame));
                 }
                 Ok(Command::Settle(done)) => self.settled.push(done),
                 Ok(Command::Stop(done)) => {
@@ -189,7 +223,7 @@ impl Thread {
 
     /// Everything that came so far goes out.
     fn flush(&mut self, now: Instant) {
-        self.shard.flush(now, &mut self.socket);
+        self.shard.flush(now, &mut self.ways);
         self.pass_on();
     }
 
@@ -200,6 +234,9 @@ impl Thread {
             if let Some(lost) = self.lanes.send(to, message, may_be_lost) {
                 self.shard.dropped(&lost);
             }
+        }
+        while let Some((wire, word)) = self.shard.poll_wire() {
+            self.ways.wires.hear(wire, word);
         }
         self.lanes.ring();
         self.taps.drain(&mut self.shard);
@@ -226,10 +263,9 @@ impl Thread {
     fn timeout(&self) -> Option<Duration> {
         let retry = (!self.waiting.is_empty() || self.lanes.holds()).then_some(RETRY);
         let due = self.shard.poll_timeout().map(|due| until(due, super::now()));
-        match (retry, due) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let now = super::now();
+        let wires = self.ways.wires.deadline(now).map(|due| until(due, now));
+        [retry, due, wires].into_iter().flatten().min()
     }
 }
 

@@ -27,8 +27,6 @@ use resolver::{Certificates, Challenges};
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// For the last words.
 const GOODBYE: Duration = Duration::from_secs(1);
-/// What a TLS connection begins with: a record of the handshake (RFC 8446 section 5.1).
-pub(crate) const FIRST_BYTE: u8 = 0x16;
 /// HTTP/2, as ALPN calls it (RFC 9113 section 3.1).
 const TWO: &[u8] = b"h2";
 /// HTTP/1.1, likewise.

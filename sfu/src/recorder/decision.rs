@@ -44,6 +44,8 @@ pub enum Decision {
         remote: Address,
         /// There was none before.
         first: bool,
+        /// By a TCP connection.
+        tcp: bool,
     },
     /// The DTLS handshake begins.
     DtlsBegun {
@@ -263,10 +265,11 @@ impl Decision {
             Self::Forged { from } => format!(
                 "a STUN check from {from} was not made with this session's password: ignored"
             ),
-            Self::Pair { remote, first, .. } => {
+            Self::Pair { remote, first, tcp, .. } => {
                 let local = local.map_or_else(|| "this server".to_owned(), |l| l.to_string());
                 let verb = if first { "goes" } else { "moved: it goes" };
-                format!("the connection {verb} between {local} and {remote}")
+                let by = if tcp { " by TCP" } else { "" };
+                format!("the connection {verb} between {local} and {remote}{by}")
             }
             _ => String::new(),
         }
@@ -429,6 +432,7 @@ fn because(reason: Drop) -> &'static str {
         Drop::RepairLimit => "more retransmissions than one viewer may cost",
         Drop::RepairUnknown => "asked for again, but not kept any more",
         Drop::LaneFull => "a media thread was too busy",
+        Drop::WireFull => "the TCP connection is too slow",
     }
 }
 

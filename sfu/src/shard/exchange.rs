@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use signaling::SessionId;
 
-use super::{Add, Command, Key, Shard};
+use super::{Add, Command, Key, Shard, Word};
 use crate::demux::local_ufrag;
 use crate::directory::Found;
 use crate::feed::{Batch, Feed, Snapshot};
@@ -152,7 +152,13 @@ impl Shard {
             Some(Found::Elsewhere(shard)) if shard != self.index && udp => {
                 self.hand_over(shard, path, bytes);
             }
-            _ => self.totals.drops.count(Drop::UnknownSource),
+            found => {
+                self.totals.drops.count(Drop::UnknownSource);
+                // Its session came to another shard by UDP meanwhile: it has no need of this.
+                if let (Some(Found::Elsewhere(_)), Over::Tcp(wire)) = (found, path.over) {
+                    self.words.push_back((wire, Word::Over));
+                }
+            }
         }
     }
 

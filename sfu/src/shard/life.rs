@@ -8,7 +8,7 @@ use signaling::{DtlsRole, SessionId};
 
 use super::exchange::Kind;
 use super::session::{Role, Session};
-use super::{Add, Closed, Command, Event, Key, Link, Shard};
+use super::{Add, Closed, Command, Event, Key, Link, Shard, Word};
 use crate::directory::Routed;
 use crate::feed::Feed;
 use crate::publisher::Publisher;
@@ -99,6 +99,7 @@ impl Shard {
             deadline: None,
             closed: None,
             foreign: Vec::new(),
+            wires: Vec::new(),
             recorder,
             speaks_first: add.agreement.dtls == DtlsRole::Client,
         });
@@ -145,6 +146,7 @@ impl Shard {
         if let Some(deadline) = session.deadline {
             self.timers.remove(&(deadline, key));
         }
+        self.words.extend(session.wires.iter().map(|wire| (*wire, Word::Over)));
         for (shard, address) in session.foreign {
             self.unroute(shard, address, key);
         }

@@ -30,6 +30,8 @@ pub(super) struct Session {
     pub(super) closed: Option<Closed>,
     /// Addresses whose datagrams come in by another shard, which hands them over.
     pub(super) foreign: Vec<(usize, SocketAddr)>,
+    /// TCP connections that are its own.
+    pub(super) wires: Vec<u32>,
     /// What has happened to it.
     pub(super) recorder: Recorder,
     /// DTLS begins with us, as soon as the peer has shown where it is.

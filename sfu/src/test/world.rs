@@ -14,7 +14,7 @@ use super::peer::{self, Identity, Offer};
 use crate::directory::Directory;
 use crate::egress::{SendRun, Sink};
 use crate::feed::Batch;
-use crate::path::Path;
+use crate::path::{Over, Path};
 use crate::rtc::client::{Client, agreement};
 use crate::rtc::{Certificate, Peer, Transmit};
 use crate::shard::{Add, Command, Config, Event, Link, Message, Shard, TapId};
@@ -57,6 +57,10 @@ pub(crate) struct World {
     pub(crate) tapped: Vec<(TapId, Option<Arc<Batch>>)>,
     /// Runs that went out since the start: source, destination, size and count of the datagrams.
     pub(crate) runs: Vec<(SocketAddr, usize, usize)>,
+    /// Peers whose datagrams come by this connection.
+    pub(crate) wires: BTreeMap<SocketAddr, u32>,
+    /// Which ways were taken out since the start.
+    pub(crate) paths: Vec<Path>,
     server: (Certificate, SocketAddr),
     context: Context,
     certificate: Certificate,
@@ -115,6 +119,8 @@ impl World {
             lane: Vec::new(),
             tapped: Vec::new(),
             runs: Vec::new(),
+            wires: BTreeMap::new(),
+            paths: Vec::new(),
             context: Context::new(&server).expect("libssl takes our certificate"),
             server: (server, SocketAddr::from(([10, 0, 0, 1], 8080))),
             certificate: certificate(),
@@ -184,6 +190,10 @@ impl World {
         self.attach(number, publisher);
     }
 
+    pub(crate) fn server(&self) -> SocketAddr {
+        self.server.1
+    }
+
     pub(crate) fn peer(&mut self, number: u32) -> &mut peer::Peer {
         self.peers.get_mut(&number).expect("a known peer")
     }
@@ -245,7 +255,9 @@ impl World {
 
     fn receive(&mut self, source: SocketAddr, bytes: &mut [u8]) {
         let shard = usize::from(source.port()) % self.shards.len();
-        self.shards[shard].receive(self.now, Path::udp(self.server.1, source), bytes);
+        let over = self.wires.get(&source).map_or(Over::Udp, |wire| Over::Tcp(*wire));
+        let path = Path { over, ..Path::udp(self.server.1, source) };
+        self.shards[shard].receive(self.now, path, bytes);
     }
 
     /// Lets time pass; `each` runs once per millisecond.
@@ -322,6 +334,7 @@ impl World {
         }
         let mut out: Vec<Transmit> = wire.datagrams;
         self.runs.extend(wire.runs);
+        self.paths.extend(out.iter().map(|t| t.path).filter(|p| p.over != Over::Udp));
         out.extend(self.clients.values_mut().flat_map(Client::drain));
         out.extend(self.peers.values_mut().flat_map(peer::Peer::drain));
         for transmit in out {

@@ -88,6 +88,13 @@ impl Responder {
         self.path
     }
 
+    /// This connection has ended.
+    pub(super) fn unplugged(&mut self, over: Over) {
+        if self.path.is_some_and(|path| path.over == over) {
+            (self.path, self.nominated) = (None, false);
+        }
+    }
+
     /// Answers a request from `path.remote`.
     pub(super) fn receive(
         &mut self,

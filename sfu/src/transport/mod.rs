@@ -25,6 +25,7 @@ use self::records::Farewell;
 use self::srtp::{OpenError, Profile, RtcpOpener, Sealer};
 use crate::egress::Egress;
 
+use crate::path::Over;
 pub use crate::path::Path;
 
 /// How often our last flight is said again to a peer that repeats its own.
@@ -379,6 +380,11 @@ impl Transport {
     /// Which others still are, [`Transport::ufrags`] says: it changes here and nowhere else.
     pub fn restart(&mut self, ice: IceCredentials) {
         self.ice.restart(ice);
+    }
+
+    /// This connection has ended: media waits for the next check if it went there.
+    pub fn unplugged(&mut self, over: Over) {
+        self.ice.unplugged(over);
     }
 
     /// Our user name fragments that are valid, oldest first.

@@ -15,7 +15,6 @@ use super::selector::{self, Candidate, Selector, Verdict, Wanted, payload_type};
 use super::story::Story;
 use crate::egress::Egress;
 use crate::feed::{Feed, Packet};
-use crate::history::History;
 use crate::recorder::{Decision, Recorder, millis, narrow};
 use crate::stats::{Drop, Sent};
 use crate::transport::Transport;
@@ -267,7 +266,7 @@ impl Leg {
     }
 
     /// Drops what is left of a backlog, after the picture that has begun.
-    fn end_replay(&mut self, feed: &Feed, wire: &mut Wire<'_>) -> Sent {
+    pub(super) fn end_replay(&mut self, feed: &Feed, wire: &mut Wire<'_>) -> Sent {
         let mut sent = Sent::default();
         let Some((replay, map)) = self.replay.take().zip(self.rewriter.map().copied()) else {
             return sent;
@@ -443,9 +442,7 @@ impl Leg {
     /// next keyframe is awaited.
     fn give_up(&mut self, now: Instant, feed: &Feed, replay: &Replay, recorder: &mut Recorder) {
         let current = self.selector.current();
-        let history = current.and_then(|index| feed.encodings.get(index)).map(|e| &e.history);
-        self.still = history.and_then(History::start).map(|p| p.position);
-        self.selector.restart();
+        self.hold(feed);
         self.story.awaits(now, self.selector.awaits());
         let capacity = match replay.control.verdict() {
             Pace::GiveUp { capacity_bps } => capacity_bps,
@@ -465,6 +462,14 @@ impl Leg {
         if feasible(bytes, encoding.info.bitrate_bps, capacity) {
             self.start_with(now, feed, lowest.index, None, recorder);
         }
+    }
+
+    /// Nothing more of the group of pictures that is on its way, of which no backlog is left.
+    pub(super) fn hold(&mut self, feed: &Feed) {
+        let Some(shown) = self.selector.current() else { return };
+        let encoding = feed.encodings.get(shown);
+        self.still = encoding.and_then(|e| e.history.start()).map(|p| p.position);
+        self.selector.restart();
     }
 
     /// What the client says of arrivals, while a backlog is on its way.

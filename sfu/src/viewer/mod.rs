@@ -68,6 +68,10 @@ pub struct Viewer {
     rtt: Option<Duration>,
     beginning: Beginning,
     limits: Limits,
+    /// Its TCP connection is behind.
+    held: bool,
+    /// The picture that was forwarded last: its encoding and timestamp.
+    picture: Option<(usize, u32)>,
 }
 
 /// The first seconds of a picture.
@@ -117,6 +121,8 @@ impl Viewer {
             rtt: None,
             beginning: Beginning::default(),
             limits: Limits { repair: REPAIR_BURST, rtcp: MAX_RTCP },
+            held: false,
+            picture: None,
         }
     }
 
@@ -152,6 +158,12 @@ impl Viewer {
         }
     }
 
+    /// Its TCP connection is behind, or not any more: after the picture that has begun none are forwarded meanwhile,
+    /// and then from a keyframe on. True: it may choose anew.
+    pub fn hold(&mut self, behind: bool) -> bool {
+        std::mem::replace(&mut self.held, behind) && !behind
+    }
+
     /// Chooses an encoding.
     pub fn want(&mut self, wanted: Wanted) {
         self.wanted = wanted;
@@ -161,7 +173,7 @@ impl Viewer {
     pub fn choose(&mut self, now: Instant, feed: &Feed, recorder: &mut Recorder) {
         for leg in &mut self.legs {
             leg.choose(now, feed, self.wanted, recorder);
-            if self.connected {
+            if self.connected && !self.held {
                 leg.start(now, feed, self.rtt, recorder);
             }
         }
@@ -169,7 +181,8 @@ impl Viewer {
 
     /// The encodings whose keyframe this viewer waits for.
     pub fn awaited(&self) -> impl Iterator<Item = usize> + '_ {
-        self.legs.iter().filter(|l| l.kind == Kind::Video).filter_map(Leg::awaits)
+        let video = self.legs.iter().filter(|l| l.kind == Kind::Video && !self.held);
+        video.filter_map(Leg::awaits)
     }
 
     /// The encoding of which the viewer asks for a keyframe: the one it sees, else what it awaits.
@@ -197,9 +210,26 @@ impl Viewer {
         let sequence = &mut self.sequence;
         let mut wire = Wire { now, transport, egress, sequence, recorder };
         for packet in &batch.packets {
+            let video = packet.kind == Kind::Video;
+            let picture = Some((packet.encoding, packet.rtp.timestamp));
+            let held = self.held && video && self.picture != picture;
             let leg = self.legs.iter_mut().find(|l| l.kind == packet.kind);
-            match leg.ok_or(Drop::NoCommonCodec).and_then(|l| l.forward(packet, feed, &mut wire)) {
-                Ok(more) => sent += more,
+            let forwarded = match leg {
+                Some(leg) if held => {
+                    sent += leg.end_replay(feed, &mut wire);
+                    leg.hold(feed);
+                    Err(Drop::WireFull)
+                }
+                Some(leg) => leg.forward(packet, feed, &mut wire),
+                None => Err(Drop::NoCommonCodec),
+            };
+            match forwarded {
+                Ok(more) => {
+                    sent += more;
+                    if video && more.packets > 0 {
+                        self.picture = picture;
+                    }
+                }
                 Err(reason) => wire.recorder.drops.count(reason),
             }
         }

@@ -116,15 +116,30 @@ impl Answer<'_> {
         out.line(format_args!("a=setup:{setup}"))
     }
 
-    /// RFC 8839 section 5.1: host candidates only, the best first.
+    /// RFC 8839 section 5.1: host candidates only, the best first. Those by TCP (RFC 6544 section 4.5) come last: there
+    /// are clients that take the first, whatever it is.
     fn candidates(&self, out: &mut Lines<'_, '_>) -> fmt::Result {
-        const HOST: u32 = 126;
-        for (i, address) in self.local.candidates.iter().enumerate() {
+        const UDP: u32 = 126;
+        // What libwebrtc gives a host's TCP candidates.
+        const TCP: u32 = 90;
+        // RFC 6544 section 4.2: the direction, here passive, stands before all else.
+        const PASSIVE: u32 = 4 << 13;
+        let priority = |kind: u32, preference: u32| (kind << 24) | (preference << 8) | 255;
+        let Local { candidates, tcp, .. } = self.local;
+        for (i, address) in candidates.iter().enumerate() {
             let preference = u32::from(u16::MAX - u16::try_from(i).unwrap_or(u16::MAX));
-            let priority = (HOST << 24) | (preference << 8) | 255;
+            let priority = priority(UDP, preference);
             let (foundation, ip, port) = (i + 1, address.ip(), address.port());
             out.line(format_args!(
                 "a=candidate:{foundation} 1 udp {priority} {ip} {port} typ host"
+            ))?;
+        }
+        for (i, address) in tcp.iter().enumerate() {
+            let other = 0x1fff_u32.saturating_sub(u32::try_from(i).unwrap_or(u32::MAX));
+            let priority = priority(TCP, PASSIVE | other);
+            let (foundation, ip, port) = (candidates.len() + i + 1, address.ip(), address.port());
+            out.line(format_args!(
+                "a=candidate:{foundation} 1 tcp {priority} {ip} {port} typ host tcptype passive"
             ))?;
         }
         out.line(format_args!("a=end-of-candidates"))

@@ -47,6 +47,7 @@ pub fn local() -> Local {
         ice: IceCredentials { ufrag: "Wx1y".into(), pwd: "0123456789abcdefghijkl".into() },
         fingerprint: Fingerprint { algorithm: "sha-256".into(), digest: (0..32).collect() },
         candidates: vec!["192.0.2.1:8080".parse().unwrap(), "[2001:db8::1]:8080".parse().unwrap()],
+        tcp: vec!["192.0.2.1:443".parse().unwrap()],
         session: u64::MAX,
         ssrcs: [1001, 2002, 3003],
     }

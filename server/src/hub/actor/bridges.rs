@@ -254,6 +254,7 @@ mod tests {
             max_viewers: 1,
             wait_for_publisher: true,
             advertise: Vec::new(),
+            tcp: None,
             worker: Some(transcode::Worker::new(nowhere, &transcode::Config::default())),
             bridges: limit,
             sfu: sfu::Config::default(),

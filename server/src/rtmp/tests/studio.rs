@@ -47,6 +47,7 @@ impl Studio {
             max_viewers: config.webrtc.max_viewers,
             wait_for_publisher: config.webrtc.wait_for_publisher,
             advertise: Vec::new(),
+            tcp: None,
             worker: None,
             bridges: crate::bridges::Limit::of_cores(1),
             sfu: sfu::Config::default(),

@@ -11,6 +11,7 @@ mod repair;
 mod shards;
 mod sources;
 mod story;
+mod wires;
 mod wraps;
 
 use std::collections::BTreeMap;
