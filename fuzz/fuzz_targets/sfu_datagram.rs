@@ -25,6 +25,7 @@ fn shard(now: Instant) -> Shard {
         remote_ice: credentials("they"),
         remote_fingerprint: CERTIFICATE.0.fingerprint().clone(),
         dtls: DtlsRole::Server,
+        bundle: Vec::new(),
         media: Vec::new(),
     };
     let link = Link::Publisher(Box::new(Peer::new(&agreement, &CERTIFICATE.0, now)));

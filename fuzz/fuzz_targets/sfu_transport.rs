@@ -36,6 +36,7 @@ fn transport(dtls: DtlsRole) -> Transport {
         remote_ice: ice(),
         remote_fingerprint: SHARED.certificate.fingerprint().clone(),
         dtls,
+        bundle: Vec::new(),
         media: Vec::new(),
     };
     Transport::new(&SHARED.context, &agreement, SHARED.start).expect("sha-256")

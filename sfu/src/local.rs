@@ -58,6 +58,7 @@ impl Add {
             remote_ice: nobody(),
             remote_fingerprint: Fingerprint { algorithm: String::new(), digest: Vec::new() },
             dtls: DtlsRole::Server,
+            bundle: Vec::new(),
             media: Vec::new(),
         };
         Self { session, agreement, link: Link::Local }

@@ -170,11 +170,20 @@ pub struct Agreement {
     pub dtls: DtlsRole,
     /// At most one audio and one video.
     pub media: Vec<Media>,
+    /// Mids of the group that shares the transport, the tagged one first (RFC 9143); empty where the
+    /// offer has no group.
+    pub bundle: Vec<String>,
 }
 
 impl Agreement {
     /// The m-line of this kind.
     pub fn media(&self, kind: Kind) -> Option<&Media> {
         self.media.iter().find(|m| m.kind == kind)
+    }
+
+    /// The m-line that the transport belongs to.
+    pub fn tagged(&self) -> Option<&Media> {
+        let tag = self.bundle.first();
+        self.media.iter().find(|m| Some(&m.mid) == tag).or(self.media.first())
     }
 }

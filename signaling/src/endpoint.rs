@@ -5,8 +5,8 @@
 //! [`CORS`]; everything else stands in the replies made here.
 
 use crate::agreement::Agreement;
-use crate::http::{ETag, Link, Match, Problem, Reply};
-use crate::sdp::SdpFragment;
+use crate::http::{ETag, Link, Problem, Reply};
+use crate::patch::Patch;
 
 /// Media type of offers and answers.
 pub const SDP: &str = "application/sdp";
@@ -84,9 +84,14 @@ pub struct Accepted {
     pub agreement: Box<Agreement>,
 }
 
-/// End the session and reply [`deleted`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Delete;
+/// What is wanted of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// End it and reply [`deleted`].
+    Delete,
+    /// See [`Patch::decide`].
+    Patch(Patch),
+}
 
 /// What a request to an endpoint (`/whip/{stream}`) means; `accept` answers its offer.
 pub fn entry(
@@ -114,15 +119,14 @@ pub fn entry(
     })
 }
 
-/// What a request to an existing session (`/whip/{stream}/{session}`) means. `current` is its
-/// entity tag.
-pub fn session(request: &Request<'_>, current: &ETag) -> Outcome<Delete> {
+/// What a request to an existing session (`/whip/{stream}/{session}`) means.
+pub fn session(request: &Request<'_>) -> Outcome<Act> {
     const METHODS: &str = "OPTIONS, GET, HEAD, PATCH, DELETE";
     Outcome::Reply(match request.method {
         // RFC 9725 section 4.2: whatever the entity tag.
-        "DELETE" => return Outcome::Do(Delete),
-        "PATCH" => match patch(request, current) {
-            Ok(()) => Reply::empty(204),
+        "DELETE" => return Outcome::Do(Act::Delete),
+        "PATCH" => match Patch::read(request) {
+            Ok(patch) => return Outcome::Do(Act::Patch(patch)),
             Err(problem) if problem.status == 415 => {
                 problem.to_reply().with("Accept-Patch", FRAGMENT)
             }
@@ -133,29 +137,6 @@ pub fn session(request: &Request<'_>, current: &ETag) -> Outcome<Delete> {
         "GET" | "HEAD" => Reply::empty(204),
         method => not_allowed(method, METHODS),
     })
-}
-
-/// A trickle PATCH is taken and its candidates dropped: a lite agent learns where its peer is from
-/// the peer's checks (RFC 8445 section 2.5). A restart (`If-Match: *`, RFC 9725 section 4.3.3) is not
-/// known yet; saying so leaves the session as it is.
-fn patch(request: &Request<'_>, current: &ETag) -> Result<(), Problem> {
-    request.expect_type(FRAGMENT)?;
-    let Some(if_match) = request.if_match else {
-        let detail = "a PATCH needs If-Match with the ETag of the 201, or * to restart ICE";
-        return Err(Problem::new(428, "if-match-required", "If-Match is missing", detail));
-    };
-    SdpFragment::parse(request.text()?)?;
-    match current.compare(if_match) {
-        Match::Same => Ok(()),
-        Match::Different => {
-            let detail = format!("the session's entity tag is {current}");
-            Err(Problem::new(412, "etag-mismatch", "The entity tag does not match", detail))
-        }
-        Match::Any => {
-            let detail = "ICE restart is not supported yet; the session goes on as it was";
-            Err(Problem::new(422, "no-ice-restart", "ICE restart is not supported", detail))
-        }
-    }
 }
 
 /// The 201 for an accepted offer. `location` is absolute: some clients resolve relative ones wrongly.

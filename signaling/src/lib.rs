@@ -7,6 +7,7 @@ pub mod agreement;
 pub mod endpoint;
 pub mod http;
 pub mod negotiate;
+pub mod patch;
 pub mod sdp;
 pub mod session;
 

@@ -58,6 +58,7 @@ pub fn negotiate(
         };
         lines.push(AnswerLine { section, accepted });
     }
+    let group = bundle.iter().map(|mid| (*mid).to_owned()).collect();
     let answer = Answer { local, dtls, direction: rules.answer, bundle, lines }.to_string();
     let agreement = Agreement {
         local_ice: local.ice.clone(),
@@ -65,6 +66,7 @@ pub fn negotiate(
         remote_fingerprint: remote.1,
         dtls,
         media,
+        bundle: group,
     };
     Ok((answer, agreement))
 }

@@ -131,11 +131,9 @@ fn fragments() {
     let fragment = SdpFragment::parse(text).unwrap();
     let current = IceCredentials { ufrag: "EsAw".into(), pwd: "P2uYro0UCOQ4zxjKXaWCBui1".into() };
     assert_eq!(fragment.ice, current);
-    assert!(!fragment.is_restart(&current) && fragment.complete);
+    assert!(fragment.complete);
     assert_eq!(fragment.media.len(), 1);
     assert_eq!((fragment.media[0].mid.as_str(), fragment.media[0].candidates.len()), ("0", 2));
-    let restart = SdpFragment::parse(&text.replace("EsAw\r", "NewU\r")).unwrap();
-    assert!(restart.is_restart(&current));
     let above = "a=ice-ufrag:EsAw\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\na=candidate:x\n";
     assert_eq!(SdpFragment::parse(above).unwrap().candidates, ["x"]);
 }

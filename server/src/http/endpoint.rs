@@ -12,7 +12,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, Method, header};
 use axum::response::Response;
 use http_body_util::BodyExt as _;
-use signaling::endpoint::{Accepted, Delete, Outcome, created, deleted};
+use signaling::endpoint::{Accepted, Act, Outcome, created, deleted};
 use signaling::{Agreement, ETag, Link, Problem, Reply, SessionId};
 
 use super::caller::Client;
@@ -124,9 +124,13 @@ async fn on_session(
 ) -> Answer {
     let (stream, session) = existing(context, role, stream, session, request.method()).await?;
     let incoming = Incoming::read(context, request).await?;
-    match signaling::endpoint::session(&incoming.request(), &ETag::new(session, 0)) {
+    match signaling::endpoint::session(&incoming.request()) {
         Outcome::Reply(it) => Ok(reply(it)),
-        Outcome::Do(Delete) => leave(context, &stream, role, session).await,
+        Outcome::Do(Act::Delete) => leave(context, &stream, role, session).await,
+        Outcome::Do(Act::Patch(patch)) => {
+            let client = incoming.client.caller.address;
+            Ok(reply(context.hub.patch(&stream, (role, session), patch, client).await?))
+        }
     }
 }
 

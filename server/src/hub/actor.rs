@@ -6,13 +6,16 @@ mod bridges;
 mod files;
 mod live;
 mod local;
+mod restart;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use media::Codec;
 use sfu::{Add, Closed, Link};
+use signaling::patch::IceState;
 use signaling::{Agreement, Problem, SessionId};
 use stream::{Command, Event, Stream};
 use tokio::sync::mpsc;
@@ -83,6 +86,8 @@ pub(super) struct Session {
     pub(super) address: SocketAddr,
     pub(super) user_agent: Option<String>,
     pub(super) video_line: Option<whep::events::Line>,
+    /// Of who came by WebRTC. Cheap to clone.
+    pub(super) ice: Option<Arc<IceState>>,
 }
 
 /// What the hub knows of one stream, for the API.
@@ -414,7 +419,8 @@ impl Actor {
             Role::Publisher => Protocol::Whip,
             Role::Viewer => Protocol::Whep,
         };
-        let known = Session { stream, role, protocol, since, address, user_agent, video_line };
+        let ice = Some(Arc::new(IceState::new(&agreement)));
+        let known = Session { stream, role, protocol, since, address, user_agent, video_line, ice };
         self.sessions.insert(session, known);
         Add { session, agreement, link }
     }

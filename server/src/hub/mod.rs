@@ -19,7 +19,8 @@ use std::sync::Arc;
 
 use sfu::transport::Context;
 use sfu::{Certificate, Link, Peer, Transport};
-use signaling::{Agreement, Local, Problem, SessionId};
+use signaling::patch::Patch;
+use signaling::{Agreement, Local, Problem, Reply, SessionId};
 use tokio::sync::{mpsc, oneshot, watch};
 use whep::events::Wanted;
 
@@ -279,6 +280,21 @@ impl Hub {
     pub async fn leave(&self, stream: &stream::Name, role: Role, session: SessionId) -> bool {
         let stream = stream.clone();
         self.ask(move |actor| actor.leave(&stream, role, session)).await.unwrap_or(false)
+    }
+
+    /// Trickle or an ICE restart of this session, by a client at `client`: the reply.
+    ///
+    /// # Errors
+    /// See [`Patch::decide`]; 404 if there is no such session, 503 if the server stops.
+    pub async fn patch(
+        &self,
+        stream: &stream::Name,
+        (role, session): (Role, SessionId),
+        patch: Patch,
+        client: IpAddr,
+    ) -> Result<Reply, Problem> {
+        let (stream, ours) = (stream.clone(), self.local(client));
+        self.ask(move |actor| actor.patch(&stream, (role, session), &patch, ours)).await?
     }
 
     /// True if this session exists.

@@ -400,6 +400,7 @@ mod tests {
             address: SocketAddr::from(([192, 0, 2, 7], 5555)),
             user_agent: Some("OBS".into()),
             video_line: None,
+            ice: None,
         }
     }
 

@@ -86,6 +86,7 @@ pub(crate) fn agreement(
         remote_ice: creds("they"),
         remote_fingerprint: client.clone(),
         dtls: DtlsRole::Server,
+        bundle: Vec::new(),
         media: vec![
             line("0", Kind::Audio, audio, 0x1000_0000 + number * 16),
             line("1", Kind::Video, video, 0x2000_0000 + number * 16),

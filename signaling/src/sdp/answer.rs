@@ -1,6 +1,7 @@
 //! Writing an answer (RFC 8829 section 5.3). What it says is decided in `negotiate`.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use super::{Direction, Feedback, Section};
 use crate::agreement::{DtlsRole, Local, Media};
@@ -100,7 +101,7 @@ impl Answer<'_> {
         accepted.payloads.iter().try_for_each(|p| payload(out, p))?;
         simulcast(out, &accepted.media)?;
         ssrcs(out, section, &accepted.media)?;
-        self.candidates(out)
+        candidates(out, &self.local.candidates, &self.local.tcp)
     }
 
     fn transport(&self, out: &mut Lines<'_, '_>) -> fmt::Result {
@@ -115,35 +116,36 @@ impl Answer<'_> {
         };
         out.line(format_args!("a=setup:{setup}"))
     }
+}
 
-    /// RFC 8839 section 5.1: host candidates only, the best first. Those by TCP (RFC 6544 section 4.5) come last: there
-    /// are clients that take the first, whatever it is.
-    fn candidates(&self, out: &mut Lines<'_, '_>) -> fmt::Result {
-        const UDP: u32 = 126;
-        // What libwebrtc gives a host's TCP candidates.
-        const TCP: u32 = 90;
-        // RFC 6544 section 4.2: the direction, here passive, stands before all else.
-        const PASSIVE: u32 = 4 << 13;
-        let priority = |kind: u32, preference: u32| (kind << 24) | (preference << 8) | 255;
-        let Local { candidates, tcp, .. } = self.local;
-        for (i, address) in candidates.iter().enumerate() {
-            let preference = u32::from(u16::MAX - u16::try_from(i).unwrap_or(u16::MAX));
-            let priority = priority(UDP, preference);
-            let (foundation, ip, port) = (i + 1, address.ip(), address.port());
-            out.line(format_args!(
-                "a=candidate:{foundation} 1 udp {priority} {ip} {port} typ host"
-            ))?;
-        }
-        for (i, address) in tcp.iter().enumerate() {
-            let other = 0x1fff_u32.saturating_sub(u32::try_from(i).unwrap_or(u32::MAX));
-            let priority = priority(TCP, PASSIVE | other);
-            let (foundation, ip, port) = (candidates.len() + i + 1, address.ip(), address.port());
-            out.line(format_args!(
-                "a=candidate:{foundation} 1 tcp {priority} {ip} {port} typ host tcptype passive"
-            ))?;
-        }
-        out.line(format_args!("a=end-of-candidates"))
+/// RFC 8839 section 5.1: host candidates only, the best first. Those by TCP (RFC 6544 section 4.5) come last: there
+/// are clients that take the first, whatever it is.
+pub(super) fn candidates(
+    out: &mut Lines<'_, '_>,
+    udp: &[SocketAddr],
+    tcp: &[SocketAddr],
+) -> fmt::Result {
+    const UDP: u32 = 126;
+    // What libwebrtc gives a host's TCP candidates.
+    const TCP: u32 = 90;
+    // RFC 6544 section 4.2: the direction, here passive, stands before all else.
+    const PASSIVE: u32 = 4 << 13;
+    let priority = |kind: u32, preference: u32| (kind << 24) | (preference << 8) | 255;
+    for (i, address) in udp.iter().enumerate() {
+        let preference = u32::from(u16::MAX - u16::try_from(i).unwrap_or(u16::MAX));
+        let priority = priority(UDP, preference);
+        let (foundation, ip, port) = (i + 1, address.ip(), address.port());
+        out.line(format_args!("a=candidate:{foundation} 1 udp {priority} {ip} {port} typ host"))?;
     }
+    for (i, address) in tcp.iter().enumerate() {
+        let other = 0x1fff_u32.saturating_sub(u32::try_from(i).unwrap_or(u32::MAX));
+        let priority = priority(TCP, PASSIVE | other);
+        let (foundation, ip, port) = (udp.len() + i + 1, address.ip(), address.port());
+        out.line(format_args!(
+            "a=candidate:{foundation} 1 tcp {priority} {ip} {port} typ host tcptype passive"
+        ))?;
+    }
+    out.line(format_args!("a=end-of-candidates"))
 }
 
 fn refused(out: &mut Lines<'_, '_>, section: &Section) -> fmt::Result {
@@ -194,10 +196,10 @@ fn ssrcs(out: &mut Lines<'_, '_>, section: &Section, media: &Media) -> fmt::Resu
 }
 
 /// Ends lines as RFC 8866 wants them.
-struct Lines<'a, 'b>(&'a mut fmt::Formatter<'b>);
+pub(super) struct Lines<'a, 'b>(pub(super) &'a mut fmt::Formatter<'b>);
 
 impl Lines<'_, '_> {
-    fn line(&mut self, text: fmt::Arguments<'_>) -> fmt::Result {
+    pub(super) fn line(&mut self, text: fmt::Arguments<'_>) -> fmt::Result {
         self.0.write_fmt(text)?;
         self.0.write_str("\r\n")
     }

@@ -1,5 +1,12 @@
-//! SDP fragments (RFC 8840 section 9): what a trickle or restart PATCH carries.
+//! SDP fragments (RFC 8840 section 9): what a trickle or restart PATCH carries, and what answers the
+//! second.
 
+use std::fmt;
+use std::net::SocketAddr;
+
+use media::Kind;
+
+use super::answer::{Lines, candidates};
 use super::parse::{Line, attribute, lines, transport_attribute};
 use super::{Error, MAX_MID, MAX_SECTIONS, Transport};
 use crate::agreement::IceCredentials;
@@ -63,11 +70,6 @@ impl SdpFragment {
         Ok(fragment)
     }
 
-    /// True if this opens a new generation instead of adding to the `current` one.
-    pub fn is_restart(&self, current: &IceCredentials) -> bool {
-        self.ice != *current
-    }
-
     fn section(&mut self, line: Line<'_>) -> Result<(), Error> {
         if self.media.len() == MAX_SECTIONS {
             return Err(line.refuse("more m-lines than we take"));
@@ -105,5 +107,38 @@ impl SdpFragment {
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// Our side of a new generation: the answer's own `a=ice-lite` and group, and of its m-lines the one that
+/// the transport belongs to (RFC 9725 section 4.3.3).
+pub(crate) struct Restart<'a> {
+    pub(crate) bundle: &'a [String],
+    /// Kind and mid.
+    pub(crate) tagged: Option<&'a (Kind, String)>,
+    pub(crate) ice: &'a IceCredentials,
+    pub(crate) udp: &'a [SocketAddr],
+    pub(crate) tcp: &'a [SocketAddr],
+}
+
+impl fmt::Display for Restart<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = Lines(f);
+        out.line(format_args!("a=ice-lite"))?;
+        if !self.bundle.is_empty() {
+            out.line(format_args!("a=group:BUNDLE {}", self.bundle.join(" ")))?;
+        }
+        if let Some((kind, mid)) = self.tagged {
+            let kind = match kind {
+                Kind::Audio => "audio",
+                Kind::Video => "video",
+            };
+            // A pseudo m-line: nothing of it counts but its place and its mid.
+            out.line(format_args!("m={kind} 9 UDP/TLS/RTP/SAVPF 0"))?;
+            out.line(format_args!("a=mid:{mid}"))?;
+        }
+        out.line(format_args!("a=ice-ufrag:{}", self.ice.ufrag))?;
+        out.line(format_args!("a=ice-pwd:{}", self.ice.pwd))?;
+        candidates(&mut out, self.udp, self.tcp)
     }
 }

@@ -13,6 +13,7 @@ use crate::agreement::{Extension, Fingerprint, Ssrcs, parameter};
 
 pub use answer::CNAME;
 pub(crate) use answer::{Accepted, Answer, AnswerLine, AnswerPayload};
+pub(crate) use fragment::Restart;
 pub use fragment::{FragmentMedia, SdpFragment};
 
 /// Longest text taken, in bytes.

@@ -118,8 +118,8 @@ impl Actor {
         let Guest { stream, session, protocol, address, user_agent } = guest;
         self.book.connected(net::now(), session, protocol, address, user_agent.as_deref());
         let since = wall_clock();
-        let known =
-            Session { stream, role, protocol, since, address, user_agent, video_line: None };
+        let (video_line, ice) = (None, None);
+        let known = Session { stream, role, protocol, since, address, user_agent, video_line, ice };
         self.sessions.insert(session, known);
         self.locals.insert(session, local);
     }

@@ -153,6 +153,7 @@ fn known() -> crate::hub::actor::Session {
         address: address(5),
         user_agent: None,
         video_line: None,
+        ice: None,
     }
 }
 

@@ -89,6 +89,7 @@ impl Offer {
             remote_ice: creds("they"),
             remote_fingerprint: fingerprint.clone(),
             dtls: DtlsRole::Server,
+            bundle: Vec::new(),
             media: vec![
                 line("0", Kind::Audio, opus, Ssrcs { main: audio, rtx: None }),
                 line(

@@ -83,6 +83,7 @@ pub(super) fn agreement(fingerprint: Fingerprint, dtls: DtlsRole) -> Agreement {
         remote_ice: credentials("they"),
         remote_fingerprint: fingerprint,
         dtls,
+        bundle: Vec::new(),
         media: Vec::new(),
     }
 }
