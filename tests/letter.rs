@@ -20,6 +20,8 @@ mod life;
 mod methods;
 #[path = "letter/post.rs"]
 mod post;
+#[path = "letter/restart.rs"]
+mod restart;
 #[path = "letter/whep.rs"]
 mod whep;
 

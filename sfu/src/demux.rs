@@ -14,26 +14,41 @@ const MAX_ADDRESSES: usize = 8;
 #[derive(Debug, Default)]
 pub struct Demux {
     by_address: HashMap<Sender, Key>,
-    by_ufrag: HashMap<String, Entry>,
+    by_ufrag: HashMap<String, Key>,
+    sessions: HashMap<Key, Entry>,
 }
 
-#[derive(Debug)]
+/// What leads to one session.
+#[derive(Debug, Default)]
 struct Entry {
-    key: Key,
+    ufrags: Vec<String>,
     addresses: Vec<Sender>,
 }
 
 impl Demux {
-    /// A session with this local user name fragment exists from now on.
-    pub fn insert(&mut self, ufrag: &str, key: Key) {
-        self.by_ufrag.insert(ufrag.to_owned(), Entry { key, addresses: Vec::new() });
+    /// The session has these local user name fragments from now on, and no others: returned are those
+    /// that it had and has no more.
+    pub fn name(&mut self, key: Key, ufrags: Vec<String>) -> Vec<String> {
+        for ufrag in &ufrags {
+            self.by_ufrag.insert(ufrag.clone(), key);
+        }
+        let entry = self.sessions.entry(key).or_default();
+        let mut gone = std::mem::replace(&mut entry.ufrags, ufrags);
+        gone.retain(|ufrag| !entry.ufrags.contains(ufrag));
+        for ufrag in &gone {
+            self.by_ufrag.remove(ufrag);
+        }
+        gone
     }
 
     /// The session is gone, with all its routes.
-    pub fn remove(&mut self, ufrag: &str) {
-        let Some(entry) = self.by_ufrag.remove(ufrag) else { return };
+    pub fn remove(&mut self, key: Key) {
+        let Some(entry) = self.sessions.remove(&key) else { return };
+        for ufrag in entry.ufrags {
+            self.by_ufrag.remove(&ufrag);
+        }
         for address in entry.addresses {
-            if self.by_address.get(&address) == Some(&entry.key) {
+            if self.by_address.get(&address) == Some(&key) {
                 self.by_address.remove(&address);
             }
         }
@@ -42,7 +57,7 @@ impl Demux {
     /// Whose datagram this is.
     pub fn find(&self, source: Sender, bytes: &[u8]) -> Option<Key> {
         match bytes.first()? {
-            0..=3 => self.by_ufrag.get(local_ufrag(bytes)?).map(|e| e.key),
+            0..=3 => self.by_ufrag.get(local_ufrag(bytes)?).copied(),
             _ => self.at(source),
         }
     }
@@ -53,9 +68,9 @@ impl Demux {
     }
 
     /// The session has proven that it is at `source`.
-    pub fn route(&mut self, ufrag: &str, source: Sender) {
-        let Some(entry) = self.by_ufrag.get_mut(ufrag) else { return };
-        if self.by_address.get(&source) == Some(&entry.key) {
+    pub fn route(&mut self, key: Key, source: Sender) {
+        let Some(entry) = self.sessions.get_mut(&key) else { return };
+        if self.by_address.get(&source) == Some(&key) {
             if let Some(place) = entry.addresses.iter().position(|a| *a == source) {
                 entry.addresses[place..].rotate_left(1);
             }
@@ -63,13 +78,13 @@ impl Demux {
         }
         if entry.addresses.len() >= MAX_ADDRESSES {
             let oldest = entry.addresses.remove(0);
-            if self.by_address.get(&oldest) == Some(&entry.key) {
+            if self.by_address.get(&oldest) == Some(&key) {
                 self.by_address.remove(&oldest);
             }
         }
         entry.addresses.retain(|a| *a != source);
         entry.addresses.push(source);
-        self.by_address.insert(source, entry.key);
+        self.by_address.insert(source, key);
     }
 
     /// Nobody is there any more; who was.
@@ -77,7 +92,7 @@ impl Demux {
         self.by_address.remove(&sender)
     }
 
-    /// How many sessions and routes there are, for tests of leaks.
+    /// How many names and routes there are, for tests of leaks.
     pub fn len(&self) -> (usize, usize) {
         (self.by_ufrag.len(), self.by_address.len())
     }
@@ -106,6 +121,10 @@ mod tests {
         (address.into(), Over::Udp)
     }
 
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
     fn binding(username: &str) -> Vec<u8> {
         let mut bytes = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
         bytes.extend([7; 12]);
@@ -120,31 +139,49 @@ mod tests {
     fn stun_finds_its_session_by_user_name_and_the_rest_by_address() {
         let (a, b) = (udp(([192, 0, 2, 1], 5)), udp(([192, 0, 2, 2], 6)));
         let mut demux = Demux::default();
-        demux.insert("ours", 3);
+        demux.name(3, names(&["ours"]));
         assert_eq!(demux.find(a, &binding("ours:theirs")), Some(3));
         assert_eq!(demux.find(a, &binding("other:theirs")), None);
         assert_eq!(demux.find(a, &[0x80; 20]), None, "no route before proof");
-        demux.route("ours", a);
+        demux.route(3, a);
         assert_eq!(demux.find(a, &[0x80; 20]), Some(3));
         assert_eq!(demux.find(b, &[0x80; 20]), None);
-        demux.remove("ours");
+        demux.remove(3);
+        assert_eq!(demux.len(), (0, 0));
+    }
+
+    #[test]
+    fn a_session_has_several_names_and_its_addresses_under_all_of_them() {
+        let (a, b) = (udp(([192, 0, 2, 1], 5)), udp(([192, 0, 2, 2], 6)));
+        let mut demux = Demux::default();
+        assert!(demux.name(3, names(&["ours"])).is_empty());
+        demux.route(3, a);
+        assert!(demux.name(3, names(&["ours", "next"])).is_empty());
+        demux.route(3, b);
+        for name in ["ours:theirs", "next:theirs"] {
+            assert_eq!(demux.find(a, &binding(name)), Some(3));
+        }
+        assert_eq!(demux.name(3, names(&["next", "more"])), ["ours"]);
+        assert_eq!(demux.find(a, &binding("ours:theirs")), None);
+        assert_eq!((demux.at(a), demux.at(b)), (Some(3), Some(3)), "the old pair still works");
+        demux.remove(3);
         assert_eq!(demux.len(), (0, 0));
     }
 
     #[test]
     fn routes_are_bounded_and_a_taken_over_address_survives_its_first_owner() {
         let mut demux = Demux::default();
-        demux.insert("one", 1);
-        demux.insert("two", 2);
+        demux.name(1, names(&["one"]));
+        demux.name(2, names(&["two"]));
         for port in 0..100 {
-            demux.route("one", udp(([192, 0, 2, 1], 1000 + port)));
+            demux.route(1, udp(([192, 0, 2, 1], 1000 + port)));
         }
         assert_eq!(demux.len(), (2, MAX_ADDRESSES));
         let shared = udp(([192, 0, 2, 1], 1099));
-        demux.route("two", shared);
-        demux.remove("one");
+        demux.route(2, shared);
+        demux.remove(1);
         assert_eq!(demux.find(shared, &[0x80]), Some(2));
-        demux.remove("two");
+        demux.remove(2);
         assert_eq!(demux.len(), (0, 0));
     }
 
@@ -154,11 +191,11 @@ mod tests {
         let at = SocketAddr::from(([192, 0, 2, 1], 5));
         let senders = [(at, Over::Udp), (at, Over::Tcp(0)), (at, Over::Tcp(1))];
         for (key, name) in ["one", "two", "three"].into_iter().enumerate() {
-            demux.insert(name, key);
-            demux.route(name, senders[key]);
+            demux.name(key, names(&[name]));
+            demux.route(key, senders[key]);
         }
         assert_eq!(senders.map(|sender| demux.at(sender)), [0, 1, 2].map(Some));
-        demux.remove("two");
+        demux.remove(1);
         assert_eq!(senders.map(|sender| demux.at(sender)), [Some(0), None, Some(2)]);
         assert_eq!(demux.len(), (2, 2));
     }

@@ -34,8 +34,8 @@ struct Inner {
 enum Place {
     /// Nobody has heard from the peer yet. What the server wants of it meanwhile waits too.
     Waiting { add: Box<Add>, since: Instant, commands: Vec<Command>, recorder: Box<Recorder> },
-    /// It lives on this shard. A session without a client has no name.
-    Home { shard: usize, ufrag: String },
+    /// It lives on this shard. A session without a client has no names.
+    Home { shard: usize, ufrags: Vec<String> },
 }
 
 /// Where an unknown name leads.
@@ -63,8 +63,11 @@ pub(crate) enum Routed {
 impl Directory {
     /// The shard that this command is for, or that knows what to do with it; `None` where it waits with
     /// its session now. One step: between two, the session could be claimed, and the next command overtake.
+    ///
+    /// What a restart calls the session leads to it from now on: its client may be quicker than the lane.
     pub fn keep(&self, command: Command) -> Option<(usize, Command)> {
         let mut inner = self.lock();
+        inner.name(&command);
         match inner.sessions.get_mut(&command.session()) {
             Some(Place::Home { shard, .. }) => Some((*shard, command)),
             Some(Place::Waiting { commands, .. }) if !matches!(command, Command::Remove(_)) => {
@@ -79,7 +82,7 @@ impl Directory {
     pub fn wait(&self, now: Instant, add: Add) {
         let mut inner = self.lock();
         let id = add.session;
-        inner.ufrags.insert(add.agreement.local_ice.ufrag.clone(), id);
+        inner.ufrags.extend(add.link.ufrags().into_iter().map(|ufrag| (ufrag, id)));
         let recorder = Box::new(Recorder::new(now));
         let (add, commands) = (Box::new(add), Vec::new());
         let place = Place::Waiting { add, since: now, commands, recorder };
@@ -90,7 +93,7 @@ impl Directory {
     /// A session without a client begins on `shard`, unless it has begun elsewhere already: where it lives.
     pub fn settle(&self, session: SessionId, shard: usize) -> usize {
         let mut inner = self.lock();
-        let new = || Place::Home { shard, ufrag: String::new() };
+        let new = || Place::Home { shard, ufrags: Vec::new() };
         match inner.sessions.entry(session).or_insert_with(new) {
             Place::Home { shard, .. } => *shard,
             // Two sessions of one name: the first one keeps it.
@@ -102,6 +105,7 @@ impl Directory {
     pub(crate) fn route(&self, command: Command) -> Routed {
         let id = command.session();
         let mut inner = self.lock();
+        inner.name(&command);
         match inner.sessions.get_mut(&id) {
             Some(Place::Home { shard, .. }) => Routed::To(*shard, command),
             Some(Place::Waiting { .. }) if matches!(command, Command::Remove(_)) => {
@@ -134,7 +138,7 @@ impl Directory {
                     recorder.check(now, source, false);
                     return None;
                 }
-                let home = Place::Home { shard, ufrag: ufrag.to_owned() };
+                let home = Place::Home { shard, ufrags: add.link.ufrags() };
                 match inner.sessions.insert(id, home)? {
                     Place::Waiting { add, since, commands, recorder } => {
                         self.0.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -162,6 +166,20 @@ impl Directory {
         match self.lock().sessions.get(&id)? {
             Place::Home { shard, .. } => Some(*shard),
             Place::Waiting { .. } => None,
+        }
+    }
+
+    /// These names lead to nobody any more.
+    pub(crate) fn unname(&self, id: SessionId, gone: &[String]) {
+        if gone.is_empty() {
+            return;
+        }
+        let mut inner = self.lock();
+        if let Some(Place::Home { ufrags, .. }) = inner.sessions.get_mut(&id) {
+            ufrags.retain(|ufrag| !gone.contains(ufrag));
+        }
+        for ufrag in gone {
+            inner.ufrags.remove(ufrag);
         }
     }
 
@@ -215,9 +233,9 @@ impl Directory {
     }
 }
 
-/// A newer wish overrules the older one of its kind. What belongs to this moment is none.
+/// A newer wish overrules the older one of its kind. What belongs to this moment, or is done, is none.
 fn wish(commands: &mut Vec<Command>, command: Command) {
-    if matches!(command, Command::Media(_) | Command::Heard { .. }) {
+    if matches!(command, Command::Media(_) | Command::Heard { .. } | Command::Restart { .. }) {
         return;
     }
     commands.retain(|c| std::mem::discriminant(c) != std::mem::discriminant(&command));
@@ -225,13 +243,36 @@ fn wish(commands: &mut Vec<Command>, command: Command) {
 }
 
 impl Inner {
+    /// Who waits restarts at once; whose shard has to be told is found under the new name too.
+    fn name(&mut self, command: &Command) {
+        let Command::Restart { session, ice } = command else { return };
+        match self.sessions.get_mut(session) {
+            Some(Place::Waiting { add, .. }) => {
+                let before = add.link.ufrags();
+                add.link.restart(ice.clone());
+                let after = add.link.ufrags();
+                for gone in before.iter().filter(|ufrag| !after.contains(ufrag)) {
+                    self.ufrags.remove(gone);
+                }
+            }
+            Some(Place::Home { ufrags, .. }) if !ufrags.contains(&ice.ufrag) => {
+                ufrags.push(ice.ufrag.clone());
+            }
+            Some(Place::Home { .. }) => {}
+            None => return,
+        }
+        self.ufrags.insert(ice.ufrag.clone(), *session);
+    }
+
     /// What has happened to it, where it still waited.
     fn forget(&mut self, id: SessionId) -> Option<Box<Recorder>> {
-        let (ufrag, recorder) = match self.sessions.remove(&id)? {
-            Place::Home { ufrag, .. } => (ufrag, None),
-            Place::Waiting { add, recorder, .. } => (add.agreement.local_ice.ufrag, Some(recorder)),
+        let (ufrags, recorder) = match self.sessions.remove(&id)? {
+            Place::Home { ufrags, .. } => (ufrags, None),
+            Place::Waiting { add, recorder, .. } => (add.link.ufrags(), Some(recorder)),
         };
-        self.ufrags.remove(&ufrag);
+        for ufrag in ufrags {
+            self.ufrags.remove(&ufrag);
+        }
         recorder
     }
 }

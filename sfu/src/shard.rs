@@ -165,7 +165,7 @@ impl Shard {
             session.heard(now, path.remote, first, proven);
             if proven {
                 session.last_heard = now;
-                self.demux.route(&session.ufrag, path.sender());
+                self.demux.route(key, path.sender());
                 self.plugged(key, path);
             }
         }

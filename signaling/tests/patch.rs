@@ -142,7 +142,7 @@ fn the_answer_says_what_the_first_answer_said_and_no_more() {
     let text = state.restart(ours.clone(), &ours, &local().candidates);
     assert_eq!(
         text,
-        "a=ice-lite\r\na=group:BUNDLE 0 1\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n\
+        "a=ice-lite\r\na=group:BUNDLE 0 1\r\nm=video 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n\
          a=ice-ufrag:ours\r\na=ice-pwd:0123456789abcdefghijkl\r\n\
          a=candidate:1 1 udp 2130706431 192.0.2.1 8080 typ host\r\n\
          a=candidate:2 1 udp 2130706175 2001:db8::1 8080 typ host\r\na=end-of-candidates\r\n"

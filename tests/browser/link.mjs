@@ -32,6 +32,8 @@ export async function startLink({ target, rate, delay = 20, queue = 125000 }) {
     },
     /// Cut, nothing passes any more in either direction, and nobody is told.
     cut: (off) => worker.postMessage({ cut: off }),
+    /// Does as a NAT that has forgotten the client: from another port to the server.
+    rebind: () => worker.postMessage('rebind'),
     stop: () => worker.terminate(),
   };
 }
@@ -81,7 +83,7 @@ const fresh = () => ({ carried: 0, bytes: 0, dropped: 0, longest: 0, late: [] })
 /// The thread: `front` is where the viewer sends, `back` is what the server sees.
 function serve({ target, ...link }) {
   const front = createSocket({ type: 'udp4', recvBufferSize: 4 << 20 });
-  const back = createSocket({ type: 'udp4', recvBufferSize: 4 << 20 });
+  let back = null;
   let viewer = null;
   let cut = false;
   const up = pipe(link, (datagram) => cut || back.send(datagram, target, '127.0.0.1'));
@@ -90,12 +92,18 @@ function serve({ target, ...link }) {
     viewer = from;
     up.push(datagram);
   });
-  back.on('message', (datagram) => down.push(datagram));
+  const rebind = () => {
+    back?.close();
+    back = createSocket({ type: 'udp4', recvBufferSize: 4 << 20 });
+    back.on('message', (datagram) => down.push(datagram));
+    back.bind(0, '127.0.0.1');
+  };
   parentPort.on('message', (wish) => {
     if (wish === 'stats') parentPort.postMessage(down.take());
+    else if (wish === 'rebind') rebind();
     else cut = wish.cut;
   });
-  back.bind(0, '127.0.0.1');
+  rebind();
   front.bind(0, '127.0.0.1', () => parentPort.postMessage({ port: front.address().port }));
 }
 

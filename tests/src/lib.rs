@@ -28,6 +28,7 @@ pub mod pictures;
 pub mod publisher;
 pub mod random;
 pub mod relay;
+pub mod restart;
 pub mod rtmp;
 pub mod sdp;
 pub mod seen;

@@ -260,6 +260,8 @@ pub enum By {
     /// UDP.
     #[default]
     Udp,
+    /// UDP; who restarts ICE does so from another port, as after a change of networks, and has left the old one.
+    Roaming,
     /// TCP alone, by webrtc-rs' own active candidates (RFC 6544).
     Tcp,
     /// TCP alone, by a [`Wire`] that webrtc-rs knows nothing of.
@@ -335,12 +337,13 @@ impl Peer {
         };
         let settings = SettingEngineBuilder::new()
             .with_include_loopback_candidate(true)
+            .with_discard_local_candidates_during_ice_restart(by == By::Roaming)
             .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
             .build();
         let (state, states) = watch::channel(RTCPeerConnectionState::New);
         let (gathered, gatherings) = watch::channel(false);
         let (udp, tcp) = match by {
-            By::Udp | By::Wire => (vec!["127.0.0.1:0"], vec![]),
+            By::Udp | By::Roaming | By::Wire => (vec!["127.0.0.1:0"], vec![]),
             By::Tcp => (vec![], vec!["127.0.0.1:0"]),
         };
         let connecting = PeerConnectionBuilder::new()

@@ -69,6 +69,8 @@ pub struct Show {
     pub headers: Vec<(&'static str, String)>,
     /// How it offers.
     pub post: Post,
+    /// What it gets through by.
+    pub by: By,
 }
 
 impl Show {
@@ -82,6 +84,7 @@ impl Show {
             network: None,
             headers: Vec::new(),
             post: Post::default(),
+            by: By::Udp,
         }
     }
 
@@ -232,7 +235,7 @@ impl Ready {
             .iter()
             .map(|(rid, clip)| Lane::new(*rid, clip, show.overtaken, random))
             .collect();
-        let peer = Peer::new(Role::Publisher, &[codec], show.audio, By::Udp).await;
+        let peer = Peer::new(Role::Publisher, &[codec], show.audio, show.by).await;
         let audio_ssrc = random.bits() as u32;
         let audio = opus_track(audio_ssrc);
         if show.audio {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::random::Random;
@@ -57,7 +58,7 @@ pub struct Relay {
     pub up: Arc<Counts>,
     /// Server to client.
     pub down: Arc<Counts>,
-    back: Arc<UdpSocket>,
+    back: watch::Sender<Arc<UdpSocket>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -66,34 +67,37 @@ impl Relay {
     pub async fn new(server: SocketAddr, impairment: Impairment, seed: u64) -> Self {
         let any = SocketAddr::new(server.ip(), 0);
         let front = Arc::new(UdpSocket::bind(any).await.expect("a free UDP port"));
-        let back = Arc::new(UdpSocket::bind(any).await.expect("a free UDP port"));
-        back.connect(server).await.expect("a UDP socket connects to anything");
+        let (back, backs) = watch::channel(behind(server).await);
         let client = Arc::new(Mutex::new(None));
         let address = front.local_addr().expect("a bound socket has an address");
         let impairment = Arc::new(Mutex::new(impairment));
         let (up, down) = (Arc::new(Counts::default()), Arc::new(Counts::default()));
 
         let upward = {
-            let (front, back, client) = (front.clone(), back.clone(), client.clone());
+            let (front, backs, client) = (front.clone(), backs.clone(), client.clone());
             let mut die = Die::new(seed, &impairment, &up);
             tokio::spawn(async move {
                 let mut buffer = [0; 2048];
                 while let Ok((len, from)) = front.recv_from(&mut buffer).await {
                     *client.lock().unwrap() = Some(from);
                     let Some(wait) = die.throw(false) else { continue };
-                    let (back, datagram) = (back.clone(), buffer[..len].to_vec());
+                    let (back, datagram) = (backs.borrow().clone(), buffer[..len].to_vec());
                     later(wait, async move { drop(back.send(&datagram).await) }).await;
                 }
             })
         };
-        let sender = back.clone();
         let downward = {
-            let mut die = Die::new(seed ^ 0xd0, &impairment, &down);
+            let (mut backs, mut die) = (backs, Die::new(seed ^ 0xd0, &impairment, &down));
             tokio::spawn(async move {
                 let mut buffer = [0; 2048];
                 loop {
+                    let back = backs.borrow_and_update().clone();
+                    let received = tokio::select! {
+                        received = back.recv(&mut buffer) => received,
+                        _ = backs.changed() => continue,
+                    };
                     // A refused port (server gone) is an error to a connected socket; go on.
-                    let Ok(len) = back.recv(&mut buffer).await else { continue };
+                    let Ok(len) = received else { continue };
                     let Some(to) = *client.lock().unwrap() else { continue };
                     let dtls = (20..64).contains(&buffer[0]);
                     let Some(wait) = die.throw(dtls) else { continue };
@@ -102,12 +106,25 @@ impl Relay {
                 }
             })
         };
-        Self { address, impairment, up, down, back: sender, tasks: vec![upward, downward] }
+        Self { address, impairment, up, down, back, tasks: vec![upward, downward] }
     }
 
     /// Sends the server something of ours from the client's own address.
     pub async fn forge(&self, datagram: &[u8]) {
-        self.back.send(datagram).await.expect("the server listens");
+        let back = self.back.borrow().clone();
+        back.send(datagram).await.expect("the server listens");
+    }
+
+    /// Does as a NAT that has forgotten the client: from another port to the server, and nothing that
+    /// the server sends to the old one arrives any more.
+    pub async fn rebind(&self) {
+        let server = self.back.borrow().peer_addr().expect("it is connected");
+        self.back.send_replace(behind(server).await);
+    }
+
+    /// The port that the server sees.
+    pub fn port(&self) -> u16 {
+        self.back.borrow().local_addr().expect("a bound socket has an address").port()
     }
 
     /// Changes the weather.
@@ -122,6 +139,14 @@ impl Drop for Relay {
             task.abort();
         }
     }
+}
+
+/// A socket that speaks to this server.
+async fn behind(server: SocketAddr) -> Arc<UdpSocket> {
+    let any = SocketAddr::new(server.ip(), 0);
+    let socket = UdpSocket::bind(any).await.expect("a free UDP port");
+    socket.connect(server).await.expect("a UDP socket connects to anything");
+    Arc::new(socket)
 }
 
 struct Die {

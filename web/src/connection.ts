@@ -1,14 +1,36 @@
 // Watches one RTCPeerConnection and says the two things that its owner acts on: it is up, or it is
 // lost and why, in plain words. What ICE and DTLS report is spread over three state machines with
-// different timers; here they become one.
+// different timers; here they become one. In between it restarts ICE: the same session, by another way.
 
-import { NO_MEDIA_PATH, Problem } from "./problem";
+import { NO_MEDIA_PATH, Problem, toProblem } from "./problem";
 import { describeCandidates } from "./sdp";
 
 /** From the answer to a working connection. Chromium itself would say "failed" only after 15 s or more. */
 const CONNECT_MS = 12_000;
-/** "disconnected" heals by itself after a short loss; after this long it is lost. */
+/** "disconnected" heals by itself after a short loss; after this long ICE is restarted. */
+const RESTART_MS = 1_000;
+/** Without restarts it is lost after this long; with them after this long in which none could be asked for. */
 const GRACE_MS = 4_000;
+/** From the answer to a restart to a connection. */
+const BACK_MS = 3_000;
+/** From the answer to a connection, before relays are tried where there are some. */
+const RELAY_MS = 1_500;
+/** Restarts of one loss. */
+const TRIES = 3;
+
+/** Which network the machine is in, where the browser says so. */
+interface Network extends Partial<EventTarget> {
+  /** `wifi`, `cellular`, … */
+  type?: string;
+}
+
+/** How the connection is brought back, see `Restarts`. */
+export interface Restartable {
+  readonly possible: boolean;
+  /** There are relays, whose candidates a restart gathers. */
+  readonly relayed: boolean;
+  restart(): Promise<void>;
+}
 
 export interface ConnectionEvents {
   /** ICE and DTLS are done; media can flow. */
@@ -20,22 +42,70 @@ export interface ConnectionEvents {
 }
 
 /** Starts watching; call the result to stop. To be called when the answer is set. */
-export function watchConnection(pc: RTCPeerConnection, answer: string, events: ConnectionEvents): () => void {
+export function watchConnection(
+  pc: RTCPeerConnection,
+  answer: string,
+  events: ConnectionEvents,
+  restarts?: Restartable,
+): () => void {
   let timer = 0;
+  let relay = 0;
   let done = false;
   let wasUp = false;
+  let restarting = false;
+  /** Since when it is not up, and how many restarts there were since then. */
+  let downAt: number | null = null;
+  let tries = 0;
+  const network = (navigator as Navigator & { connection?: Network }).connection;
+  let kind = network?.type;
   const dtls = pc.getTransceivers()[0]?.receiver.transport ?? null;
 
   const stop = () => {
     done = true;
     clearTimeout(timer);
+    clearTimeout(relay);
     pc.removeEventListener("connectionstatechange", changed);
     dtls?.removeEventListener("statechange", changed);
+    window.removeEventListener("online", moved);
+    network?.removeEventListener?.("change", changedNetwork);
   };
   const lost = (problem: Problem, closed = false) => {
     if (done) return;
     stop();
     events.lost(problem, closed);
+  };
+  const wait = (ms: number, then: () => void) => {
+    clearTimeout(timer);
+    timer = window.setTimeout(then, ms);
+  };
+  const down = () => {
+    if (downAt === null) [downAt, tries] = [performance.now(), 0];
+    const can = restarts?.possible ?? false;
+    const failed = pc.connectionState === "failed";
+    if (!can && failed) lost(silent());
+    // Later tries follow from what becomes of the first.
+    else if (!restarting && tries === 0) wait(failed ? 0 : can ? RESTART_MS : GRACE_MS, () => (can ? void restart() : lost(silent())));
+  };
+  const restart = async () => {
+    if (restarting || !restarts) return;
+    restarting = true;
+    tries += 1;
+    const problem = await restarts.restart().then(() => null, toProblem);
+    restarting = false;
+    if (done || downAt === null) return;
+    const late = performance.now() - downAt >= GRACE_MS;
+    // Another restart does not bring back a session that the server does not have.
+    if (problem && (!problem.temporary || late)) lost(silent());
+    else wait(problem ? RESTART_MS : BACK_MS, () => (tries < TRIES || problem ? void restart() : lost(silent())));
+  };
+  /** The machine is in another network: the pair that works may be about to go. */
+  const moved = () => {
+    if (wasUp && restarts?.possible) void restart();
+  };
+  /** Also said when only an estimate of its speed is another. */
+  const changedNetwork = () => {
+    if (network?.type !== kind) moved();
+    kind = network?.type;
   };
   const changed = () => {
     if (done) return;
@@ -44,14 +114,15 @@ export function watchConnection(pc: RTCPeerConnection, answer: string, events: C
     } else if (dtls?.state === "failed" || (pc.connectionState === "failed" && iceWorks(pc))) {
       lost(noDtls("failed"));
     } else if (pc.connectionState === "failed") {
-      lost(wasUp ? silent() : noPath(answer));
+      if (wasUp) down();
+      else lost(noPath(answer));
     } else if (pc.connectionState === "connected") {
       clearTimeout(timer);
       wasUp = true;
+      downAt = null;
       events.up();
     } else if (pc.connectionState === "disconnected") {
-      clearTimeout(timer);
-      timer = window.setTimeout(() => lost(silent()), GRACE_MS);
+      down();
       events.shaky();
     }
   };
@@ -59,8 +130,15 @@ export function watchConnection(pc: RTCPeerConnection, answer: string, events: C
   timer = window.setTimeout(() => {
     lost(iceWorks(pc) ? noDtls("does not finish") : noPath(answer));
   }, CONNECT_MS);
+  if (restarts?.possible && restarts.relayed) {
+    relay = window.setTimeout(() => {
+      if (!wasUp) void restart();
+    }, RELAY_MS);
+  }
   pc.addEventListener("connectionstatechange", changed);
   dtls?.addEventListener("statechange", changed);
+  window.addEventListener("online", moved);
+  network?.addEventListener?.("change", changedNetwork);
   changed();
   return stop;
 }

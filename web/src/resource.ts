@@ -1,5 +1,5 @@
 // The HTTP half that WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep) share: an SDP offer is POSTed,
-// the answer comes back with the Location of a session resource, and DELETE ends it.
+// the answer comes back with the Location of a session resource, PATCH restarts its ICE, and DELETE ends it.
 
 import { Problem, problemOf, unreachable } from "./problem";
 
@@ -15,6 +15,9 @@ export interface Answer {
   session: Session;
 }
 
+/** Of the bodies of PATCH (RFC 8840). */
+const FRAGMENT = "application/trickle-ice-sdpfrag";
+
 /** A WHIP or WHEP session on the server. */
 export class Session {
   /** STUN and TURN servers that the server names for this session. */
@@ -25,6 +28,8 @@ export class Session {
     /** By `rel`. */
     readonly links: ReadonlyMap<string, Link>,
     readonly token: string | null,
+    /** Of its newest ICE; `null`: the server knows no restarts (RFC 9725 section 4.3.1). */
+    public etag: string | null = null,
   ) {}
 
   /** Ends the session. Survives the page: `keepalive` lets the request outlive it. */
@@ -32,6 +37,24 @@ export class Session {
     await fetch(this.url, { method: "DELETE", headers: authorization(this.token), keepalive: true }).catch(
       () => undefined, // The server notices by consent expiry.
     );
+  }
+
+  /** Restarts ICE with the fragment of an offer; the fragment that answers it. Throws a `Problem`. */
+  async restart(fragment: string, signal: AbortSignal): Promise<string> {
+    const response = await fetch(this.url, {
+      method: "PATCH",
+      // Whatever the tag: a restart is due also where the answer to the one before was lost.
+      headers: { "Content-Type": FRAGMENT, "If-Match": "*", ...authorization(this.token) },
+      body: fragment,
+      signal,
+    }).catch(() => {
+      throw unreachable();
+    });
+    if (!response.ok) throw await problemOf(response);
+    const answer = await response.text();
+    if (response.status !== 200) throw new Problem("No ICE restart", "The server took it for something else.", 422);
+    this.etag = response.headers.get("ETag");
+    return answer;
   }
 
   /** POSTs JSON to an extension that the server announced. */
@@ -79,7 +102,7 @@ export async function offer(
   const base = response.url || endpoint;
   const header = response.headers.get("Link") ?? "";
   const links = parseLinks(header, base);
-  const session = new Session(new URL(location, base).href, links, token);
+  const session = new Session(new URL(location, base).href, links, token, response.headers.get("ETag"));
   session.iceServers = iceServers(header);
   return { sdp: await response.text(), session };
 }

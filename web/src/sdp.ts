@@ -1,5 +1,6 @@
-// The little SDP that a page must read or write itself: Opus stereo in `a=fmtp` (RFC 7587 section 7)
-// and the server's addresses in `a=candidate` (RFC 8839). Pure text in, text out.
+// The little SDP that a page must read or write itself: Opus stereo in `a=fmtp` (RFC 7587 section 7),
+// the server's addresses in `a=candidate` (RFC 8839), and the fragments of an ICE restart (RFC 8840). Pure text
+// in, text out.
 
 /** Sets Opus format parameters on every `opus` payload type, keeping those that are there. */
 export function withOpusParameters(sdp: string, parameters: Record<string, string>): string {
@@ -68,4 +69,35 @@ export function videoCodecs(sdp: string): string[] {
 /** The media kinds of a description that are not refused (port 0). */
 export function acceptedKinds(sdp: string): string[] {
   return [...sdp.matchAll(/^m=(\w+) (\d+) /gm)].filter((m) => m[2] !== "0").map((m) => m[1] as string);
+}
+
+/** What of an offer restarts ICE: its group, and its first m-line with its credentials (RFC 9725 section 4.3.3). */
+export function iceFragment(offer: string): string {
+  const lines = offer.split(/\r?\n/);
+  const first = lines.findIndex((line) => line.startsWith("m="));
+  const next = lines.findIndex((line, at) => at > first && line.startsWith("m="));
+  const section = lines.slice(first, next < 0 ? undefined : next);
+  // The credentials may stand above the m-lines.
+  const find = (name: string) => [...section, ...lines.slice(0, first)].filter((line) => line.startsWith(`a=${name}`)).slice(0, 1);
+  const kept = [...find("group:BUNDLE"), section[0] ?? "", ...find("mid:"), ...find("ice-ufrag:"), ...find("ice-pwd:")];
+  return kept.join("\r\n") + "\r\n";
+}
+
+/** The answer again, with the credentials and candidates of the fragment that answers a restart. */
+export function withIce(answer: string, fragment: string): string {
+  const fresh = fragment.split(/\r?\n/);
+  const named = (name: string) => fresh.filter((line) => line.startsWith(`a=${name}`));
+  const [ufrag, pwd, candidates] = [named("ice-ufrag:"), named("ice-pwd:"), named("candidate:")];
+  const out: string[] = [];
+  let listed = true;
+  for (const line of answer.split("\r\n")) {
+    if (line.startsWith("m=")) listed = false;
+    if (line.startsWith("a=ice-ufrag:")) out.push(...ufrag);
+    else if (line.startsWith("a=ice-pwd:")) out.push(...pwd);
+    else if (line.startsWith("a=candidate:")) {
+      if (!listed) out.push(...candidates);
+      listed = true;
+    } else out.push(line.replace(/^(o=\S+ \S+ )(\d+) /, (_, before: string, version: string) => `${before}${Number(version) + 1} `));
+  }
+  return out.join("\r\n");
 }

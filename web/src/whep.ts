@@ -5,12 +5,16 @@ import { watchConnection, type ConnectionEvents } from "./connection";
 import { listen, type WhepEvent } from "./events";
 import { Problem } from "./problem";
 import { offer, type Session, useIceServers } from "./resource";
+import { Restarts } from "./restart";
 import { acceptedKinds, withOpusParameters } from "./sdp";
 
 const LAYER = "urn:ietf:params:whep:ext:core:layer";
 
 /** How long media may go on while the DELETE is under way. */
 const DELETE_MS = 500;
+
+/** Without this a browser plays stereo Opus as mono. */
+const stereo = (sdp: string) => withOpusParameters(sdp, { stereo: "1" });
 
 export interface ViewerEvents extends ConnectionEvents {
   /** The server's own news of the stream, if it has them. */
@@ -38,8 +42,7 @@ export class WhepClient {
   /** Negotiates. Throws a `Problem`; afterwards `events` tell how it goes. */
   async connect(endpoint: string, token: string | null, events: ViewerEvents): Promise<void> {
     const { sdp } = await this.pc.createOffer();
-    // Without this a browser plays stereo Opus as mono.
-    const local = withOpusParameters(sdp ?? "", { stereo: "1" });
+    const local = stereo(sdp ?? "");
     await this.pc.setLocalDescription({ type: "offer", sdp: local });
     const answer = await offer(endpoint, local, token, this.aborted.signal);
     if (this.aborted.signal.aborted) {
@@ -58,7 +61,7 @@ export class WhepClient {
         this.hasEvents = on;
       },
     });
-    this.unwatch = watchConnection(this.pc, answer.sdp, {
+    const watching: ConnectionEvents = {
       ...events,
       lost: (problem, closed) => {
         // What the server has ended is not there to be deleted.
@@ -66,7 +69,9 @@ export class WhepClient {
         this.unlisten();
         events.lost(problem, closed);
       },
-    });
+    };
+    const restarts = new Restarts(this.pc, answer.session, answer.sdp, stereo);
+    this.unwatch = watchConnection(this.pc, answer.sdp, watching, restarts);
   }
 
   /** True if the server lets a viewer choose a layer. */

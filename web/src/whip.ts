@@ -4,6 +4,7 @@
 import { watchConnection, type ConnectionEvents } from "./connection";
 import { Problem } from "./problem";
 import { offer, type Session, useIceServers } from "./resource";
+import { Restarts } from "./restart";
 import { acceptedKinds, withOpusParameters } from "./sdp";
 import type { CodecChoice, Preference } from "./url";
 
@@ -113,8 +114,8 @@ export class WhipClient {
   /** Negotiates. Throws a `Problem`; afterwards `events` tell how it goes. */
   async connect(endpoint: string, token: string | null, events: ConnectionEvents): Promise<void> {
     const stereo = { stereo: "1", "sprop-stereo": "1" };
-    const created = (await this.pc.createOffer()).sdp ?? "";
-    const local = this.sending.music ? withOpusParameters(created, stereo) : created;
+    const describe = (sdp: string) => (this.sending.music ? withOpusParameters(sdp, stereo) : sdp);
+    const local = describe((await this.pc.createOffer()).sdp ?? "");
     await this.pc.setLocalDescription({ type: "offer", sdp: local });
     await this.applyPreference();
     const answer = await offer(endpoint, local, token, this.aborted.signal);
@@ -130,14 +131,16 @@ export class WhipClient {
     // What the answer says of stereo is what the encoder does.
     const remote = this.sending.music ? withOpusParameters(answer.sdp, { stereo: "1" }) : answer.sdp;
     await this.pc.setRemoteDescription({ type: "answer", sdp: remote });
-    this.unwatch = watchConnection(this.pc, answer.sdp, {
+    const watching: ConnectionEvents = {
       ...events,
       lost: (problem, closed) => {
         // What the server has ended is not there to be deleted.
         if (closed) this.session = null;
         events.lost(problem, closed);
       },
-    });
+    };
+    const restarts = new Restarts(this.pc, answer.session, remote, describe);
+    this.unwatch = watchConnection(this.pc, answer.sdp, watching, restarts);
   }
 
   /** Sends another camera, screen or microphone from now on. */

@@ -294,7 +294,14 @@ impl Hub {
         client: IpAddr,
     ) -> Result<Reply, Problem> {
         let (stream, ours) = (stream.clone(), self.local(client));
-        self.ask(move |actor| actor.patch(&stream, (role, session), &patch, ours)).await?
+        let work = move |actor: &mut Actor| actor.patch(&stream, (role, session), &patch, ours);
+        let reply = self.ask(work).await??;
+        if reply.status == 200 {
+            // The client's first check may be quicker than the lane: its new name is known before it hears it.
+            self.barrier().await;
+            self.media.settled(session).await.map_err(|_| stopping())?;
+        }
+        Ok(reply)
     }
 
     /// True if this session exists.

@@ -171,6 +171,14 @@ impl Media {
         .await
     }
 
+    /// Waits until the thread where this session lives has done all that it was sent.
+    pub(crate) async fn settled(&self, session: SessionId) -> Result<(), Ended> {
+        let Some(home) = self.directory.home(session) else { return Ok(()) };
+        let (reply, done) = oneshot::channel();
+        self.threads.get(home).ok_or(Ended)?.send(Command::Settle(reply)).await?;
+        done.await.map_err(|_| Ended)
+    }
+
     /// Ends all threads, when everything sent before is done wherever it had to go.
     pub(crate) async fn stop(&self) {
         // They may be gone already. A command that came to a shard where its session is no more has

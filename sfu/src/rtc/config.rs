@@ -9,9 +9,9 @@ use str0m::config::DtlsCert;
 use str0m::format::FormatParams;
 use str0m::media::{Frequency, Mid, Rid};
 use str0m::rtp::ExtensionMap;
-use str0m::{IceCreds, Rtc, RtcConfig};
+use str0m::{Rtc, RtcConfig};
 
-use super::{Line, convert};
+use super::{Line, convert, front};
 
 /// Packets kept per viewer and video stream for retransmission: about one second of 6 Mbit/s.
 const SEND_BUFFER_VIDEO: usize = 600;
@@ -67,10 +67,7 @@ pub(super) fn build(
         .set_ice_lite(true)
         .set_rtp_mode(true)
         .set_dtls_cert(certificate.cert.clone())
-        .set_local_ice_credentials(IceCreds {
-            ufrag: agreement.local_ice.ufrag.clone(),
-            pass: agreement.local_ice.pwd.clone(),
-        })
+        .set_local_ice_credentials(front::credentials().0)
         .set_rtcp_report_interval_audio(REPORT_INTERVAL)
         .set_rtcp_report_interval_video(REPORT_INTERVAL)
         .set_stats_interval(Some(STATS_INTERVAL))
@@ -93,6 +90,8 @@ pub(super) fn build(
     let mut rtc = config.build(now);
     let lines = agreement.media.iter().map(|m| declare(&mut rtc, m)).collect();
     connect(&mut rtc, agreement);
+    let ours = str0m::Candidate::host(front::OURS, "udp");
+    rtc.add_local_candidate(ours.expect("a constant address of a host"));
     (rtc, lines)
 }
 
@@ -132,10 +131,7 @@ fn declare(rtc: &mut Rtc, media: &Media) -> Line {
 fn connect(rtc: &mut Rtc, agreement: &Agreement) {
     let mut api = rtc.direct_api();
     api.set_ice_controlling(false);
-    api.set_remote_ice_credentials(IceCreds {
-        ufrag: agreement.remote_ice.ufrag.clone(),
-        pass: agreement.remote_ice.pwd.clone(),
-    });
+    api.set_remote_ice_credentials(front::credentials().1);
     api.set_remote_fingerprint(str0m::config::Fingerprint {
         hash_func: agreement.remote_fingerprint.algorithm.clone(),
         bytes: agreement.remote_fingerprint.digest.clone(),

@@ -7,8 +7,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::Transmit;
-
 const INTERVAL: Duration = Duration::from_millis(100);
 /// Then DTLS's own timer goes on.
 const TRIES: u8 = 8;
@@ -16,7 +14,7 @@ const TRIES: u8 = 8;
 /// The first flight of a session in which we are the DTLS client.
 #[derive(Debug)]
 pub(super) struct Hello {
-    flight: Vec<Transmit>,
+    flight: Vec<Vec<u8>>,
     again: Option<Instant>,
     tries: u8,
 }
@@ -27,11 +25,11 @@ impl Hello {
     }
 
     /// A datagram goes out; kept if it belongs to the first flight.
-    pub(super) fn sent(&mut self, now: Instant, transmit: &Transmit) {
+    pub(super) fn sent(&mut self, now: Instant, datagram: &[u8]) {
         // Once the first repetition is due the flight is complete: DTLS repeats it itself.
         let open = self.tries == TRIES && self.again.is_none_or(|again| now < again);
-        if open && is_dtls(&transmit.contents) {
-            self.flight.push(transmit.clone());
+        if open && is_dtls(datagram) {
+            self.flight.push(datagram.to_vec());
             self.again.get_or_insert(now + INTERVAL);
         }
     }
@@ -42,7 +40,7 @@ impl Hello {
     }
 
     /// What to say again now.
-    pub(super) fn due(&mut self, now: Instant) -> &[Transmit] {
+    pub(super) fn due(&mut self, now: Instant) -> &[Vec<u8>] {
         if self.again.is_none_or(|again| now < again) {
             return &[];
         }
@@ -59,15 +57,11 @@ pub(super) fn is_dtls(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use super::*;
-    use crate::path::Path;
     use crate::test::epoch;
 
-    fn datagram(first: u8) -> Transmit {
-        let at = SocketAddr::from(([10, 0, 0, 1], 1));
-        Transmit { path: Path::udp(at, at), contents: vec![first, 0xfe, 0xfd] }
+    fn datagram(first: u8) -> [u8; 3] {
+        [first, 0xfe, 0xfd]
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One peer's transport: ICE-lite (RFC 8445), DTLS (RFC 8842), SRTP (RFC 3711), RTCP with NACK/RTX
 //! (RFC 4585, RFC 4588) and transport-cc feedback.
 //!
-//! Today str0m does all of it, driven through its direct API from a [`signaling::Agreement`]; no
+//! Today str0m does all of it but ICE ([`front`]), driven through its direct API from a [`signaling::Agreement`]; no
 //! other folder of ours may name str0m, so that our own transport can take its place. Datagrams
 //! and the time go in, [`Output`]s come out: after every call that takes `&mut self`, call
 //! [`Peer::poll`] until it returns [`Output::Timeout`].
@@ -10,28 +10,29 @@
 pub(crate) mod client;
 mod config;
 mod convert;
+mod front;
 mod hello;
-mod nomination;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use media::rtp::Extensions;
 use media::{EncodingId, Kind};
-use signaling::{Agreement, DtlsRole};
+use signaling::{Agreement, DtlsRole, IceCredentials};
 use str0m::media::{KeyframeRequestKind, Mid, Rid};
 use str0m::net::{DatagramRecv, Protocol, Receive};
 use str0m::rtp::{RtpWrite, Ssrc};
 use str0m::{Event as RtcEvent, Input, Output as RtcOutput, Rtc, RtcError};
 
+use self::front::Front;
 use self::hello::Hello;
+use crate::egress::Egress;
 use crate::packet::Packet;
-use crate::path::{Over, Path};
+use crate::path::Path;
 use crate::stats::Origin;
-use crate::transport::Failure;
+use crate::transport::{self, Failure};
 
 pub use config::Certificate;
 
@@ -133,29 +134,33 @@ pub enum Reject {
     Transport,
 }
 
+impl From<transport::Reject> for Reject {
+    fn from(reject: transport::Reject) -> Self {
+        match reject {
+            transport::Reject::Malformed => Self::Malformed,
+            transport::Reject::NotAuthentic => Self::NotAuthentic,
+            transport::Reject::Replayed | transport::Reject::Dtls => Self::Transport,
+        }
+    }
+}
+
 /// One peer.
 pub struct Peer {
     rtc: Rtc,
     /// Our m-lines.
     lines: Vec<Line>,
-    /// Our ICE password.
-    password: String,
-    /// str0m has seen a nominating check, real or made so.
-    nominated: bool,
+    /// ICE, which str0m has no part in.
+    front: Front,
+    /// The way of the last datagram.
+    came: Option<Path>,
     /// Our ClientHello, until the peer says something in DTLS.
     hello: Option<Hello>,
     /// Datagrams to send before str0m's.
-    repeated: VecDeque<Transmit>,
+    repeated: VecDeque<Vec<u8>>,
     /// The time of the last input.
     now: Instant,
-    /// Our and the peer's address of the pair that the peer itself nominated last.
-    selected: Option<Path>,
-    /// The pair that is used: the first that proved itself, then what the peer nominates.
-    used: Option<Path>,
     /// Why str0m gave up.
     failure: Option<Failure>,
-    /// Local addresses on which datagrams landed; each is a host candidate for str0m.
-    locals: Vec<SocketAddr>,
     /// SSRC → what it carries, learnt from str0m.
     sources: Vec<(u32, Kind, EncodingId)>,
     /// str0m panicked: a fault of ours or theirs, but never one that touches another session.
@@ -171,8 +176,6 @@ struct Line {
 
 /// Header, index and tag of an SRTCP packet (RFC 3711 section 3.4): shorter ones cannot be one.
 const MIN_SRTCP: usize = 8 + 4 + 10;
-/// More local addresses than any machine of ours has.
-const MAX_LOCALS: usize = 64;
 /// More encodings than any publisher sends.
 const MAX_SOURCES: usize = 32;
 
@@ -183,76 +186,62 @@ impl Peer {
         Self {
             rtc,
             lines,
-            password: agreement.local_ice.pwd.clone(),
-            nominated: false,
+            front: Front::new(agreement.local_ice.clone()),
+            came: None,
             hello: (agreement.dtls == DtlsRole::Client).then(Hello::new),
             repeated: VecDeque::new(),
             now,
-            selected: None,
-            used: None,
             failure: None,
-            locals: Vec::new(),
             sources: Vec::new(),
             broken: false,
         }
     }
 
-    /// A datagram that came this way. Returns what it was, once it is known to be for this peer.
-    /// Nothing is taken by TCP.
+    /// A datagram that came this way; checks are answered into `egress`. Returns what it was. What is no
+    /// STUN must come from where the peer has proven to be.
     ///
     /// # Errors
     /// Says why it was not taken; the peer lives on.
-    pub fn receive(&mut self, now: Instant, path: Path, bytes: &[u8]) -> Result<Taken, Reject> {
-        self.now = now;
-        if path.over != Over::Udp {
-            return Err(Reject::Transport);
+    pub fn receive(
+        &mut self,
+        now: Instant,
+        path: Path,
+        bytes: &[u8],
+        egress: &mut Egress,
+    ) -> Result<Taken, Reject> {
+        (self.now, self.came) = (now, Some(path));
+        if matches!(bytes.first(), Some(0..=3)) {
+            if let Some(made) = self.front.check(now, path, bytes, egress)? {
+                self.hand_in(now, &made)?;
+            }
+            return Ok(Taken::Stun);
         }
         if is_rtcp(bytes) && bytes.len() < MIN_SRTCP {
             return Err(Reject::Malformed);
         }
-        let input = |bytes| match DatagramRecv::try_from(bytes) {
-            Ok(contents) => {
-                let (source, destination) = (path.remote, path.local);
-                let receive = Receive { proto: Protocol::Udp, source, destination, contents };
-                Ok(Input::Receive(now, receive))
-            }
-            Err(_) => Err(Reject::Malformed),
-        };
-        if !self.rtc.accepts(&input(bytes)?) {
+        if self.front.path().is_none() {
             return Err(Reject::NotAuthentic);
         }
-        self.learn_local(path.local);
         if hello::is_dtls(bytes) {
             self.hello = None;
         }
-        let stun = matches!(bytes.first(), Some(0..=3));
-        let made = if stun { self.nominate(path, bytes) } else { None };
-        let input = input(made.as_deref().unwrap_or(bytes))?;
+        self.hand_in(now, bytes)?;
+        Ok(Taken::Other)
+    }
+
+    /// str0m gets a datagram, as if from the one peer that it knows.
+    fn hand_in(&mut self, now: Instant, bytes: &[u8]) -> Result<(), Reject> {
+        let contents = DatagramRecv::try_from(bytes).map_err(|_| Reject::Malformed)?;
+        let (proto, source, destination) = (Protocol::Udp, front::THEIRS, front::OURS);
+        let input = Input::Receive(now, Receive { proto, source, destination, contents });
         match self.guarded(|rtc| rtc.handle_input(input)) {
-            Some(Ok(())) if stun => Ok(Taken::Stun),
-            Some(Ok(())) => Ok(Taken::Other),
+            Some(Ok(())) => Ok(()),
             Some(Err(error)) => {
                 self.fails(&error);
                 Err(Reject::Transport)
             }
             None => Err(Reject::Transport),
         }
-    }
-
-    /// Looks at an authentic check; returns what str0m gets instead of it, see [`nomination`].
-    fn nominate(&mut self, path: Path, check: &[u8]) -> Option<Vec<u8>> {
-        if nomination::is_nominating(check) {
-            self.nominated = true;
-            self.used = Some(path);
-            self.selected = Some(path);
-            return None;
-        }
-        if self.nominated {
-            return None;
-        }
-        self.nominated = true;
-        self.used = Some(path);
-        nomination::nominating(check, &self.password)
     }
 
     /// Time passes.
@@ -267,8 +256,8 @@ impl Peer {
 
     /// The next thing to do.
     pub fn poll(&mut self) -> Output {
-        if let Some(transmit) = self.repeated.pop_front() {
-            return Output::Transmit(transmit);
+        if let (Some(contents), Some(path)) = (self.repeated.pop_front(), self.front.path()) {
+            return Output::Transmit(Transmit { path, contents });
         }
         loop {
             let output = match self.guarded(Rtc::poll_output) {
@@ -284,15 +273,13 @@ impl Peer {
             match output {
                 RtcOutput::Transmit(t) => {
                     let contents: Vec<u8> = t.contents.into();
+                    // Its answers to checks are to what was made: the real ones are answered.
                     let stun = matches!(contents.first(), Some(0..=3));
-                    // Answers to checks go where these came from, all else to the nominated pair.
-                    let path = self.selected.filter(|_| !stun);
-                    let path = path.unwrap_or(Path::udp(t.source, t.destination));
-                    let transmit = Transmit { path, contents };
+                    let Some(path) = self.front.path().filter(|_| !stun) else { continue };
                     if let Some(hello) = &mut self.hello {
-                        hello.sent(self.now, &transmit);
+                        hello.sent(self.now, &contents);
                     }
-                    return Output::Transmit(transmit);
+                    return Output::Transmit(Transmit { path, contents });
                 }
                 RtcOutput::Timeout(t) => {
                     let again = self.hello.as_ref().and_then(Hello::deadline);
@@ -300,6 +287,10 @@ impl Peer {
                 }
                 RtcOutput::Event(event) => {
                     if let Some(event) = self.event(event) {
+                        if let (Event::Packet(_) | Event::Report, Some(came)) = (&event, self.came)
+                        {
+                            self.front.hear(self.now, came);
+                        }
                         return Output::Event(event);
                     }
                 }
@@ -356,7 +347,22 @@ impl Peer {
 
     /// Between which addresses its datagrams go.
     pub fn path(&self) -> Option<Path> {
-        self.used
+        self.front.path()
+    }
+
+    /// ICE restart: see [`transport::Transport::restart`].
+    pub fn restart(&mut self, ice: IceCredentials) {
+        self.front.restart(ice);
+    }
+
+    /// Our user name fragments that are valid, oldest first.
+    pub fn ufrags(&self) -> impl Iterator<Item = &str> {
+        self.front.ufrags()
+    }
+
+    /// True if this is a check made with credentials of ours that are valid.
+    pub fn authentic(&self, check: &[u8]) -> bool {
+        self.front.authentic(check)
     }
 
     /// Why there will be no keys, once the peer is dead without them.
@@ -375,18 +381,6 @@ impl Peer {
     /// False once the peer is of no more use.
     pub fn is_alive(&self) -> bool {
         !self.broken && self.rtc.is_alive()
-    }
-
-    /// ICE-lite learns its host candidates from where datagrams land: the kernel delivers only to
-    /// addresses that are ours, also to those that came up after the start.
-    fn learn_local(&mut self, local: SocketAddr) {
-        if self.locals.contains(&local) || self.locals.len() >= MAX_LOCALS {
-            return;
-        }
-        if let Ok(candidate) = str0m::Candidate::host(local, "udp") {
-            self.locals.push(local);
-            let _ = self.guarded(|rtc| rtc.add_local_candidate(candidate).is_some());
-        }
     }
 
     fn event(&mut self, event: RtcEvent) -> Option<Event> {

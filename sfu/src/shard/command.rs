@@ -1,7 +1,7 @@
 //! What the server wants of a shard, and what a shard tells it.
 
 use media::{Activity, Codec, EncodingId, Kind};
-use signaling::{Agreement, SessionId};
+use signaling::{Agreement, IceCredentials, SessionId};
 
 use crate::local::Made;
 use crate::recorder::Report;
@@ -29,6 +29,14 @@ pub enum Command {
         viewer: SessionId,
         /// The choice.
         layer: Wanted,
+    },
+    /// ICE restarts: the peer may use these credentials of ours from now on, and those that it has until
+    /// it has nominated by the new ones.
+    Restart {
+        /// Whose.
+        session: SessionId,
+        /// Fresh.
+        ice: IceCredentials,
     },
     /// Ends a session with a goodbye. No [`Event::Closed`] follows.
     Remove(SessionId),
@@ -68,7 +76,7 @@ impl Command {
         match self {
             Self::Add(add) => add.session,
             Self::Attach { viewer, .. } | Self::SetLayer { viewer, .. } => *viewer,
-            Self::Remove(session) => *session,
+            Self::Remove(session) | Self::Restart { session, .. } => *session,
             Self::Media(made) => made.publisher,
             Self::Heard { publisher, .. }
             | Self::Unbridge { publisher, .. }
@@ -105,6 +113,35 @@ pub enum Link {
     Local,
     /// Comes by WHEP.
     Viewer(Box<Transport>),
+}
+
+impl Link {
+    /// Our user name fragments that are valid, oldest first.
+    pub(crate) fn ufrags(&self) -> Vec<String> {
+        match self {
+            Self::Publisher(peer) => peer.ufrags().map(str::to_owned).collect(),
+            Self::Local => Vec::new(),
+            Self::Viewer(transport) => transport.ufrags().map(str::to_owned).collect(),
+        }
+    }
+
+    /// True if this is a check made with credentials of ours that are valid.
+    pub(crate) fn authentic(&self, check: &[u8]) -> bool {
+        match self {
+            Self::Publisher(peer) => peer.authentic(check),
+            Self::Local => false,
+            Self::Viewer(transport) => transport.authentic(check),
+        }
+    }
+
+    /// See [`Transport::restart`].
+    pub(crate) fn restart(&mut self, ice: IceCredentials) {
+        match self {
+            Self::Publisher(peer) => peer.restart(ice),
+            Self::Local => {}
+            Self::Viewer(transport) => transport.restart(ice),
+        }
+    }
 }
 
 /// What happened.

@@ -13,7 +13,6 @@ use crate::directory::Found;
 use crate::feed::{Batch, Feed, Snapshot};
 use crate::path::{Over, Path};
 use crate::stats::Drop;
-use crate::transport::ice;
 
 /// Addresses of sessions on other shards that one shard knows: beyond that, datagrams from them are
 /// dropped until one leaves.
@@ -140,7 +139,7 @@ impl Shard {
         if let Some(shard) = elsewhere {
             return self.hand_over(shard, path, bytes);
         }
-        let authentic = |add: &Add| ice::authentic(bytes, &add.agreement.local_ice).is_some();
+        let authentic = |add: &Add| add.link.authentic(bytes);
         let ufrag = if stun { local_ufrag(bytes) } else { None };
         let from = (now, path.remote);
         match ufrag.and_then(|ufrag| self.directory.find(self.index, ufrag, from, authentic)) {

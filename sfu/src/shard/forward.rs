@@ -23,9 +23,10 @@ impl Shard {
         path: Path,
         bytes: &[u8],
     ) -> bool {
-        let session = &mut self.sessions[key];
+        let Self { sessions, egress, .. } = self;
+        let session = &mut sessions[key];
         let Role::Publisher(peer, _) = &mut session.role else { return false };
-        let taken = peer.receive(now, path, bytes);
+        let taken = peer.receive(now, path, bytes, egress);
         match taken {
             Ok(_) => {}
             Err(Reject::Malformed) => session.recorder.drops.count(Drop::Malformed),

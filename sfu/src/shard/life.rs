@@ -58,6 +58,12 @@ impl Shard {
                 }
                 self.choose(now, key);
             }
+            Command::Restart { ice, .. } => {
+                let session = &mut self.sessions[key];
+                session.restart(ice);
+                let gone = self.demux.name(key, session.ufrags());
+                self.directory.unname(session.id, &gone);
+            }
             Command::Remove(_) => self.remove(now, key),
             Command::Media(made) => self.take_made(now, key, *made),
             Command::Heard { media, held, .. } => {
@@ -76,7 +82,6 @@ impl Shard {
         created: Instant,
         recorder: Recorder,
     ) -> Key {
-        let ufrag = add.agreement.local_ice.ufrag.clone();
         if !matches!(add.link, Link::Viewer(_)) {
             let feed = Feed::new(self.index, self.config.history, self.config.settle);
             self.feeds.insert(add.session, feed);
@@ -91,7 +96,6 @@ impl Shard {
         };
         let key = self.sessions.insert(Session {
             id: add.session,
-            ufrag: ufrag.clone(),
             role,
             created,
             connected: false,
@@ -104,9 +108,7 @@ impl Shard {
             speaks_first: add.agreement.dtls == DtlsRole::Client,
         });
         self.by_id.insert(add.session, key);
-        if !ufrag.is_empty() {
-            self.demux.insert(&ufrag, key);
-        }
+        self.demux.name(key, self.sessions[key].ufrags());
         self.drain(now, key);
         key
     }
@@ -141,7 +143,7 @@ impl Shard {
         let session = self.sessions.remove(key);
         self.by_id.remove(&session.id);
         self.directory.remove(session.id);
-        self.demux.remove(&session.ufrag);
+        self.demux.remove(key);
         self.dirty.retain(|dirty| *dirty != key);
         if let Some(deadline) = session.deadline {
             self.timers.remove(&(deadline, key));

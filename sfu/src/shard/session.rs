@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use signaling::SessionId;
+use signaling::{IceCredentials, SessionId};
 
 use super::Closed;
 use crate::publisher::Publisher;
@@ -17,8 +17,6 @@ use crate::viewer::Viewer;
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) id: SessionId,
-    /// Our half of the ICE user name: its key in the demultiplexer.
-    pub(super) ufrag: String,
     pub(super) role: Role,
     pub(super) created: Instant,
     pub(super) connected: bool,
@@ -75,6 +73,24 @@ impl Session {
         match &mut self.role {
             Role::Viewer(transport, viewer) => Some((transport, viewer, &mut self.recorder)),
             Role::Publisher(..) | Role::Local(_) => None,
+        }
+    }
+
+    /// Our user name fragments that are valid, oldest first.
+    pub(super) fn ufrags(&self) -> Vec<String> {
+        match &self.role {
+            Role::Publisher(peer, _) => peer.ufrags().map(str::to_owned).collect(),
+            Role::Local(_) => Vec::new(),
+            Role::Viewer(transport, _) => transport.ufrags().map(str::to_owned).collect(),
+        }
+    }
+
+    /// ICE restarts with these credentials of ours.
+    pub(super) fn restart(&mut self, ice: IceCredentials) {
+        match &mut self.role {
+            Role::Publisher(peer, _) => peer.restart(ice),
+            Role::Local(_) => {}
+            Role::Viewer(transport, _) => transport.restart(ice),
         }
     }
 

@@ -4,6 +4,8 @@
 //! **Generations.** A restart adds credentials and takes none away: after `restartIce()` Chromium may
 //! check from new ports under the *old* user name, and never use the new one. So every generation
 //! since the last one that nominated may move the path, and no timer ends one.
+//!
+//! **A peer that moves** without a word (NAT rebinding) is followed when its path has fallen silent.
 
 use std::time::{Duration, Instant};
 
@@ -25,6 +27,10 @@ const MAX_GENERATIONS: usize = 4;
 /// UDP carries media better: a TCP connection that nobody nominates becomes the path only when
 /// nothing has come by UDP for so long after the first check by TCP.
 const UDP_FIRST: Duration = Duration::from_millis(500);
+/// A path on which nothing authentic has come for so long has lost its peer, whom a NAT gave another port:
+/// it is followed without a nomination, which not every agent repeats. Longer than the 2.5 s between two
+/// checks of a libwebrtc that has nothing else to say.
+const SILENCE: Duration = Duration::from_secs(3);
 
 /// An authentic binding request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,9 +41,9 @@ pub struct Check {
 
 /// What an authentic request did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Answered {
-    pub(super) moved: bool,
-    pub(super) nominated: bool,
+pub(crate) struct Answered {
+    pub(crate) moved: bool,
+    pub(crate) nominated: bool,
 }
 
 /// For who does not know the session yet: is this a binding request made with these credentials
@@ -53,24 +59,25 @@ pub fn authentic(bytes: &[u8], ice: &IceCredentials) -> Option<Check> {
 
 /// One session's side of ICE.
 #[derive(Debug)]
-pub(super) struct Responder {
+pub(crate) struct Responder {
     /// Oldest first.
     generations: Vec<IceCredentials>,
     /// Index of the newest generation that nominated: older ones are answered, but move nothing.
     current: usize,
     path: Option<Path>,
-    nominated: bool,
+    /// When something authentic came that way.
+    heard: Option<Instant>,
     /// The first authentic check that came by TCP.
     by_tcp: Option<Instant>,
 }
 
 impl Responder {
-    pub(super) fn new(ice: IceCredentials) -> Self {
-        Self { generations: vec![ice], current: 0, path: None, nominated: false, by_tcp: None }
+    pub(crate) fn new(ice: IceCredentials) -> Self {
+        Self { generations: vec![ice], current: 0, path: None, heard: None, by_tcp: None }
     }
 
     /// New credentials; those that a nomination has made obsolete go.
-    pub(super) fn restart(&mut self, ice: IceCredentials) {
+    pub(crate) fn restart(&mut self, ice: IceCredentials) {
         self.generations.drain(..self.current);
         self.current = 0;
         if self.generations.len() == MAX_GENERATIONS {
@@ -80,11 +87,16 @@ impl Responder {
         self.generations.push(ice);
     }
 
-    pub(super) fn ufrags(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn ufrags(&self) -> impl Iterator<Item = &str> {
         self.generations.iter().map(|g| g.ufrag.as_str())
     }
 
-    pub(super) fn path(&self) -> Option<Path> {
+    /// True if this is a check of any generation.
+    pub(crate) fn authentic(&self, check: &[u8]) -> bool {
+        self.generations.iter().any(|ice| authentic(check, ice).is_some())
+    }
+
+    pub(crate) fn path(&self) -> Option<Path> {
         self.path
     }
 
@@ -96,7 +108,7 @@ impl Responder {
     }
 
     /// Answers a request from `path.remote`.
-    pub(super) fn receive(
+    pub(crate) fn receive(
         &mut self,
         now: Instant,
         path: Path,
@@ -132,14 +144,28 @@ impl Responder {
     fn choose(&mut self, now: Instant, generation: usize, path: Path, nominates: bool) -> Answered {
         let nominated = nominates && generation >= self.current;
         if nominated {
-            (self.current, self.nominated) = (generation, true);
+            self.current = generation;
         }
         let begins = self.path.is_none() && self.may_begin(now, path);
-        let moved = (nominated || begins) && self.path != Some(path);
+        let follows = generation >= self.current && self.is_silent(now);
+        let moved = (nominated || begins || follows) && self.path != Some(path);
         if moved {
             self.path = Some(path);
         }
+        self.hear(now, path);
         Answered { moved, nominated }
+    }
+
+    /// Something authentic came this way.
+    pub(crate) fn hear(&mut self, now: Instant, path: Path) {
+        if self.path == Some(path) {
+            self.heard = Some(now);
+        }
+    }
+
+    /// There is a path, and nobody on it.
+    fn is_silent(&self, now: Instant) -> bool {
+        self.heard.is_some_and(|heard| now.saturating_duration_since(heard) >= SILENCE)
     }
 
     /// Whether this way will do without a nomination.
@@ -162,7 +188,7 @@ fn parse(bytes: &[u8]) -> Option<StunMessage<'_>> {
     StunMessage::parse(bytes).ok().filter(StunMessage::is_binding_request)
 }
 
-pub(super) fn sha1(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
+pub(crate) fn sha1(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key);
     let mut context = hmac::Context::with_key(&key);
     parts.iter().for_each(|p| context.update(p));

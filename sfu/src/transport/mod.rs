@@ -196,7 +196,7 @@ impl Transport {
         match (bytes.first(), bytes.get(1)) {
             (Some(0..=3), _) => self.stun(now, path, bytes, egress),
             (Some(20..=63), _) => self.dtls(now, path, bytes, egress),
-            (Some(128..=191), Some(192..=223)) => self.rtcp(bytes),
+            (Some(128..=191), Some(192..=223)) => self.rtcp(now, path, bytes),
             (Some(128..=191), Some(_)) => Ok(Taken::Ignored),
             _ => Err(Reject::Malformed),
         }
@@ -236,12 +236,18 @@ impl Transport {
         if taken { Ok(Taken::Dtls) } else { Err(Reject::Dtls) }
     }
 
-    fn rtcp<'a>(&mut self, bytes: &'a mut [u8]) -> Result<Taken<'a>, Reject> {
+    fn rtcp<'a>(
+        &mut self,
+        now: Instant,
+        path: Path,
+        bytes: &'a mut [u8],
+    ) -> Result<Taken<'a>, Reject> {
         let Phase::Up(up) = &mut self.phase else { return Ok(Taken::Ignored) };
         let compound = up.opener.open(bytes).map_err(|error| match error {
             OpenError::NotAuthentic => Reject::NotAuthentic,
             OpenError::Replayed => Reject::Replayed,
         })?;
+        self.ice.hear(now, path);
         if !up.ready {
             // Only who has our last flight can send this: it need not be said again.
             up.ready = true;
@@ -385,6 +391,11 @@ impl Transport {
     /// This connection has ended: media waits for the next check if it went there.
     pub fn unplugged(&mut self, over: Over) {
         self.ice.unplugged(over);
+    }
+
+    /// True if this is a check made with credentials of ours that are valid.
+    pub fn authentic(&self, check: &[u8]) -> bool {
+        self.ice.authentic(check)
     }
 
     /// Our user name fragments that are valid, oldest first.

@@ -8,6 +8,7 @@ mod life;
 mod lips;
 mod local;
 mod repair;
+mod restart;
 mod shards;
 mod sources;
 mod story;

@@ -218,6 +218,62 @@ fn restarts_without_end_keep_the_one_in_use_and_the_newest() {
     assert_eq!(peer.check(&credentials("n999"), 3, true), (true, true));
 }
 
+/// A NAT has given the peer another port, and its agent nominates once only.
+#[test]
+fn a_path_that_has_fallen_silent_is_left_for_one_that_is_checked() {
+    const STEP: Duration = Duration::from_millis(500);
+    let (old, new) = (credentials("ours"), credentials("next"));
+    let checked = |peer: &mut Peer, steps: u32, ice: &IceCredentials, port| {
+        let mut bytes = check(ice, true, false);
+        let path = Path::udp(local(), from(port));
+        let taken =
+            peer.transport.receive(epoch() + STEP * steps, path, &mut bytes, &mut peer.egress);
+        assert!(matches!(taken, Ok(Taken::Stun { .. })), "{taken:?}");
+        peer.port()
+    };
+    let mut peer = Peer::new();
+    peer.check(&old, 1, true);
+    assert_eq!(checked(&mut peer, 5, &old, 2), Some(1), "libwebrtc may be silent for 2.5 s");
+    assert_eq!(checked(&mut peer, 6, &old, 2), Some(2), "nothing came by the first for 3 s");
+    for steps in 7..20 {
+        assert_eq!(checked(&mut peer, steps, &old, 2), Some(2));
+        assert_eq!(checked(&mut peer, steps, &old, 3), Some(2), "the path is not silent");
+    }
+    // Neither does a restart that was given up move anything while the path lives.
+    peer.transport.restart(new.clone());
+    assert_eq!(checked(&mut peer, 20, &old, 2), Some(2));
+    assert_eq!(checked(&mut peer, 21, &new, 4), Some(2));
+    assert_eq!(checked(&mut peer, 26, &new, 4), Some(4));
+    // Once the new ones have nominated, old ones move nothing, however silent it is.
+    let mut bytes = check(&new, true, true);
+    let path = Path::udp(local(), from(4));
+    let taken = peer.transport.receive(epoch() + STEP * 27, path, &mut bytes, &mut peer.egress);
+    assert_eq!(taken, Ok(Taken::Stun { moved: false, nominated: true }));
+    assert_eq!(checked(&mut peer, 90, &old, 5), Some(4));
+    assert_eq!(checked(&mut peer, 90, &new, 5), Some(5));
+}
+
+#[test]
+fn feedback_keeps_a_path_as_checks_do() {
+    let mut rig = Rig::connected(&Setup::default());
+    let start = rig.now;
+    let (mut sealer, _) = rig.media();
+    for _ in 0..10 {
+        rig.now += Duration::from_secs(1);
+        let feedback = report(&mut sealer);
+        rig.give(&feedback).expect("authentic");
+    }
+    let before = rig.transport.path();
+    let mut other = |now| {
+        let mut bytes = check(&credentials("ours"), true, false);
+        let path = Path::udp(local(), from(77));
+        rig.transport.receive(now, path, &mut bytes, &mut rig.egress).expect("authentic");
+        rig.transport.path()
+    };
+    assert_eq!(other(start + Duration::from_secs(12)), before);
+    assert_ne!(other(start + Duration::from_secs(13)), before);
+}
+
 #[test]
 fn media_and_the_goodbye_follow_the_path() {
     let mut rig = Rig::connected(&Setup::default());
