@@ -41,17 +41,18 @@ impl IceState {
     }
 
     /// The peer restarts ICE with credentials of its own. Returns the fragment that answers it with
-    /// `ours` and the addresses where we are.
+    /// `ours` and the addresses where we are, by UDP and by TCP.
     pub fn restart(
         &mut self,
         theirs: IceCredentials,
         ours: &IceCredentials,
-        candidates: &[SocketAddr],
+        udp: &[SocketAddr],
+        tcp: &[SocketAddr],
     ) -> String {
         self.restarts = self.restarts.wrapping_add(1);
         self.remote = theirs;
         let Self { bundle, tagged, .. } = self;
-        Restart { bundle, tagged: tagged.as_ref(), ice: ours, candidates }.to_string()
+        Restart { bundle, tagged: tagged.as_ref(), ice: ours, udp, tcp }.to_string()
     }
 }
 

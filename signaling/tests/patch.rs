@@ -128,7 +128,7 @@ fn what_needs_no_session() {
 fn a_restart_changes_the_tag_and_whose_candidates_are_current() {
     let mut state = IceState::new(&agreed());
     let Ok(Wish::Restart(theirs)) = decide(&state, "*", &new()) else { panic!("no restart") };
-    state.restart(theirs, &local().ice, &[]);
+    state.restart(theirs, &local().ice, &[], &[]);
     assert_eq!(state.tag(SESSION).to_string(), SECOND);
     assert_eq!(decide(&state, SECOND, &new()), Ok(Wish::Trickle));
     assert_eq!(decide(&state, FIRST, &new()).unwrap_err().status, 412, "late candidates");
@@ -139,7 +139,7 @@ fn a_restart_changes_the_tag_and_whose_candidates_are_current() {
 fn the_answer_says_what_the_first_answer_said_and_no_more() {
     let mut state = IceState::new(&agreed());
     let ours = IceCredentials { ufrag: "ours".into(), pwd: "0123456789abcdefghijkl".into() };
-    let text = state.restart(ours.clone(), &ours, &local().candidates);
+    let text = state.restart(ours.clone(), &ours, &local().candidates, &[]);
     assert_eq!(
         text,
         "a=ice-lite\r\na=group:BUNDLE 0 1\r\nm=video 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n\
@@ -169,7 +169,7 @@ proptest! {
     ) {
         let ours = IceCredentials { ufrag, pwd };
         let at: Vec<_> = ports.iter().map(|port| ([192, 0, 2, 1], *port).into()).collect();
-        let text = IceState::new(&agreed()).restart(ours.clone(), &ours, &at);
+        let text = IceState::new(&agreed()).restart(ours.clone(), &ours, &at, &[]);
         let read = SdpFragment::parse(&text).unwrap();
         prop_assert_eq!(&read.ice, &ours);
         prop_assert!(read.complete && read.candidates.is_empty());

@@ -227,6 +227,7 @@ fn stranded(session: &Session) -> Session {
         sdp: session.sdp.clone(),
         resource: session.resource.clone(),
         relay: None,
+        wire: None,
     }
 }
 

@@ -293,7 +293,7 @@ impl Hub {
         patch: Patch,
         client: IpAddr,
     ) -> Result<Reply, Problem> {
-        let (stream, ours) = (stream.clone(), self.local(client));
+        let (stream, ours) = (stream.clone(), self.local(client, role));
         let work = move |actor: &mut Actor| actor.patch(&stream, (role, session), &patch, ours);
         let reply = self.ask(work).await??;
         if reply.status == 200 {

@@ -30,9 +30,9 @@ impl Actor {
         if self.draining {
             return Err(stopping());
         }
-        let Local { ice, candidates, .. } = ours;
+        let Local { ice, candidates, tcp, .. } = ours;
         let state = Arc::make_mut(state);
-        let fragment = state.restart(theirs, &ice, &candidates);
+        let fragment = state.restart(theirs, &ice, &candidates, &tcp);
         let reply = restarted(fragment, &state.tag(id));
         tracing::info!(stream = %name, session = %id, ?role, "ICE restarts");
         let text = format!("the client restarts ICE; the answer named {}", list(&candidates));
