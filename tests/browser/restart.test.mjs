@@ -84,8 +84,11 @@ test('a viewer whose path goes comes back by another one, in the same session', 
   await shows(page, 'playing');
   // By hand, with a path that works: nothing is lost.
   const before = await restarted(page);
-  await page.evaluate(() => dispatchEvent(new Event('online')));
-  await until('another restart', async () => (await restarted(page)) > before, BACK);
+  await until('another restart', async () => {
+    // One that fails on a busy machine is not tried again while the path works.
+    await page.evaluate(() => dispatchEvent(new Event('online')));
+    return (await restarted(page)) > before;
+  }, BACK);
   await framesGoOn(page, (await inbound(page)).video.framesDecoded);
   await oneSession(page, 'whep');
   clean(page, publish);
