@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -85,7 +85,8 @@ impl Pebble {
 
     /// Port 443 of every name leads to this `host:port` from now on.
     pub fn leads_to(&self, server: &str) {
-        *self.door.to.lock().unwrap() = Some(server.to_owned());
+        *self.door.to.0.lock().unwrap() = Some(server.to_owned());
+        self.door.to.1.notify_all();
     }
 }
 
@@ -118,32 +119,36 @@ fn free() -> u16 {
     listener.local_addr().expect("it has an address").port()
 }
 
-/// A port whose connections go on to where they are told to.
+/// A port whose connections go on to where they are told to; until then they wait.
 struct Door {
     port: u16,
-    to: Arc<Mutex<Option<String>>>,
+    to: Arc<(Mutex<Option<String>>, Condvar)>,
 }
 
 impl Door {
     fn open() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("it has an address").port();
-        let to = Arc::new(Mutex::new(None::<String>));
+        let to = Arc::new((Mutex::new(None::<String>), Condvar::new()));
         let heard = Arc::clone(&to);
         thread::spawn(move || {
             for near in listener.incoming().map_while(Result::ok) {
-                let Some(to) = heard.lock().unwrap().clone() else { continue };
-                let Ok(far) = TcpStream::connect(to) else { continue };
-                let both =
-                    |a: &TcpStream, b: &TcpStream| Some((a.try_clone().ok()?, b.try_clone().ok()?));
-                let Some((mut from, mut into)) = both(&near, &far) else { continue };
-                thread::spawn(move || pass(&mut from, &mut into));
-                let (mut from, mut into) = (far, near);
-                thread::spawn(move || pass(&mut from, &mut into));
+                let heard = Arc::clone(&heard);
+                thread::spawn(move || relay(near, &heard));
             }
         });
         Self { port, to }
     }
+}
+
+fn relay(near: TcpStream, to: &(Mutex<Option<String>>, Condvar)) {
+    let waited = to.1.wait_timeout_while(to.0.lock().unwrap(), START, |to| to.is_none());
+    let Some(to) = waited.unwrap().0.clone() else { return };
+    let Ok(far) = TcpStream::connect(to) else { return };
+    let (Ok(mut from), Ok(mut into)) = (near.try_clone(), far.try_clone()) else { return };
+    thread::spawn(move || pass(&mut from, &mut into));
+    let (mut from, mut into) = (far, near);
+    pass(&mut from, &mut into);
 }
 
 fn pass(from: &mut TcpStream, into: &mut TcpStream) {

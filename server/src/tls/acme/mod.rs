@@ -153,7 +153,7 @@ impl Acme {
                     Err(failure) => {
                         plan.failed();
                         let names = self.names.join(", ");
-                        let again = plan.wait(clock::since_epoch(), life).as_secs() / 60;
+                        let again = plan.wait(clock::since_epoch(), life).as_secs().div_ceil(60);
                         tracing::error!(
                             "no certificate for {names}, next try in {again} min: {failure}"
                         );
