@@ -181,9 +181,13 @@ impl Shard {
         let mut keyframe = None;
         // A viewer has no business sending media.
         let media = is_rtp(bytes);
-        let mut proven = false;
+        let (mut proven, mut released) = (false, false);
         match transport.receive(now, path, bytes, egress) {
-            Ok(transport::Taken::Stun { .. }) => proven = true,
+            Ok(transport::Taken::Stun { moved, .. }) => {
+                proven = true;
+                // What was behind is the way before.
+                released = moved && viewer.hold(false);
+            }
             Ok(transport::Taken::Rtcp(compound)) => {
                 // Shortens the borrow of the transport, which repairs go out by.
                 let compound = compound.len();
@@ -204,6 +208,9 @@ impl Shard {
         }
         if let Some((publisher, encoding)) = keyframe {
             self.want_keyframe(now, publisher, encoding);
+        }
+        if released {
+            self.choose(now, key);
         }
         self.drain(now, key);
         proven

@@ -71,6 +71,19 @@ fn who_is_behind_gets_sound_and_then_a_keyframe() {
 }
 
 #[test]
+fn who_is_behind_and_finds_another_way_is_behind_no_more() {
+    let (mut world, mut studio, path) = playing();
+    let now = world.now;
+    world.shards[0].pressed(now, path, BEHIND);
+    play(&mut world, &mut studio, SECOND / 2);
+    let (before, check) = (got(&world).0, world.peers[&VIEWER].own_check(true));
+    world.wires.clear();
+    world.inject(World::address(VIEWER), &check);
+    play(&mut world, &mut studio, SECOND);
+    assert!(got(&world).0 > before + 60, "pictures go on by UDP");
+}
+
+#[test]
 fn the_end_of_a_connection_is_not_that_of_its_session() {
     let (mut world, mut studio, path) = playing();
     words(&mut world);
