@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tests::clip::{Clip, Codec};
 use tests::compare::follow;
 use tests::peer::{By, PATIENCE};
+use tests::publisher::Show;
 use tests::viewer::Wish;
 use tests::{Publisher, Track, Viewer, Weir, sdp};
 
@@ -46,9 +47,9 @@ fn whole(publisher: &Publisher, got: &Track) {
     follow(Some(Codec::H264), &publisher.sent(0), &got.in_order());
 }
 
-/// Clients that take the first candidate, whatever it is, have one by UDP; and a publisher is not told of TCP.
+/// Clients that take the first candidate, whatever it is, have one by UDP.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_answer_names_tcp_behind_udp_and_to_viewers_alone() {
+async fn the_answer_names_tcp_behind_udp() {
     let (weir, _publisher) = show().await;
     let viewer = Viewer::join(&weir, "show").await;
     let lines = sdp::attributes(&viewer.session.sdp, "candidate");
@@ -62,9 +63,6 @@ async fn the_answer_names_tcp_behind_udp_and_to_viewers_alone() {
         let udp: u64 = lines[0].split(' ').nth(3).and_then(|n| n.parse().ok()).expect("a number");
         assert!(words[3].parse::<u64>().expect("a number") < udp, "{lines:?}");
     }
-    let offer = Publisher::offer(&tests::publisher::Show::of(Clip::small(Codec::H264))).await;
-    let answer = weir.offer("/whip/another", &offer);
-    assert!(sdp::candidates_by(&answer.text(), "tcp").is_empty());
     let off = Weir::configured("[webrtc]\ntcp = false\n");
     let _publisher = Publisher::start(&off, "show", Clip::small(Codec::H264)).await;
     let viewer = Viewer::join(&off, "show").await;
@@ -99,6 +97,25 @@ async fn frames_carry_what_datagrams_would_and_a_cut_connection_is_made_anew() {
     // One that begins with something else than a check is not taken.
     assert!(wire.made() >= 2);
     wires(&weir, |count| count == 1.0);
+}
+
+/// Both ways by TCP, and the publisher's connection is made anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_without_udp_publishes_by_tcp() {
+    for way in [By::Tcp, By::Wire] {
+        let weir = Weir::start();
+        let show = Show { by: way, ..Show::of(Clip::small(Codec::H264)) };
+        let mut publisher = Publisher::showing(&weir, "show", show).await;
+        let viewer = Viewer::wishing(&weir, "show", by(By::Wire)).await;
+        viewer.until_video("the show by TCP", |t| t.len() >= 60).await;
+        whole(&publisher, &viewer.video());
+        if let Some(wire) = publisher.session.wire.take() {
+            wire.cut();
+            let before = viewer.video().len();
+            viewer.until_video("more by another connection", |t| t.len() >= before + 60).await;
+            assert!(wire.made() >= 2);
+        }
+    }
 }
 
 /// How often something was left out: whole pictures, up to a keyframe.

@@ -23,7 +23,7 @@ pub const KEYS: &[(&str, &str)] = &[
     ("webrtc.turn_username", "without a secret: one name for all of a TURN server's users"),
     ("webrtc.turn_password", "its password"),
     ("webrtc.advertise", "more addresses for clients: [udp/ or tcp/]host[:port]"),
-    ("webrtc.tcp", "media to viewers by TCP too, at http.listen, where UDP is blocked"),
+    ("webrtc.tcp", "media by TCP too, at http.listen, where UDP is blocked"),
     ("webrtc.tcp_connections", "TCP connections of media at once"),
     ("webrtc.shards", "media threads, 0: one per core; at most 256"),
     ("webrtc.ring_bytes", "what each encoding keeps for viewers who join, in bytes"),

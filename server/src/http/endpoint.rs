@@ -41,7 +41,7 @@ pub(super) async fn whip(
         return Ok(reply(moved));
     }
     let mut announced = Vec::new();
-    let ours = || incoming.local(&context, Role::Publisher, &mut announced);
+    let ours = || incoming.local(&context, &mut announced);
     match whip::endpoint(&incoming.request(), ours) {
         Outcome::Reply(it) => Ok(reply(incoming.asked(&context, &stream, Action::Publish, it))),
         Outcome::Do(Accepted { answer, agreement }) => {
@@ -67,7 +67,7 @@ pub(super) async fn whep(
         return Ok(reply(moved));
     }
     let mut announced = Vec::new();
-    let ours = || incoming.local(&context, Role::Viewer, &mut announced);
+    let ours = || incoming.local(&context, &mut announced);
     match whep::endpoint(&incoming.request(), ours) {
         Outcome::Reply(it) => Ok(reply(incoming.asked(&context, &stream, Action::Watch, it))),
         Outcome::Do(Accepted { answer, agreement }) => {
@@ -258,13 +258,8 @@ impl Incoming {
     }
 
     /// Our side; `announced` becomes the addresses that the answer names.
-    fn local(
-        &self,
-        context: &Shared,
-        role: Role,
-        announced: &mut Vec<SocketAddr>,
-    ) -> signaling::Local {
-        let local = context.hub.local(self.client.caller.address, role);
+    fn local(&self, context: &Shared, announced: &mut Vec<SocketAddr>) -> signaling::Local {
+        let local = context.hub.local(self.client.caller.address);
         announced.clone_from(&local.candidates);
         local
     }

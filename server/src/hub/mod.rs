@@ -167,13 +167,15 @@ pub fn start(config: Config, sockets: Vec<Socket>) -> io::Result<Hub> {
 
 impl Hub {
     /// Our side of a negotiation: fresh credentials and SSRCs, and the host candidates to announce
-    /// to a client at `client` (loopback addresses only to clients on this machine). By TCP viewers are served only.
-    pub fn local(&self, client: IpAddr, role: Role) -> Local {
+    /// to a client at `client` (loopback addresses only to clients on this machine).
+    pub fn local(&self, client: IpAddr) -> Local {
         let shared = &self.shared;
         let own = net::addresses::own();
         let candidates = net::addresses::candidates(client, shared.bound, &shared.advertised, &own);
-        let tcp = shared.tcp.as_ref().filter(|_| role == Role::Viewer);
-        let tcp = tcp.map(|tcp| net::addresses::by_tcp(client, tcp.bound, &tcp.advertise, &own));
+        let tcp = shared
+            .tcp
+            .as_ref()
+            .map(|tcp| net::addresses::by_tcp(client, tcp.bound, &tcp.advertise, &own));
         let fingerprint = shared.certificate.fingerprint().clone();
         negotiation::local(fingerprint, candidates, tcp.unwrap_or_default())
     }
@@ -293,7 +295,7 @@ impl Hub {
         patch: Patch,
         client: IpAddr,
     ) -> Result<Reply, Problem> {
-        let (stream, ours) = (stream.clone(), self.local(client, role));
+        let (stream, ours) = (stream.clone(), self.local(client));
         let work = move |actor: &mut Actor| actor.patch(&stream, (role, session), &patch, ours);
         let reply = self.ask(work).await??;
         if reply.status == 200 {

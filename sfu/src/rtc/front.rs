@@ -14,7 +14,7 @@ use signaling::IceCredentials;
 use str0m::IceCreds;
 
 use crate::egress::Egress;
-use crate::path::Path;
+use crate::path::{Over, Path};
 use crate::transport::Reject;
 use crate::transport::ice::{Responder, sha1};
 
@@ -75,6 +75,11 @@ impl Front {
     /// Where everything goes that is no answer to a check.
     pub(super) fn path(&self) -> Option<Path> {
         self.ice.path()
+    }
+
+    /// This connection has ended.
+    pub(super) fn unplugged(&mut self, over: Over) {
+        self.ice.unplugged(over);
     }
 
     pub(super) fn restart(&mut self, ice: IceCredentials) {

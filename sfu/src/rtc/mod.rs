@@ -30,7 +30,7 @@ use self::front::Front;
 use self::hello::Hello;
 use crate::egress::Egress;
 use crate::packet::Packet;
-use crate::path::Path;
+use crate::path::{Over, Path};
 use crate::stats::Origin;
 use crate::transport::{self, Failure};
 
@@ -348,6 +348,11 @@ impl Peer {
     /// Between which addresses its datagrams go.
     pub fn path(&self) -> Option<Path> {
         self.front.path()
+    }
+
+    /// This connection has ended: what is to go there waits for the next check.
+    pub fn unplugged(&mut self, over: Over) {
+        self.front.unplugged(over);
     }
 
     /// ICE restart: see [`transport::Transport::restart`].

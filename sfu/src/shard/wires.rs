@@ -4,6 +4,7 @@
 
 use std::time::Instant;
 
+use super::session::Role;
 use super::{Key, Shard};
 use crate::path::{Over, Path};
 use crate::stats::Drop;
@@ -54,8 +55,10 @@ impl Shard {
         let Some(key) = self.demux.lose(path.sender()) else { return };
         let session = &mut self.sessions[key];
         session.wires.retain(|wire| path.over != Over::Tcp(*wire));
-        if let Some((transport, ..)) = session.viewing() {
-            transport.unplugged(path.over);
+        match &mut session.role {
+            Role::Viewer(transport, _) => transport.unplugged(path.over),
+            Role::Publisher(peer, _) => peer.unplugged(path.over),
+            Role::Local(_) => {}
         }
     }
 

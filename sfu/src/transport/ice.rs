@@ -101,7 +101,7 @@ impl Responder {
     }
 
     /// This connection has ended.
-    pub(super) fn unplugged(&mut self, over: Over) {
+    pub(crate) fn unplugged(&mut self, over: Over) {
         if self.path.is_some_and(|path| path.over == over) {
             (self.path, self.heard) = (None, None);
         }
