@@ -195,9 +195,10 @@ impl Acme {
         let mut order = account.new_order(&NewOrder::new(&names)).await?;
         let _shown = self.show(&mut order, challenges).await?;
         let patient = RetryPolicy::new().timeout(STEP);
-        match order.poll_ready(&patient).await? {
-            OrderStatus::Ready => {}
-            status => return Err(refused(&mut order, status).await),
+        match order.poll_ready(&patient).await {
+            Ok(OrderStatus::Ready) => {}
+            Ok(status) => return Err(refused(&mut order, Failure::Order(status)).await),
+            Err(e) => return Err(refused(&mut order, e.into()).await),
         }
         let (request, key) = proof::request(&self.names)?;
         order.finalize_csr(&request).await?;
@@ -259,8 +260,8 @@ impl Acme {
     }
 }
 
-/// Which name it was, and what the authority saw there.
-async fn refused(order: &mut Order, status: OrderStatus) -> Failure {
+/// Which name it was, and what the authority saw there; where it does not say that, what it says of the order.
+async fn refused(order: &mut Order, of_order: Failure) -> Failure {
     let mut authorizations = order.authorizations();
     while let Some(Ok(mut authorization)) = authorizations.next().await {
         if authorization.refresh().await.is_err() {
@@ -272,7 +273,7 @@ async fn refused(order: &mut Order, status: OrderStatus) -> Failure {
             return Failure::Name { name, reason: error.to_string() };
         }
     }
-    Failure::Order(status)
+    of_order
 }
 
 /// Proofs that the authority looks for.
