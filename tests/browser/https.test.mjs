@@ -38,13 +38,13 @@ test('camera and microphone, WHIP and WHEP on a name that is not localhost', asy
   await shows(publish, 'live');
   assert.equal(await publish.evaluate(() => location.protocol), 'https:');
   assert.equal(await publish.evaluate(() => isSecureContext), true);
-  const watch = await rig.open(at('/watch/secure'), { name: 'https-watch' });
+  const watch = await rig.open(at(`/watch/secure?token=${token}`), { name: 'https-watch' });
   await shows(watch, 'playing');
   await decodes(watch, { codec: 'video/H264' });
   assert.deepEqual(await protocols(watch, '/'), ['h2']);
   assert.deepEqual(await protocols(publish, '/whip/'), ['h2']);
 
-  const hls = await rig.open(at('/watch/secure?via=hls'), { name: 'https-hls' });
+  const hls = await rig.open(at(`/watch/secure?via=hls&token=${token}`), { name: 'https-hls' });
   await shows(hls, 'playing');
   await until('pictures by HLS', () => hls.evaluate(() => document.querySelector('weir-player')?.shadowRoot?.querySelector('video')?.currentTime > 2
     || document.querySelector('video')?.currentTime > 2));

@@ -268,10 +268,7 @@ impl Lane {
                 } else {
                     self.held = 0;
                 }
-                // A silence is no picture's length.
-                if !self.lapsed {
-                    self.interval = MediaTime::new(at - newest, scale);
-                }
+                self.interval = MediaTime::new(at - newest, scale);
             }
         }
         let time = MediaTime::new(at, scale);

@@ -170,12 +170,11 @@ impl Maker {
     }
 
     /// Goes on without media up to the running segment: what is here is closed, the rest are gaps. The last picture lasts
-    /// as long as `turn` says, and not up to the boundary, for no part is longer than players are told.
+    /// up to the boundary, in a part that is as long as that: a hole in the media would stall players.
     pub(super) fn lapse(&mut self, turn: &Turn<'_>, counters: &mut Counters) {
         if let Some(cut) = self.next_cut(turn.cuts).copied() {
             self.queue.retain(|unit| unit.time() < cut.at);
-            let last = turn.last.map_or(cut.at, |last| last.min(cut.at));
-            self.turn(&Turn { settled: None, last: Some(last), ..*turn }, counters);
+            self.turn(&Turn { settled: None, last: Some(cut.at), ..*turn }, counters);
             self.queue.clear();
             self.lost = true;
         }

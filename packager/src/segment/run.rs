@@ -323,9 +323,7 @@ impl Packager {
                 let msn = lane.maker.msn();
                 let behind = msn.is_some_and(|msn| cuts.get(msn + 1).is_some());
                 if !goes_on && quiet > PATIENCE && behind {
-                    turn.last = lane.newest().map(|newest| newest.plus(lane.interval));
                     lane.maker.lapse(&turn, counters);
-                    turn.last = None;
                     lane.lapse();
                     // Those that come back beside other pictures are asked with those, ahead of the next boundary.
                     let alone = running.acting.kind == Kind::Audio && lane.kind() == Kind::Video;

@@ -198,7 +198,12 @@ impl Acme {
         match order.poll_ready(&patient).await {
             Ok(OrderStatus::Ready) => {}
             Ok(status) => return Err(refused(&mut order, Failure::Order(status)).await),
-            Err(e) => return Err(refused(&mut order, e.into()).await),
+            // What it says of an order that it looked into is what it says of a name of it.
+            Err(instant_acme::Error::Api(said)) => {
+                let (name, reason) = (self.names.join(" or "), said.to_string());
+                return Err(refused(&mut order, Failure::Name { name, reason }).await);
+            }
+            Err(e) => return Err(e.into()),
         }
         let (request, key) = proof::request(&self.names)?;
         order.finalize_csr(&request).await?;
