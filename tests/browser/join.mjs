@@ -42,11 +42,13 @@ export async function join(rig, { url, port, age, guide, steady }) {
     const [mine, theirs] = await Promise.all([stats(page), stats(steady)]);
     moments.push({ mine, theirs });
   }
+  // What the server did for it, for whoever has to find out why it was not enough.
+  const { entries } = await rig.weir.api(`sessions/${entered.resource.split('/').at(-1).slice(0, 8)}/logs`);
   const seen = { entered, moments, mine: await notes(page), theirs: await notes(steady), guide: await notes(guide) };
   await page.evaluate(() => seat.leave());
   clean(page);
   await page.done();
-  return judge(seen);
+  return { ...judge(seen), log: entries };
 }
 
 /// What the browser and this way to measure do by themselves: a viewer who joins a film that another page makes, with no server between. How

@@ -96,7 +96,7 @@ window.seat = (() => {
   }
 
   /// POSTs at the time `at`, or at once; with `port` all media passes there. Gives when the POST was, and after how many ms the answer
-  /// was there and the connection stood. Without a URL another page answers, see `film`.
+  /// was there and the connection stood, and the resource. Without a URL another page answers, see `film`.
   async function enter({ url, at, port }) {
     const ahead = at === undefined ? 0 : at - epoch - performance.now();
     if (ahead > 0) await lab.wait(ahead);
@@ -106,7 +106,7 @@ window.seat = (() => {
     const answered = performance.now();
     await pc.setRemoteDescription({ type: 'answer', sdp: port ? lab.through(sdp, port) : sdp });
     await lab.until('the connection', () => pc.connectionState === 'connected');
-    return { at: epoch + posted, answered: answered - posted, connected: performance.now() - posted };
+    return { at: epoch + posted, answered: answered - posted, connected: performance.now() - posted, resource };
   }
 
   async function post(url) {
