@@ -1,9 +1,14 @@
 //! Every codec from a WHIP publisher to a WHEP viewer: not one byte of media is changed.
 
+use std::ffi::OsStr;
+
 use tests::clip::{self, Clip, Codec};
 use tests::compare::follow;
+use tests::encoder::Encoder;
+use tests::film::{Film, Recipe};
 use tests::peer::{Inbound, OPUS, SENDER_REPORT, TRANSPORT_CC};
 use tests::pictures::pictures;
+use tests::tls::Identity;
 use tests::{Publisher, Viewer, Weir, sdp};
 
 async fn carries(codec: Codec) {
@@ -125,4 +130,24 @@ async fn a_publisher_is_refused_the_orientation_of_its_pictures() {
     let answer = weir.offer("/whip/other", &offer);
     assert_eq!(answer.status, 201, "{}", answer.text());
     assert!(!answer.text().contains(TURNED), "{}", answer.text());
+}
+
+/// GStreamer before 1.28 has such a certificate.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_with_an_rsa_certificate_is_seen_whichever_side_begins_dtls() {
+    let weir = Weir::start();
+    let film = Film::small(Recipe::PLAIN);
+    let identity = Identity::rsa();
+    let (cert, key) = (identity.certificate(), identity.key());
+    let rsa = ["-cert_file".as_ref(), cert.as_os_str(), "-key_file".as_ref(), key.as_os_str()];
+    for (stream, more) in [("we-begin", None), ("they-begin", Some(["-whip_flags", "dtls_active"]))]
+    {
+        let more = more.iter().flatten().map(|argument| OsStr::new(*argument));
+        let arguments: Vec<&OsStr> = rsa.into_iter().chain(more).collect();
+        let _encoder = Encoder::whip(&film, &weir.at(&format!("/whip/{stream}")), &arguments);
+        let viewer = Viewer::join(&weir, stream).await;
+        viewer.until_video("2 s of video", |t| t.len() >= 60).await;
+        viewer.until_audio("a second of sound", |t| t.len() >= 50).await;
+        viewer.leave().await;
+    }
 }

@@ -1,5 +1,6 @@
 //! FFmpeg and GStreamer as encoders that publish by RTMP, and as players that pull: programs that a test may kill.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -25,6 +26,15 @@ impl Encoder {
         let mut command = film.recipe.by.command();
         command.args(["-re", "-stream_loop", "-1", "-i"]).arg(&film.path);
         command.args(["-c", "copy"]).args(output).args(["-f", "flv", url]);
+        Self::run(command)
+    }
+
+    /// Publishes a film by WHIP, its sound as Opus, with more arguments for the muxer.
+    pub fn whip(film: &Film, url: &str, output: &[&OsStr]) -> Self {
+        let mut command = Ffmpeg::New.command();
+        command.args(["-re", "-stream_loop", "-1", "-i"]).arg(&film.path);
+        command.args(["-c:v", "copy", "-c:a", "libopus", "-ac", "2", "-ar", "48000"]);
+        command.args(output).args(["-f", "whip", url]);
         Self::run(command)
     }
 

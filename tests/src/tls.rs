@@ -14,6 +14,7 @@ use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
+use openssl::rsa::Rsa;
 use openssl::ssl::{SslConnector, SslMethod, SslStream};
 use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
 use openssl::x509::{X509, X509Builder, X509NameBuilder};
@@ -69,11 +70,22 @@ impl Identity {
         new
     }
 
+    /// With an RSA key.
+    pub fn rsa() -> Self {
+        let new = Self::new();
+        let key = Rsa::generate(2048).and_then(PKey::from_rsa);
+        new.write(&key.expect(MADE));
+        new
+    }
+
     /// Another certificate and key in the same files.
     pub fn renew(&self) {
+        self.write(&key());
+    }
+
+    fn write(&self, key: &PKey<Private>) {
         let (authority, signer) = &*AUTHORITY;
-        let key = key();
-        let mut made = begun("localhost", &key);
+        let mut made = begun("localhost", key);
         made.set_issuer_name(authority.subject_name()).expect(MADE);
         let mut names = SubjectAlternativeName::new();
         names.dns("localhost").ip("127.0.0.1").ip("::1");

@@ -1,17 +1,18 @@
 //! From an agreement to a configured str0m: certificate, credentials, payload types, extensions,
 //! m-lines and SSRCs, by the direct API and without any SDP.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use media::Codec;
 use signaling::agreement::{Agreement, DtlsRole, Extension, Fingerprint, Media};
-use str0m::config::DtlsCert;
+use str0m::config::{CryptoProvider, DtlsCert};
 use str0m::format::FormatParams;
 use str0m::media::{Frequency, Mid, Rid};
 use str0m::rtp::ExtensionMap;
 use str0m::{Rtc, RtcConfig};
 
-use super::{Line, convert, front};
+use super::{Line, convert, dtls, front};
 
 /// Packets kept per viewer and video stream for retransmission: about one second of 6 Mbit/s.
 const SEND_BUFFER_VIDEO: usize = 600;
@@ -25,6 +26,7 @@ const STATS_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Certificate {
     pub(super) cert: DtlsCert,
     fingerprint: Fingerprint,
+    crypto: Arc<CryptoProvider>,
 }
 
 /// The crypto library could not make a certificate.
@@ -43,7 +45,8 @@ impl Certificate {
         let mut rtc = RtcConfig::new().set_dtls_cert(cert.clone()).build(now);
         let ours = rtc.direct_api().local_dtls_fingerprint().clone();
         let fingerprint = Fingerprint { algorithm: ours.hash_func, digest: ours.bytes };
-        Ok(Self { cert, fingerprint })
+        let crypto = dtls::provider((&cert.certificate, &cert.private_key));
+        Ok(Self { cert, fingerprint, crypto: crypto.map_err(|_| CertificateError)? })
     }
 
     /// Of this certificate, sha-256.
@@ -67,6 +70,7 @@ pub(super) fn build(
         .set_ice_lite(true)
         .set_rtp_mode(true)
         .set_dtls_cert(certificate.cert.clone())
+        .set_crypto_provider(Arc::clone(&certificate.crypto))
         .set_local_ice_credentials(front::credentials().0)
         .set_rtcp_report_interval_audio(REPORT_INTERVAL)
         .set_rtcp_report_interval_video(REPORT_INTERVAL)
@@ -136,8 +140,16 @@ fn connect(rtc: &mut Rtc, agreement: &Agreement) {
         hash_func: agreement.remote_fingerprint.algorithm.clone(),
         bytes: agreement.remote_fingerprint.digest.clone(),
     });
-    // Fails only when called twice; a session that cannot start ends by its connect timeout.
-    if let Err(error) = api.start_dtls(agreement.dtls == DtlsRole::Client) {
+    drop(api);
+    if agreement.dtls == DtlsRole::Server {
+        start(rtc, false);
+    }
+}
+
+/// Lets DTLS begin, as a client or as a server.
+pub(super) fn start(rtc: &mut Rtc, client: bool) {
+    // Fails only without libssl's memory; a session that cannot start ends by its connect timeout.
+    if let Err(error) = rtc.direct_api().start_dtls(client) {
         tracing::error!(%error, "DTLS did not start");
     }
 }

@@ -1,7 +1,7 @@
 //! One peer's transport: ICE-lite (RFC 8445), DTLS (RFC 8842), SRTP (RFC 3711), RTCP with NACK/RTX
 //! (RFC 4585, RFC 4588) and transport-cc feedback.
 //!
-//! Today str0m does all of it but ICE ([`front`]), driven through its direct API from a [`signaling::Agreement`]; no
+//! Today str0m does all of it but ICE ([`front`]) and DTLS ([`dtls`]), driven through its direct API from a [`signaling::Agreement`]; no
 //! other folder of ours may name str0m, so that our own transport can take its place. Datagrams
 //! and the time go in, [`Output`]s come out: after every call that takes `&mut self`, call
 //! [`Peer::poll`] until it returns [`Output::Timeout`].
@@ -10,10 +10,9 @@
 pub(crate) mod client;
 mod config;
 mod convert;
+mod dtls;
 mod front;
-mod hello;
 
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,7 +26,6 @@ use str0m::rtp::{RtpWrite, Ssrc};
 use str0m::{Event as RtcEvent, Input, Output as RtcOutput, Rtc, RtcError};
 
 use self::front::Front;
-use self::hello::Hello;
 use crate::egress::Egress;
 use crate::packet::Packet;
 use crate::path::{Over, Path};
@@ -153,10 +151,8 @@ pub struct Peer {
     front: Front,
     /// The way of the last datagram.
     came: Option<Path>,
-    /// Our ClientHello, until the peer says something in DTLS.
-    hello: Option<Hello>,
-    /// Datagrams to send before str0m's.
-    repeated: VecDeque<Vec<u8>>,
+    /// We are the DTLS client, and wait for the peer to be there.
+    begins: bool,
     /// The time of the last input.
     now: Instant,
     /// Why str0m gave up.
@@ -188,8 +184,7 @@ impl Peer {
             lines,
             front: Front::new(agreement.local_ice.clone()),
             came: None,
-            hello: (agreement.dtls == DtlsRole::Client).then(Hello::new),
-            repeated: VecDeque::new(),
+            begins: agreement.dtls == DtlsRole::Client,
             now,
             failure: None,
             sources: Vec::new(),
@@ -213,6 +208,9 @@ impl Peer {
         if matches!(bytes.first(), Some(0..=3)) {
             if let Some(made) = self.front.check(now, path, bytes, egress)? {
                 self.hand_in(now, &made)?;
+                if std::mem::take(&mut self.begins) {
+                    let _ = self.guarded(|rtc| config::start(rtc, true));
+                }
             }
             return Ok(Taken::Stun);
         }
@@ -221,9 +219,6 @@ impl Peer {
         }
         if self.front.path().is_none() {
             return Err(Reject::NotAuthentic);
-        }
-        if hello::is_dtls(bytes) {
-            self.hello = None;
         }
         self.hand_in(now, bytes)?;
         Ok(Taken::Other)
@@ -247,18 +242,12 @@ impl Peer {
     /// Time passes.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = now;
-        if let Some(hello) = &mut self.hello {
-            self.repeated.extend(hello.due(now).iter().cloned());
-        }
         // An error closes the peer, which `is_alive` then says.
         let _ = self.guarded(|rtc| rtc.handle_input(Input::Timeout(now)));
     }
 
     /// The next thing to do.
     pub fn poll(&mut self) -> Output {
-        if let (Some(contents), Some(path)) = (self.repeated.pop_front(), self.front.path()) {
-            return Output::Transmit(Transmit { path, contents });
-        }
         loop {
             let output = match self.guarded(Rtc::poll_output) {
                 Some(Ok(output)) => output,
@@ -276,15 +265,9 @@ impl Peer {
                     // Its answers to checks are to what was made: the real ones are answered.
                     let stun = matches!(contents.first(), Some(0..=3));
                     let Some(path) = self.front.path().filter(|_| !stun) else { continue };
-                    if let Some(hello) = &mut self.hello {
-                        hello.sent(self.now, &contents);
-                    }
                     return Output::Transmit(Transmit { path, contents });
                 }
-                RtcOutput::Timeout(t) => {
-                    let again = self.hello.as_ref().and_then(Hello::deadline);
-                    return Output::Timeout(Some(again.map_or(t, |again| t.min(again))));
-                }
+                RtcOutput::Timeout(t) => return Output::Timeout(Some(t)),
                 RtcOutput::Event(event) => {
                     if let Some(event) = self.event(event) {
                         if let (Event::Packet(_) | Event::Report, Some(came)) = (&event, self.came)

@@ -1,5 +1,6 @@
 //! The DTLS 1.2 handshake (RFC 6347, RFC 5764) by libssl, datagrams in and out, either role, time as
-//! argument. It ends with keys, or fails; nothing of libssl outlives it.
+//! argument. It ends with keys, or fails; nothing of libssl outlives it. What is left to say and to
+//! understand then is an [`Epilogue`].
 //!
 //! libssl's own timer reads the wall clock. So the last flight is kept and said again on the caller's
 //! clock, its records with new numbers.
@@ -19,7 +20,7 @@ use openssl::x509::X509;
 use signaling::DtlsRole;
 
 use super::Failure;
-use super::records::{Farewell, Filter, Numbers, Secrets, Session};
+use super::records::{self, Farewell, Filter, Numbers, Secrets, Session};
 use super::srtp::{Keys, Profile};
 
 /// ICE has just shown a live path, so less patience than the second of RFC 6347 section 4.2.4.1.
@@ -28,6 +29,8 @@ const FIRST_REPEAT: Duration = Duration::from_millis(100);
 const REPEATS: u8 = 8;
 /// A ClientHello that nobody hears is repeated without doubling: see `rtc/hello.rs`.
 const HELLO_REPEATS: u8 = 150;
+/// How often our last flight is said again to a peer that repeats its own.
+pub(super) const LAST_FLIGHT_REPEATS: u8 = 16;
 /// A handshake has three flights of ours at most; libssl itself repeats some.
 const MAX_FLIGHTS: u8 = 32;
 /// Below every path's MTU that we care for, IP and UDP headers included.
@@ -39,7 +42,7 @@ const CIPHERS: &str = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA3
     ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384";
 
 /// Our end of all handshakes: certificate `der`, PKCS #8 `key`, SRTP profiles, best first.
-pub(super) fn context(
+pub(crate) fn context(
     (der, key): (&[u8], &[u8]),
     profiles: &[Profile],
 ) -> Result<SslContext, ErrorStack> {
@@ -72,7 +75,7 @@ pub(super) fn context(
 
 /// Where a handshake stands.
 #[derive(Debug)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Waiting,
     Done(Box<Outcome>),
     /// The peer said goodbye.
@@ -82,15 +85,78 @@ pub(super) enum Step {
 
 /// What a handshake leaves.
 #[derive(Debug)]
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
+    /// The peer's, DER.
+    pub(crate) certificate: Vec<u8>,
+    pub(crate) profile: Profile,
+    pub(crate) material: Material,
+    pub(crate) epilogue: Epilogue,
+    role: DtlsRole,
+}
+
+/// What the SRTP keys are cut from (RFC 5764 section 4.2).
+pub(crate) struct Material(Vec<u8>);
+
+impl Outcome {
     /// What the peer sends with, and we.
-    pub(super) theirs: Keys,
-    pub(super) ours: Keys,
-    /// Our last flight, where the peer may still have to hear it.
-    pub(super) last_flight: Vec<Box<[u8]>>,
+    pub(super) fn keys(&self) -> Option<(Keys, Keys)> {
+        let (client, server) = Keys::pair(self.profile, &self.material.0)?;
+        Some(match self.role {
+            DtlsRole::Server => (client, server),
+            DtlsRole::Client => (server, client),
+        })
+    }
+}
+
+impl Material {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Material {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Material")
+    }
+}
+
+/// DTLS when the keys are there and libssl is gone: our last flight for a peer that has not heard it,
+/// and the goodbyes.
+#[derive(Debug)]
+pub(crate) struct Epilogue {
+    last_flight: Vec<Box<[u8]>>,
+    repeats: u8,
     /// Our close_notify, sealed.
-    pub(super) goodbye: Box<[u8]>,
-    pub(super) farewell: Option<Farewell>,
+    goodbye: Box<[u8]>,
+    farewell: Option<Box<Farewell>>,
+}
+
+impl Epilogue {
+    /// A datagram of DTLS: true if it ends the connection. A peer that repeats its last flight has not
+    /// heard ours. At most one answer per datagram, smaller than the flight that asks for it.
+    pub(crate) fn receive(&mut self, datagram: &[u8], send: &mut dyn FnMut(&[u8])) -> bool {
+        match datagram.first() {
+            Some(&records::ALERT) => self.farewell.as_ref().is_some_and(|f| f.ends(datagram)),
+            Some(&(records::HANDSHAKE | records::CHANGE_CIPHER_SPEC)) => {
+                if self.repeats < LAST_FLIGHT_REPEATS {
+                    self.repeats += 1;
+                    self.last_flight.iter().for_each(|d| send(d));
+                }
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// The peer has our last flight: it need not be said again.
+    pub(super) fn heard(&mut self) {
+        self.last_flight = Vec::new();
+    }
+
+    /// Our close_notify; empty if there is none.
+    pub(crate) fn goodbye(&self) -> &[u8] {
+        &self.goodbye
+    }
 }
 
 /// libssl's network: one datagram in, all datagrams out.
@@ -122,11 +188,11 @@ impl Write for Wire {
 }
 
 /// One handshake.
-pub(super) struct Handshake {
+pub(crate) struct Handshake {
     stream: SslStream<Wire>,
     role: DtlsRole,
-    /// SHA-256 of the certificate that the peer must show.
-    fingerprint: Box<[u8]>,
+    /// SHA-256 of the certificate that the peer must show; `None`: the caller looks at it.
+    fingerprint: Option<Box<[u8]>>,
     filter: Filter,
     numbers: Numbers,
     /// What was sent last, and how often again.
@@ -138,10 +204,10 @@ pub(super) struct Handshake {
 }
 
 impl Handshake {
-    pub(super) fn new(
+    pub(crate) fn new(
         context: &SslContext,
         role: DtlsRole,
-        fingerprint: &[u8],
+        fingerprint: Option<&[u8]>,
     ) -> Result<Self, ErrorStack> {
         let mut ssl = Ssl::new(context)?;
         ssl.set_mtu(MTU)?;
@@ -152,7 +218,7 @@ impl Handshake {
         Ok(Self {
             stream: SslStream::new(ssl, Wire::default())?,
             role,
-            fingerprint: fingerprint.into(),
+            fingerprint: fingerprint.map(Into::into),
             filter: Filter::default(),
             numbers: Numbers::default(),
             flight: Vec::new(),
@@ -164,7 +230,7 @@ impl Handshake {
     }
 
     /// The client speaks first; a server waits.
-    pub(super) fn start(&mut self, now: Instant, send: &mut dyn FnMut(&[u8])) -> Step {
+    pub(crate) fn start(&mut self, now: Instant, send: &mut dyn FnMut(&[u8])) -> Step {
         match self.role {
             DtlsRole::Client => self.step(now, send),
             DtlsRole::Server => Step::Waiting,
@@ -172,7 +238,7 @@ impl Handshake {
     }
 
     /// A datagram; `None` if it is not fit for libssl.
-    pub(super) fn receive(
+    pub(crate) fn receive(
         &mut self,
         now: Instant,
         datagram: &[u8],
@@ -190,12 +256,17 @@ impl Handshake {
         Some(step)
     }
 
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         self.due
     }
 
+    /// What was said since the last call of anything with a time was said now.
+    pub(crate) fn said_at(&mut self, now: Instant) {
+        self.due = self.due.map(|_| now + FIRST_REPEAT);
+    }
+
     /// Says the last flight again where that is due.
-    pub(super) fn handle_timeout(&mut self, now: Instant, send: &mut dyn FnMut(&[u8])) -> Step {
+    pub(crate) fn handle_timeout(&mut self, now: Instant, send: &mut dyn FnMut(&[u8])) -> Step {
         if self.due.is_none_or(|due| now < due) {
             return Step::Waiting;
         }
@@ -231,7 +302,7 @@ impl Handshake {
             }
         };
         if let Step::Done(outcome) = &step {
-            outcome.last_flight.iter().for_each(|d| send(d));
+            outcome.epilogue.last_flight.iter().for_each(|d| send(d));
             return step;
         }
         // A flight, or the alert of a failure.
@@ -257,16 +328,13 @@ impl Handshake {
         let last_flight = self.said();
         let ssl = self.stream.ssl();
         let certificate = ssl.peer_certificate().and_then(|c| c.to_der().ok());
-        let shown = certificate.map(|der| digest(&SHA256, &der));
-        if shown.is_none_or(|shown| shown.as_ref() != &*self.fingerprint) {
+        let certificate = certificate.ok_or(Failure::Fingerprint)?;
+        let shown = digest(&SHA256, &certificate);
+        if self.fingerprint.as_ref().is_some_and(|wanted| shown.as_ref() != &**wanted) {
             return Err(Failure::Fingerprint);
         }
-        let (client, server) = keys(ssl).ok_or(Failure::NoProfile)?;
+        let (profile, material) = material(ssl).ok_or(Failure::NoProfile)?;
         let secrets = secrets(ssl, self.role);
-        let (theirs, ours) = match self.role {
-            DtlsRole::Server => (client, server),
-            DtlsRole::Client => (server, client),
-        };
         // Fails only where there is nothing to say goodbye with.
         let _ = self.stream.shutdown();
         let goodbye = std::mem::take(&mut self.stream.get_mut().outgoing).pop();
@@ -275,18 +343,18 @@ impl Handshake {
             // Repeats may have used up libssl's number.
             self.numbers.put(&mut goodbye, secrets.as_ref());
         }
-        let farewell = secrets.map(Secrets::into_farewell);
-        Ok(Outcome { theirs, ours, last_flight, goodbye, farewell })
+        let farewell = secrets.map(|secrets| Box::new(secrets.into_farewell()));
+        let epilogue = Epilogue { last_flight, repeats: 0, goodbye, farewell };
+        Ok(Outcome { certificate, profile, material, epilogue, role: self.role })
     }
 }
 
-fn keys(ssl: &SslRef) -> Option<(Keys, Keys)> {
+fn material(ssl: &SslRef) -> Option<(Profile, Material)> {
     let id = ssl.selected_srtp_profile()?.id().as_raw();
     let profile = Profile::ALL.into_iter().find(|p| u64::from(p.id()) == id)?;
-    let mut material = [0; 128];
-    let material = material.get_mut(..profile.material_len())?;
-    ssl.export_keying_material(material, "EXTRACTOR-dtls_srtp", None).ok()?;
-    Keys::pair(profile, material)
+    let mut material = vec![0; profile.material_len()];
+    ssl.export_keying_material(&mut material, "EXTRACTOR-dtls_srtp", None).ok()?;
+    Some((profile, Material(material)))
 }
 
 /// `None` as long as there are none.

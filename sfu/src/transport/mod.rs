@@ -5,7 +5,7 @@
 //! A session goes through four phases: nothing of DTLS yet, a handshake (libssl, about 70 KB), keys
 //! (some KB, libssl is gone), over. What RTP and RTCP mean is not known here.
 
-mod dtls;
+pub(crate) mod dtls;
 pub mod ice;
 mod records;
 pub mod srtp;
@@ -19,17 +19,13 @@ use openssl::error::ErrorStack;
 use openssl::ssl::SslContext;
 use signaling::{Agreement, DtlsRole, IceCredentials};
 
-use self::dtls::{Handshake, Outcome, Step};
+use self::dtls::{Epilogue, Handshake, Outcome, Step};
 use self::ice::Responder;
-use self::records::Farewell;
 use self::srtp::{OpenError, Profile, RtcpOpener, Sealer};
 use crate::egress::Egress;
 
 use crate::path::Over;
 pub use crate::path::Path;
-
-/// How often our last flight is said again to a peer that repeats its own.
-const LAST_FLIGHT_REPEATS: u8 = 16;
 
 /// Why a transport cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -151,10 +147,7 @@ enum Phase {
 struct Up {
     sealer: Sealer,
     opener: RtcpOpener,
-    goodbye: Box<[u8]>,
-    farewell: Option<Box<Farewell>>,
-    last_flight: Vec<Box<[u8]>>,
-    repeats: u8,
+    epilogue: Epilogue,
     ready: bool,
 }
 
@@ -225,10 +218,8 @@ impl Transport {
         egress: &mut Egress,
     ) -> Result<Taken<'static>, Reject> {
         if let Phase::Up(up) = &mut self.phase {
-            if up.ended(bytes) {
+            if up.epilogue.receive(bytes, &mut |datagram| egress.push(path, datagram)) {
                 self.end(Event::Closed);
-            } else {
-                up.repeat(path, bytes, egress);
             }
             return Ok(Taken::Dtls);
         }
@@ -249,9 +240,9 @@ impl Transport {
         })?;
         self.ice.hear(now, path);
         if !up.ready {
-            // Only who has our last flight can send this: it need not be said again.
+            // Only who has our last flight can send this.
             up.ready = true;
-            up.last_flight = Vec::new();
+            up.epilogue.heard();
             self.events.push_back(Event::Ready);
         }
         Ok(Taken::Rtcp(compound))
@@ -265,7 +256,7 @@ impl Transport {
         act: impl FnOnce(&mut Handshake, &mut dyn FnMut(&[u8])) -> Option<Step>,
     ) -> bool {
         if let Phase::New { context, role, fingerprint } = &self.phase {
-            match Handshake::new(&context.0, *role, fingerprint) {
+            match Handshake::new(&context.0, *role, Some(fingerprint)) {
                 Ok(handshake) => self.phase = Phase::Handshake(Box::new(handshake)),
                 Err(error) => {
                     tracing::debug!(%error, "no DTLS handshake");
@@ -286,21 +277,16 @@ impl Transport {
     }
 
     fn connect(&mut self, outcome: Outcome) {
-        let Outcome { theirs, ours, last_flight, goodbye, farewell } = outcome;
-        let (Ok(sealer), Ok(opener)) = (Sealer::new(&ours), RtcpOpener::new(&theirs)) else {
+        let keys = outcome.keys();
+        let sealing = keys.and_then(|(theirs, ours)| {
+            Some((Sealer::new(&ours).ok()?, RtcpOpener::new(&theirs).ok()?))
+        });
+        let Some((sealer, opener)) = sealing else {
             return self.end(Event::Failed(Failure::Handshake));
         };
-        let farewell = farewell.map(Box::new);
-        self.phase = Phase::Up(Up {
-            sealer,
-            opener,
-            goodbye,
-            farewell,
-            last_flight,
-            repeats: 0,
-            ready: false,
-        });
-        self.events.push_back(Event::Connected { profile: ours.profile() });
+        let Outcome { profile, epilogue, .. } = outcome;
+        self.phase = Phase::Up(Up { sealer, opener, epilogue, ready: false });
+        self.events.push_back(Event::Connected { profile });
     }
 
     fn end(&mut self, event: Event) {
@@ -376,9 +362,9 @@ impl Transport {
     pub fn close(&mut self, egress: &mut Egress) {
         let phase = std::mem::replace(&mut self.phase, Phase::Over);
         if let (Phase::Up(up), Some(path)) = (phase, self.ice.path())
-            && !up.goodbye.is_empty()
+            && !up.epilogue.goodbye().is_empty()
         {
-            egress.push(path, &up.goodbye);
+            egress.push(path, up.epilogue.goodbye());
         }
     }
 
@@ -401,23 +387,5 @@ impl Transport {
     /// Our user name fragments that are valid, oldest first.
     pub fn ufrags(&self) -> impl Iterator<Item = &str> {
         self.ice.ufrags()
-    }
-}
-
-impl Up {
-    fn ended(&self, datagram: &[u8]) -> bool {
-        let alert = datagram.first() == Some(&records::ALERT);
-        alert && self.farewell.as_ref().is_some_and(|f| f.ends(datagram))
-    }
-
-    /// A peer that repeats its last flight has not heard ours. At most one answer per datagram,
-    /// smaller than the flight that asks for it.
-    fn repeat(&mut self, path: Path, datagram: &[u8], egress: &mut Egress) {
-        let asks =
-            matches!(datagram.first(), Some(&(records::HANDSHAKE | records::CHANGE_CIPHER_SPEC)));
-        if asks && self.repeats < LAST_FLIGHT_REPEATS {
-            self.repeats += 1;
-            self.last_flight.iter().for_each(|d| egress.push(path, d));
-        }
     }
 }

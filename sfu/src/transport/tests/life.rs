@@ -130,7 +130,10 @@ fn a_repeated_last_flight_is_answered_until_the_first_report() {
         for _ in 0..1000 {
             rig.give(&flight[0]).expect("DTLS");
         }
-        assert!(rig.drain().len() <= usize::from(LAST_FLIGHT_REPEATS), "it can be had for ever");
+        assert!(
+            rig.drain().len() <= usize::from(dtls::LAST_FLIGHT_REPEATS),
+            "it can be had for ever"
+        );
 
         let mut rig = Rig::connected(&setup);
         let flight = rig.client.flight.clone();
