@@ -36,6 +36,10 @@ compgen -G '/usr/lib/llvm-*/lib/libclang-[0-9]*.so*' >/dev/null || [ -n "${LIBCL
 if [ "$what" = test ] || [ "$what" = obs ]; then
     need chromium chromium
     need ffmpeg ffmpeg
+    # Networks for the browser. Who is not root has no sbin in the PATH.
+    need unshare util-linux
+    PATH=$PATH:/usr/sbin:/sbin need ip iproute2
+    PATH=$PATH:/usr/sbin:/sbin need nft nftables
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
     # flvmux, rtmp2sink and x264enc are of three packages.
     { have gst-inspect-1.0 && gst-inspect-1.0 --exists flvmux && gst-inspect-1.0 --exists rtmp2sink &&

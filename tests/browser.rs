@@ -62,4 +62,4 @@ macro_rules! files {
     };
 }
 
-files!(admin audio clients counters embed hls https instant pages refusals restart rtmp simulcast smooth standby survive switch tcp);
+files!(admin audio clients counters embed hls https instant pages refusals restart rtmp simulcast smooth spaces standby survive switch tcp);

@@ -4,6 +4,7 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import { startLink } from './link.mjs';
+import { noteRequests, offers, oneSession, requests, restarted } from './requests.mjs';
 import { clean, decodes, inbound, shows, startRig, until } from './rig.mjs';
 
 const rig = await startRig();
@@ -16,28 +17,19 @@ const mediaPort = async () => {
   return Number(listeners.find((l) => l.transport === 'udp').address.split(':').at(-1));
 };
 
-/// Runs in the page before its scripts: answers name `window.throughPort`, and requests are kept.
+/// Runs in the page before its scripts: answers name `window.throughPort`.
 const through = (port) => {
   window.throughPort = port;
-  window.requests = [];
   const real = RTCPeerConnection.prototype.setRemoteDescription;
   RTCPeerConnection.prototype.setRemoteDescription = function ({ type, sdp }) {
     return real.call(this, { type, sdp: sdp?.replace(/^(a=candidate:\S+ \d \S+ \d+ \S+) \d+/gm, `$1 ${window.throughPort}`) });
   };
-  const plain = window.fetch;
-  window.fetch = async (url, init) => {
-    const response = await plain(url, init);
-    window.requests.push([init?.method ?? 'GET', new URL(url, location.href).pathname, response.status]);
-    return response;
-  };
 };
-
-const requests = (page, method) => page.evaluate((method) => requests.filter(([m]) => m === method), method);
 
 /// Opens a page of ours behind a relay of its own.
 async function behind(path, name) {
   const link = await startLink({ target: await mediaPort(), rate: 1e8, queue: 1e6, delay: 1 });
-  const page = await rig.open(`${weir.origin}${path}`, { name, init: `(${through})(${link.port})` });
+  const page = await rig.open(`${weir.origin}${path}`, { name, init: [noteRequests, `(${through})(${link.port})`] });
   return { page, link };
 }
 
@@ -53,19 +45,6 @@ const framesGoOn = async (page, from) => until('pictures go on', async () => {
   const now = await inbound(page);
   return (now?.video?.framesDecoded ?? 0) > from + 15 && now.video.framesDecoded;
 }, BACK);
-
-/// How many sessions it has asked for; a session's own extensions are further down.
-const offers = async (page, kind) => (await requests(page, 'POST')).filter(([, path]) => new RegExp(`^/${kind}/[^/]+$`).test(path)).length;
-
-/// How many restarts have come off.
-const restarted = async (page) => (await requests(page, 'PATCH')).filter(([, , status]) => status === 200).length;
-
-/// One session all along.
-async function oneSession(page, kind) {
-  assert.equal(await offers(page, kind), 1, 'one POST');
-  assert.equal(await page.evaluate(() => connections.length), 1, 'one peer connection');
-  assert.ok((await restarted(page)) > 0, JSON.stringify(await requests(page, 'PATCH')));
-}
 
 test('a viewer whose path goes comes back by another one, in the same session', async () => {
   const publish = await rig.open(`${weir.origin}/publish/moving?codec=vp8&width=640&height=360&auto=1`, { name: 'restart-publish' });

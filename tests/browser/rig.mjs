@@ -14,8 +14,8 @@ const OUT = join(HERE, 'out');
 const CHROMIUM = process.env.WEIR_TEST_CHROMIUM ?? '/usr/bin/chromium';
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript' };
 
-/// Starts all of it; everything ends with the test file.
-export async function startRig({ weir: options = {}, server = true, args = [] } = {}) {
+/// Starts all of it; everything ends with the test file. `program`: what to start instead of Chromium, given its path.
+export async function startRig({ weir: options = {}, server = true, args = [], program = (chromium) => chromium } = {}) {
   if (!existsSync(CHROMIUM)) throw new Error(`no Chromium at ${CHROMIUM}: \`make test\` installs it`);
   await mkdir(OUT, { recursive: true });
   const rig = { extra: new Map(), pages: [] };
@@ -33,7 +33,7 @@ export async function startRig({ weir: options = {}, server = true, args = [] } 
   closers.push(() => lab.close());
   rig.labOrigin = lab.origin;
   rig.browser = await chromium.launch({
-    executablePath: CHROMIUM,
+    executablePath: await program(CHROMIUM),
     args: ['--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update',
       '--disable-sync', '--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream=fps=30',
       '--autoplay-policy=no-user-gesture-required', '--disable-features=WebRtcHideLocalIpsWithMdns', ...args],

@@ -12,11 +12,11 @@ const BINARY = process.env.WEIR_BIN ?? fileURLToPath(new URL('../../target/debug
 const running = new Set();
 process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
 
-/// `port` 0 takes a free one. `env` overlays the configuration, as `WEIR_HTTP__LISTEN` does.
-export async function startWeir({ port = 0, env = {}, args = [] } = {}) {
+/// `port` 0 takes a free one. `env` overlays the configuration, as `WEIR_HTTP__LISTEN` does. It can always be reached by 127.0.0.1.
+export async function startWeir({ host = '127.0.0.1', port = 0, env = {}, args = [] } = {}) {
   if (!existsSync(BINARY)) throw new Error(`${BINARY} is not there: \`cargo build --bin weir\`, or say where in WEIR_BIN`);
   const data = await mkdtemp(join(tmpdir(), 'weir-browser-'));
-  const child = spawn(BINARY, ['--http-listen', `127.0.0.1:${port}`, '--webrtc-listen', `127.0.0.1:${port}`, '--rtmp-listen', '127.0.0.1:0', ...args], {
+  const child = spawn(BINARY, ['--http-listen', `${host}:${port}`, '--webrtc-listen', `${host}:${port}`, '--rtmp-listen', '127.0.0.1:0', ...args], {
     env: { ...process.env, WEIR_DATA__DIR: data, NO_COLOR: '1', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -60,6 +60,7 @@ export async function startWeir({ port = 0, env = {}, args = [] } = {}) {
     whip: (stream) => `${origin}/whip/${stream}`,
     /// Where to publish, and with what: the token counts wherever the request comes from.
     publish: (stream) => ({ url: `${origin}/whip/${stream}`, token }),
+    token,
     whep: (stream) => `${origin}/whep/${stream}`,
     stop,
     /// The API's view of a stream, null if it knows none of that name.
