@@ -7,15 +7,18 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::access::Access;
-use crate::config::{self, Config, Protocol, Sources};
+use crate::advertise::{self, Advertised, Lookout};
+use crate::config::{self, Config, Sources};
 use crate::greeting::Facts;
 use crate::http::{Context, Info, Limits, Listener, Routes, Site};
 use crate::hub::{self, Hub};
 use crate::net::Socket;
+use crate::self_test::judge::Reach;
+use crate::self_test::{self, SelfTest};
 use crate::tls::{self, Tls};
 use crate::{listen, rtmp, serve, token};
 
@@ -32,14 +35,6 @@ pub enum Error {
     /// There is no TLS.
     #[error(transparent)]
     Tls(#[from] tls::Error),
-    /// A name in `webrtc.advertise` leads nowhere.
-    #[error("webrtc.advertise: {host}: {source}")]
-    Advertise {
-        /// The name.
-        host: String,
-        /// Why.
-        source: std::io::Error,
-    },
     /// The system refuses something else.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -75,9 +70,12 @@ pub async fn run(config: Config, sources: Sources) -> Result<(), Error> {
     let address =
         |listener: &Option<TcpListener>| listener.as_ref().map(TcpListener::local_addr).transpose();
     let (http_address, admin_address) = (address(&http)?, address(&admin)?);
-    let told = Told::new(&config, webrtc, http_address).await?;
+    let tcp = webrtc.and(http_address).filter(|_| config.webrtc.tcp);
+    let (advertised, lookout) = advertised(&config, webrtc, tcp).await;
     let worker = worker(&config);
-    let hub = start_hub(&config, media, told, worker.as_ref().ok().cloned())?;
+    let media = media.into_iter().map(Socket::new).collect::<Result<Vec<_>, _>>()?;
+    let buffers = media.first().and_then(Socket::granted);
+    let hub = start_hub(&config, media, (&advertised, tcp), worker.as_ref().ok().cloned())?;
 
     let (rtmp_address, rtmps_address) = rtmp.addresses()?;
     let listeners = [
@@ -108,20 +106,29 @@ pub async fn run(config: Config, sources: Sources) -> Result<(), Error> {
         servers.spawn(tls.run(stopped.clone()));
     }
 
+    let reach =
+        Reach { webrtc, advertised: !config.webrtc.advertise.is_empty(), own: own_addresses() };
     greet(&Facts {
         config: &config,
         http: http_address,
         admin: admin_address,
         rtmp: rtmp_address,
         rtmps: rtmps_address,
-        webrtc,
+        reach: reach.clone(),
         tls: tls.is_some(),
         missing: worker.as_ref().err().map(ToString::to_string),
-        own: own_addresses(),
         token: context.access().made_token(),
         token_file: made.kept,
     });
-    let reload = Reload { context: &context, tls: tls.as_deref(), sources: &sources };
+    let web = [http_address, admin_address].into_iter().flatten().count() as u64;
+    let any_rtmp = rtmp_address.or(rtmps_address).is_some();
+    let files = self_test::files(&config, web, shards, any_rtmp);
+    let test = SelfTest { hub: hub.clone(), advertised, reach, tcp, buffers, files };
+    let look = Arc::<Notify>::default();
+    let looked = Arc::<Notify>::default();
+    tokio::spawn(lookout.run(Arc::clone(&look), Arc::clone(&looked), stopped.clone()));
+    tokio::spawn(test.run(context.self_test(), looked, stopped.clone()));
+    let reload = Reload { context: &context, tls: tls.as_deref(), sources: &sources, look: &look };
     reload.until_stop(&mut signals, config.clone()).await;
     tracing::info!("stopping: no new publishers or viewers, closing sessions");
     context.drain();
@@ -158,8 +165,8 @@ fn shards(wanted: u16) -> usize {
 /// Sockets and settings go in, the hub comes out.
 fn start_hub(
     config: &Config,
-    sockets: Vec<UdpSocket>,
-    told: Told,
+    sockets: Vec<Socket>,
+    (advertised, tcp): (&Advertised, Option<SocketAddr>),
     worker: Option<transcode::Worker>,
 ) -> std::io::Result<Hub> {
     let settings = hub::Config {
@@ -173,8 +180,8 @@ fn start_hub(
         },
         worker,
         bridges: config.transcode.bridges(),
-        advertise: told.udp,
-        tcp: told.tcp,
+        advertise: advertised.clone(),
+        tcp: tcp.map(|bound| hub::Tcp { bound, connections: config.webrtc.tcp_connections }),
         sfu: sfu::Config {
             history: sfu::history::Limits {
                 bytes: config.webrtc.ring_bytes,
@@ -184,56 +191,19 @@ fn start_hub(
             ..sfu::Config::default()
         },
     };
-    let sockets = sockets.into_iter().map(Socket::new).collect::<Result<_, _>>()?;
     hub::start(settings, sockets)
 }
 
-/// Where media comes in besides this machine's own addresses.
-struct Told {
-    udp: Vec<SocketAddr>,
-    tcp: Option<hub::Tcp>,
-}
-
-impl Told {
-    /// Nothing by TCP without `webrtc.listen`: there is no media then.
-    async fn new(
-        config: &Config,
-        webrtc: Option<SocketAddr>,
-        http: Option<SocketAddr>,
-    ) -> Result<Self, Error> {
-        let Some(webrtc) = webrtc else { return Ok(Self { udp: Vec::new(), tcp: None }) };
-        let entries = &config.webrtc.advertise;
-        let udp = resolve(entries, Protocol::Udp, webrtc.port()).await?;
-        let tcp = match http.filter(|_| config.webrtc.tcp) {
-            Some(bound) => Some(hub::Tcp {
-                bound,
-                advertise: resolve(entries, Protocol::Tcp, bound.port()).await?,
-                connections: config.webrtc.tcp_connections,
-            }),
-            None => None,
-        };
-        Ok(Self { udp, tcp })
-    }
-}
-
-/// The addresses behind `webrtc.advertise` for one protocol; entries without a port get this one.
-async fn resolve(
-    entries: &[config::Advertise],
-    protocol: Protocol,
-    port: u16,
-) -> Result<Vec<SocketAddr>, Error> {
-    let mut addresses = Vec::new();
-    for entry in entries.iter().filter(|e| e.protocol.is_none_or(|only| only == protocol)) {
-        let failed = |source| Error::Advertise { host: entry.host.clone(), source };
-        let target = (entry.host.as_str(), entry.port.unwrap_or(port));
-        let found = tokio::net::lookup_host(target).await.map_err(failed)?;
-        for address in found.filter(|address| !address.ip().is_unspecified()) {
-            if !addresses.contains(&address) {
-                addresses.push(address);
-            }
-        }
-    }
-    Ok(addresses)
+/// The addresses behind `webrtc.advertise`, and who looks after them. There is nothing by TCP without
+/// `webrtc.listen`: there is no media then.
+async fn advertised(
+    config: &Config,
+    webrtc: Option<SocketAddr>,
+    tcp: Option<SocketAddr>,
+) -> (Advertised, Lookout<impl advertise::Lookup + use<>>) {
+    let entries = if webrtc.is_some() { &config.webrtc.advertise[..] } else { &[] };
+    let ports = (webrtc.map_or(0, |address| address.port()), tcp.map(|address| address.port()));
+    advertise::open(entries, ports, advertise::lookup).await
 }
 
 /// The program that bridges codecs.
@@ -352,6 +322,8 @@ struct Reload<'a> {
     context: &'a Context,
     tls: Option<&'a Tls>,
     sources: &'a Sources,
+    /// Names are looked up again, and then the self-test runs.
+    look: &'a Notify,
 }
 
 impl Reload<'_> {
@@ -361,7 +333,10 @@ impl Reload<'_> {
             tokio::select! {
                 _ = signals.terminate.recv() => return,
                 _ = signals.interrupt.recv() => return,
-                _ = signals.hang_up.recv() => self.reload(&mut config),
+                _ = signals.hang_up.recv() => {
+                    self.reload(&mut config);
+                    self.look.notify_one();
+                }
             }
         }
     }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::config::Config;
+use crate::self_test::judge::{Reach, Verdict};
 
 /// What there is to say it from.
 pub(crate) struct Facts<'a> {
@@ -13,13 +14,12 @@ pub(crate) struct Facts<'a> {
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) rtmp: Option<SocketAddr>,
     pub(crate) rtmps: Option<SocketAddr>,
-    pub(crate) webrtc: Option<SocketAddr>,
     /// HTTP is HTTPS.
     pub(crate) tls: bool,
-    /// Addresses of this machine, without loopback and link-local ones.
-    pub(crate) own: Vec<IpAddr>,
     pub(crate) token: Option<&'a str>,
     pub(crate) token_file: Option<PathBuf>,
+    /// Whom media reaches.
+    pub(crate) reach: Reach,
     /// Why there is no worker program.
     pub(crate) missing: Option<String>,
 }
@@ -51,7 +51,7 @@ impl Facts<'_> {
         if let Some(base) = admin {
             lines.push(format!("  admin    {base}/admin"));
         }
-        if let Some(webrtc) = self.webrtc {
+        if let Some(webrtc) = self.reach.webrtc {
             lines.push(format!("  media    udp {webrtc}"));
         }
         if let Some(token) = self.token {
@@ -115,7 +115,7 @@ impl Facts<'_> {
                 if !self.tls && !public_url.is_some_and(|url| url.starts_with("https://")) =>
             {
                 let elsewhere =
-                    self.own.iter().find(|ip| ip.is_ipv4() && http.ip().is_unspecified());
+                    self.reach.own.iter().find(|ip| ip.is_ipv4() && http.ip().is_unspecified());
                 let url = elsewhere.map_or(String::new(), |ip| {
                     format!(" (http://{})", SocketAddr::new(*ip, http.port()))
                 });
@@ -126,18 +126,9 @@ impl Facts<'_> {
             }
             _ => {}
         }
-        match self.webrtc {
-            None => warnings.push("webrtc.listen is off: nobody can publish or watch".to_owned()),
-            Some(_) if !self.config.webrtc.advertise.is_empty() => {}
-            Some(webrtc) if !reachable(webrtc) => {
-                warnings.push(format!("only this machine gets media: webrtc.listen is {webrtc}"));
-            }
-            Some(_) if !self.own.iter().any(|ip| is_public(*ip)) => warnings.push(
-                "this machine has no public address: media does not reach other networks unless \
-                 webrtc.advertise names the one that leads here"
-                    .to_owned(),
-            ),
-            Some(_) => {}
+        let reach = self.reach.check();
+        if reach.result != Verdict::Ok {
+            warnings.push(reach.to_string());
         }
         warnings.extend(self.missing.clone());
         warnings
@@ -153,23 +144,15 @@ fn local_host(address: SocketAddr) -> String {
     }
 }
 
-/// Neither private (RFC 1918), shared (RFC 6598) nor unique local (RFC 4193).
-fn is_public(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
-        IpAddr::V4(v4) => {
-            let [a, b, ..] = v4.octets();
-            !(v4.is_private()
-                || v4.is_loopback()
-                || v4.is_link_local()
-                || (a == 100 && b & 0xc0 == 64))
-        }
-        IpAddr::V6(v6) => !(v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn reach(config: &Config, webrtc: &str) -> Reach {
+        let own = vec!["192.168.1.5".parse().unwrap()];
+        let advertised = !config.webrtc.advertise.is_empty();
+        Reach { webrtc: webrtc.parse().ok(), advertised, own }
+    }
 
     fn facts(config: &Config) -> Facts<'_> {
         Facts {
@@ -178,9 +161,8 @@ mod tests {
             admin: None,
             rtmp: Some("[::]:1935".parse().unwrap()),
             rtmps: None,
-            webrtc: Some("[::]:8080".parse().unwrap()),
             tls: false,
-            own: vec!["192.168.1.5".parse().unwrap()],
+            reach: reach(config, "[::]:8080"),
             token: Some("secret"),
             token_file: Some("/x/token".into()),
             missing: Some("no weir-transcoder here".into()),
@@ -242,7 +224,8 @@ mod tests {
     fn a_loopback_listener_is_said() {
         let config = Config::default();
         let local = Some("127.0.0.1:9".parse().unwrap());
-        let text = Facts { http: local, webrtc: local, ..facts(&config) }.lines().join("\n");
+        let reach = reach(&config, "127.0.0.1:9");
+        let text = Facts { http: local, reach, ..facts(&config) }.lines().join("\n");
         assert!(
             text.contains("http.listen is 127.0.0.1:9")
                 && text.contains("webrtc.listen is 127.0.0.1:9")

@@ -1,6 +1,7 @@
 //! The server: every socket, HTTP route, configuration and thread. Wiring only.
 
 pub mod access;
+pub mod advertise;
 pub mod app;
 mod begun;
 mod bridges;
@@ -20,6 +21,7 @@ pub mod net;
 mod pace;
 mod pattern;
 mod rtmp;
+mod self_test;
 mod serve;
 pub mod status;
 mod tls;

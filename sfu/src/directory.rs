@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use signaling::SessionId;
 
 use crate::local;
+use crate::probe::Probe;
 use crate::recorder::Recorder;
 use crate::shard::{Add, Command};
 
@@ -28,6 +29,8 @@ struct Shared {
 struct Inner {
     sessions: HashMap<SessionId, Place>,
     ufrags: HashMap<String, SessionId>,
+    /// The server asks itself.
+    probe: Option<Probe>,
 }
 
 #[derive(Debug)]
@@ -159,6 +162,16 @@ impl Directory {
             Place::Home { shard, .. } => Some(*shard),
             Place::Waiting { .. } => Some(local::home(id, shards)),
         }
+    }
+
+    /// From now on this one's checks are answered wherever they come in; `None`: nobody asks any more.
+    pub fn probe(&self, probe: Option<Probe>) {
+        self.lock().probe = probe;
+    }
+
+    /// What a check gets that is no session's; `None`: nothing, nobody knows it.
+    pub fn answer(&self, check: &[u8], from: SocketAddr) -> Option<Vec<u8>> {
+        self.lock().probe.as_ref()?.answer(check, from)
     }
 
     /// The shard where a session lives; `None` before its first check.

@@ -262,6 +262,8 @@ pub enum By {
     Udp,
     /// UDP; who restarts ICE does so from another port, as after a change of networks, and has left the old one.
     Roaming,
+    /// UDP, from this machine's address of that name to this one of the server's alone.
+    To(SocketAddr),
     /// TCP alone, by webrtc-rs' own active candidates (RFC 6544).
     Tcp,
     /// TCP alone, by a [`Wire`] that webrtc-rs knows nothing of.
@@ -342,9 +344,11 @@ impl Peer {
             .build();
         let (state, states) = watch::channel(RTCPeerConnectionState::New);
         let (gathered, gatherings) = watch::channel(false);
+        let here = || vec!["127.0.0.1:0".to_owned()];
         let (udp, tcp) = match by {
-            By::Udp | By::Roaming | By::Wire => (vec!["127.0.0.1:0"], vec![]),
-            By::Tcp => (vec![], vec!["127.0.0.1:0"]),
+            By::Udp | By::Roaming | By::Wire => (here(), vec![]),
+            By::To(server) => (vec![SocketAddr::new(server.ip(), 0).to_string()], vec![]),
+            By::Tcp => (vec![], here()),
         };
         let connecting = PeerConnectionBuilder::new()
             .with_media_engine(engine)
@@ -389,6 +393,9 @@ impl Peer {
         let sdp = answer.text();
         let mut local = sdp.clone();
         let (mut relay, mut wire) = (None, None);
+        if let By::To(server) = self.by {
+            local = sdp::with_only_candidate(&sdp, server);
+        }
         if self.by == By::Wire {
             let between = Wire::new(first_by_tcp(&sdp)).await;
             local = sdp::with_only_candidate(&sdp, between.address);

@@ -66,7 +66,18 @@ impl Relay {
     /// Listens on a free port of the server's address family and forwards to `server`.
     pub async fn new(server: SocketAddr, impairment: Impairment, seed: u64) -> Self {
         let any = SocketAddr::new(server.ip(), 0);
-        let front = Arc::new(UdpSocket::bind(any).await.expect("a free UDP port"));
+        let front = UdpSocket::bind(any).await.expect("a free UDP port");
+        Self::behind(front, server, impairment, seed).await
+    }
+
+    /// The same behind a port that is open already.
+    pub async fn behind(
+        front: UdpSocket,
+        server: SocketAddr,
+        impairment: Impairment,
+        seed: u64,
+    ) -> Self {
+        let front = Arc::new(front);
         let (back, backs) = watch::channel(behind(server).await);
         let client = Arc::new(Mutex::new(None));
         let address = front.local_addr().expect("a bound socket has an address");

@@ -14,6 +14,9 @@ use crate::http::{self, Answer};
 /// How long the program may take until it says where it listens.
 const START: Duration = Duration::from_secs(20);
 
+/// A free port that nobody else reaches.
+const LOOPBACK: &str = "127.0.0.1:0";
+
 /// A running `weir`.
 #[derive(Debug)]
 pub struct Weir {
@@ -58,7 +61,28 @@ impl Weir {
     pub fn on_all_addresses(toml: &str) -> Self {
         let folder = folder();
         let command = command(&folder);
-        Self::run_at("0.0.0.0:0", command, folder, &[], toml)
+        Self::run_at(["0.0.0.0:0", LOOPBACK], command, folder, &[], toml)
+    }
+
+    /// With these addresses of HTTP and of WebRTC, and a configuration file.
+    pub fn listening(listen: [&str; 2], toml: &str) -> Self {
+        let folder = folder();
+        let command = command(&folder);
+        Self::run_at(listen, command, folder, &[], toml)
+    }
+
+    /// The same after this line of shell, in a name space of mounts of its own where it needs one.
+    pub fn after(line: &str, unshared: bool, listen: [&str; 2], toml: &str) -> Self {
+        let folder = folder();
+        let plain = command(&folder);
+        let mut command = Command::new(if unshared { "unshare" } else { "sh" });
+        if unshared {
+            command.args(["-rm", "sh"]);
+        }
+        command.arg("-c").arg(format!(r#"{line} && exec "$0" "$@""#));
+        command.arg(plain.get_program()).current_dir(&folder);
+        command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Self::run_at(listen, command, folder, &[], toml)
     }
 
     /// With a data folder on a file system of its own, in memory: `disk` are options of tmpfs, such as `size=8m`.
@@ -74,20 +98,17 @@ impl Weir {
     }
 
     fn run(command: Command, folder: PathBuf, flags: &[&str], toml: &str) -> Self {
-        Self::run_at("127.0.0.1:0", command, folder, flags, toml)
+        Self::run_at([LOOPBACK; 2], command, folder, flags, toml)
     }
 
     fn run_at(
-        http: &str,
+        [http, webrtc]: [&str; 2],
         mut command: Command,
         folder: PathBuf,
         flags: &[&str],
         toml: &str,
     ) -> Self {
-        command.args(["--http-listen", http]);
-        for listener in ["--webrtc-listen", "--rtmp-listen"] {
-            command.args([listener, "127.0.0.1:0"]);
-        }
+        command.args(["--http-listen", http, "--webrtc-listen", webrtc, "--rtmp-listen", LOOPBACK]);
         if !toml.is_empty() {
             let file = folder.join("weir.toml");
             std::fs::write(&file, toml).expect("the test's own folder can be written");
@@ -159,6 +180,21 @@ impl Weir {
         let address = found.expect("this test needs a network interface with an IPv4 route").ip();
         assert!(!address.is_loopback(), "this test needs an IPv4 address besides the loopback's");
         SocketAddr::new(address, port.parse().expect("a port"))
+    }
+
+    /// What the self-test found, once that is `good`.
+    #[track_caller]
+    pub fn self_test(&self, good: impl Fn(&[serde_json::Value]) -> bool) -> Vec<serde_json::Value> {
+        let started = Instant::now();
+        loop {
+            let server = self.get("/api/v1/server").json();
+            let found = server["self_test"].as_array().cloned();
+            if let Some(found) = found.filter(|found| good(found)) {
+                return found;
+            }
+            assert!(started.elapsed() < START, "never: {:#}", server["self_test"]);
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// GET.

@@ -82,6 +82,15 @@ pub enum Protocol {
     Tcp,
 }
 
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        })
+    }
+}
+
 impl FromStr for Advertise {
     type Err = String;
 
@@ -119,10 +128,8 @@ impl FromStr for Advertise {
 
 impl fmt::Display for Advertise {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.protocol {
-            Some(Protocol::Udp) => f.write_str("udp/")?,
-            Some(Protocol::Tcp) => f.write_str("tcp/")?,
-            None => {}
+        if let Some(protocol) = self.protocol {
+            write!(f, "{protocol}/")?;
         }
         match (self.port, self.host.contains(':')) {
             (None, _) => f.write_str(&self.host),

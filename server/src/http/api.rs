@@ -14,6 +14,7 @@ use super::path::Path;
 use super::reply::{Failure, ProblemBody, not_found};
 use super::{Shared, endpoint};
 use crate::access::Action;
+use crate::self_test::Check;
 use crate::{clock, metrics, status};
 
 /// What does not change while the server runs.
@@ -73,6 +74,9 @@ struct Server {
     /// Why there are none; `null` where there are.
     encoders_problem: Option<String>,
     limits: Limits,
+    /// What the server found when it asked itself whether viewers reach it, at the start and after each SIGHUP; `null` for
+    /// about the first second.
+    self_test: Option<Vec<Check>>,
     /// The signal to stop has come.
     draining: bool,
 }
@@ -122,6 +126,7 @@ pub(super) async fn server(_: Allowed, State(context): State<Shared>) -> impl In
         encoders,
         encoders_problem,
         limits: info.limits,
+        self_test: context.self_test.borrow().as_deref().map(<[Check]>::to_vec),
         draining: context.is_draining(),
     })
 }

@@ -46,7 +46,7 @@ use crate::live::Live;
 use crate::metrics::Requests;
 use crate::net::Refused;
 use crate::tls::Tls;
-use crate::{rtmp, serve};
+use crate::{rtmp, self_test, serve};
 use limit::Limiter;
 
 /// What the routes need.
@@ -67,6 +67,7 @@ pub struct Context {
     events: events::Hall,
     ice_servers: ice_servers::IceServers,
     draining: std::sync::atomic::AtomicBool,
+    self_test: Arc<self_test::Results>,
 }
 
 impl Context {
@@ -89,6 +90,7 @@ impl Context {
             events: events::Hall::new(config.http.max_connections),
             ice_servers: ice_servers::IceServers::new(&config.webrtc),
             draining: false.into(),
+            self_test: Arc::default(),
         }
     }
 
@@ -111,6 +113,11 @@ impl Context {
     /// A connection that carries media, see [`Hub::plug`].
     pub(crate) async fn plug(&self, stream: TcpStream, peer: SocketAddr) -> Result<(), Refused> {
         self.hub.plug(stream, peer).await
+    }
+
+    /// Where it is said what the self-test has found.
+    pub(crate) fn self_test(&self) -> Arc<self_test::Results> {
+        Arc::clone(&self.self_test)
     }
 
     /// From now on `/readyz` says 503 and nobody may begin to publish or watch.

@@ -36,7 +36,7 @@ impl Server {
             max_publishers: 1,
             max_viewers: 1,
             wait_for_publisher: config.webrtc.wait_for_publisher,
-            advertise: Vec::new(),
+            advertise: crate::advertise::Advertised::default(),
             tcp: None,
             worker: None,
             bridges: crate::bridges::Limit::of_cores(1),

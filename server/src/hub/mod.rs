@@ -30,6 +30,7 @@ use self::history::History;
 pub(crate) use self::local::{Guest, Playing, Publishing, Said, Source};
 pub(crate) use self::news::Listener;
 pub(crate) use self::sessions::File;
+use crate::advertise::Advertised;
 use crate::net::{self, Media, Socket};
 use crate::status;
 
@@ -52,7 +53,7 @@ pub struct Config {
     /// How many of them may run.
     pub bridges: crate::bridges::Limit,
     /// More candidates than the machine's own addresses.
-    pub advertise: Vec<SocketAddr>,
+    pub advertise: Advertised,
     /// Media by TCP, if it is taken.
     pub tcp: Option<Tcp>,
     /// Time limits of sessions.
@@ -60,12 +61,10 @@ pub struct Config {
 }
 
 /// Media by TCP (RFC 6544), on the port of HTTP.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Tcp {
     /// Where connections come in.
     pub bound: SocketAddr,
-    /// More candidates than the machine's own addresses.
-    pub advertise: Vec<SocketAddr>,
     /// How many of them may carry media at once.
     pub connections: usize,
 }
@@ -140,7 +139,7 @@ struct Shared {
     /// What every viewer's DTLS has in common.
     context: Context,
     bound: SocketAddr,
-    advertised: Vec<SocketAddr>,
+    advertised: Advertised,
     tcp: Option<Tcp>,
 }
 
@@ -153,7 +152,7 @@ pub fn start(config: Config, sockets: Vec<Socket>) -> io::Result<Hub> {
     let bound = sockets.first().map(Socket::local).ok_or(io::ErrorKind::InvalidInput)?;
     let certificate = Certificate::generate(net::now()).map_err(io::Error::other)?;
     let context = Context::new(&certificate).map_err(io::Error::other)?;
-    let (advertised, tcp) = (config.advertise.clone(), config.tcp.clone());
+    let (advertised, tcp) = (config.advertise.clone(), config.tcp);
     let (media, events) = net::start(sockets, config.sfu)?;
     tcp.iter().for_each(|tcp| media.take_wires(tcp.connections));
     let (requests, inbox) = mpsc::channel(REQUESTS);
@@ -169,15 +168,29 @@ impl Hub {
     /// Our side of a negotiation: fresh credentials and SSRCs, and the host candidates to announce
     /// to a client at `client` (loopback addresses only to clients on this machine).
     pub fn local(&self, client: IpAddr) -> Local {
-        let shared = &self.shared;
-        let own = net::addresses::own();
-        let candidates = net::addresses::candidates(client, shared.bound, &shared.advertised, &own);
-        let tcp = shared
-            .tcp
-            .as_ref()
-            .map(|tcp| net::addresses::by_tcp(client, tcp.bound, &tcp.advertise, &own));
-        let fingerprint = shared.certificate.fingerprint().clone();
-        negotiation::local(fingerprint, candidates, tcp.unwrap_or_default())
+        let (udp, tcp) = self.candidates(client);
+        negotiation::local(self.shared.certificate.fingerprint().clone(), udp, tcp)
+    }
+
+    /// What a client at `client` is told: by UDP and by TCP.
+    pub(crate) fn candidates(&self, client: IpAddr) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
+        let (shared, own) = (&self.shared, net::addresses::own());
+        let told = shared.advertised.now();
+        let udp = net::addresses::candidates(client, shared.bound, &told.udp, &own);
+        let tcp = shared.tcp.map(|tcp| net::addresses::by_tcp(client, tcp.bound, &told.tcp, &own));
+        (udp, tcp.unwrap_or_default())
+    }
+
+    /// A name that nobody else knows, under which this server may ask itself whether it is there; `None`: it does no more.
+    pub(crate) fn probe(&self, asks: bool) -> Option<sfu::Probe> {
+        let probe = asks.then(|| sfu::Probe::new(negotiation::credentials()));
+        self.media.probe(probe.clone());
+        probe
+    }
+
+    /// The number of one such question.
+    pub(crate) fn transaction(&self) -> [u8; 12] {
+        negotiation::random()
     }
 
     /// A connection that begins with frames (RFC 4571).

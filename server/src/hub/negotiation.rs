@@ -24,7 +24,7 @@ pub(super) fn local(
         ssrcs = ssrcs.map(|_| u32::from_be_bytes(random()));
     }
     Local {
-        ice: IceCredentials { ufrag: text(UFRAG), pwd: text(PWD) },
+        ice: credentials(),
         fingerprint,
         candidates,
         tcp,
@@ -32,6 +32,11 @@ pub(super) fn local(
         session: u64::from_be_bytes(random()) >> 1,
         ssrcs,
     }
+}
+
+/// Nobody else has them.
+pub(super) fn credentials() -> IceCredentials {
+    IceCredentials { ufrag: text(UFRAG), pwd: text(PWD) }
 }
 
 fn text(length: usize) -> String {
@@ -45,7 +50,7 @@ fn text(length: usize) -> String {
     out
 }
 
-fn random<const N: usize>() -> [u8; N] {
+pub(super) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     rand::fill(&mut bytes).expect("the system's random source does not fail once it has started");
     bytes

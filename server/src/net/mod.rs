@@ -179,6 +179,11 @@ impl Media {
         done.await.map_err(|_| Ended)
     }
 
+    /// This probe's checks are answered; see [`sfu::probe`].
+    pub(crate) fn probe(&self, probe: Option<sfu::Probe>) {
+        self.directory.probe(probe);
+    }
+
     /// Ends all threads, when everything sent before is done wherever it had to go.
     pub(crate) async fn stop(&self) {
         // They may be gone already. A command that came to a shard where its session is no more has
@@ -229,9 +234,6 @@ pub(crate) fn start(
     mut sockets: Vec<Socket>,
     config: sfu::Config,
 ) -> std::io::Result<(Media, mpsc::Receiver<Event>)> {
-    if let Some(text) = sockets.first().and_then(udp::small_buffers) {
-        tracing::warn!("{text}");
-    }
     let directory = Directory::default();
     let (outbox, events) = mpsc::channel(EVENTS);
     let polls = sockets.iter_mut().map(thread::poll).collect::<Result<Vec<_>, _>>()?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use sfu::demux::local_ufrag;
 use sfu::{Over, Path, frames};
 use socket2::SockRef;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -120,12 +120,23 @@ impl Media {
         Refused::ALL.into_iter().map(Refused::name).zip(counts)
     }
 
+    /// What the server gets in a frame that asks itself; see [`sfu::probe`].
+    fn answer_probe(&self, read: &[u8], peer: SocketAddr) -> Option<Vec<u8>> {
+        let question = frames::first(read).ok()??;
+        let answer = self.directory.answer(question, udp::canonical(peer))?;
+        let head = frames::head(answer.len())?;
+        Some([&head[..], &answer].concat())
+    }
+
     async fn hand_over(&self, mut stream: TcpStream, peer: SocketAddr) -> Result<(), Refused> {
         let _seat = self.desk.enter(peer)?;
         let mut read = Vec::new();
         let name = tokio::time::timeout(FIRST_FRAME, name(&mut stream, &mut read));
         let name = name.await.map_err(|_| Refused::Late)??;
-        let home = self.directory.whose(&name, self.threads.len()).ok_or(Refused::Unknown)?;
+        let Some(home) = self.directory.whose(&name, self.threads.len()) else {
+            let answer = self.answer_probe(&read, peer).ok_or(Refused::Unknown)?;
+            return stream.write_all(&answer).await.map_err(|_| Refused::Malformed);
+        };
         let number = self.desk.next.fetch_add(1, Ordering::Relaxed);
         let (path, stream) = settle(stream, peer, number).map_err(|_| Refused::Malformed)?;
         let plug = Plug { path, stream, read, _seat };

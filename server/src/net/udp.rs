@@ -13,7 +13,7 @@ use super::out::{Counters, Out};
 use super::send::Kernel;
 
 /// What the kernel should hold for us; it gives less where `net.core.[rw]mem_max` says so.
-const BUFFER: usize = 4 << 20;
+pub const BUFFER: usize = 4 << 20;
 /// Larger than any datagram WebRTC sends.
 const DATAGRAM: usize = 2048;
 /// What GRO joins is one IP packet, which cannot be larger.
@@ -38,7 +38,7 @@ impl Socket {
         socket.set_nonblocking(true)?;
         let local = socket.local_addr()?;
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
-        // Smaller buffers work too, with more loss in bursts; `buffers` says what came of it.
+        // Smaller buffers work too, with more loss in bursts; `granted` says what came of it.
         let _ = state.set_recv_buffer_size(UdpSockRef::from(&socket), BUFFER);
         let _ = state.set_send_buffer_size(UdpSockRef::from(&socket), BUFFER);
         let kernel = Kernel::new(local);
@@ -58,10 +58,10 @@ impl Socket {
 
     /// Bytes that the kernel holds for us, in and out. It says twice what it was asked for, to
     /// account for its own.
-    fn buffers(&self) -> io::Result<(usize, usize)> {
-        let receive = self.state.recv_buffer_size(UdpSockRef::from(&self.socket))?;
-        let send = self.state.send_buffer_size(UdpSockRef::from(&self.socket))?;
-        Ok((receive / 2, send / 2))
+    pub fn granted(&self) -> Option<(usize, usize)> {
+        let receive = self.state.recv_buffer_size(UdpSockRef::from(&self.socket)).ok()?;
+        let send = self.state.send_buffer_size(UdpSockRef::from(&self.socket)).ok()?;
+        Some((receive / 2, send / 2))
     }
 
     pub(super) fn register(
@@ -78,27 +78,6 @@ impl Sink for Socket {
         let Self { socket, kernel, out, .. } = self;
         out.send(bytes, runs, |bytes, runs| kernel.send(socket.as_fd(), bytes, runs));
     }
-}
-
-/// What to tell the operator if the kernel holds less for us than we asked for.
-pub(super) fn small_buffers(socket: &Socket) -> Option<String> {
-    let (receive, send) = socket.buffers().ok()?;
-    let mut small = Vec::new();
-    let mut lines = Vec::new();
-    for (granted, what, key) in [(receive, "in", "rmem_max"), (send, "out", "wmem_max")] {
-        if granted < BUFFER {
-            small.push(format!("{} KiB {what}", granted >> 10));
-            lines.push(format!("net.core.{key}={BUFFER}"));
-        }
-    }
-    let (small, lines) = (small.join(" and "), lines.join(" "));
-    (!lines.is_empty()).then(|| {
-        format!(
-            "the kernel holds only {small} for each media socket, of {} KiB wanted, and loses \
-             packets in bursts; this mends it until the next boot: sudo sysctl -w {lines}",
-            BUFFER >> 10
-        )
-    })
 }
 
 /// Buffers for one recvmmsg.
@@ -307,17 +286,11 @@ mod tests {
     }
 
     #[test]
-    fn small_buffers_are_named_with_the_line_that_mends_them() {
-        let mut socket = bound("127.0.0.1:0");
-        let sized = |socket: &Socket, bytes| {
-            let sock = UdpSockRef::from(&socket.socket);
-            socket.state.set_recv_buffer_size(sock, bytes).unwrap();
-            socket.state.set_send_buffer_size(UdpSockRef::from(&socket.socket), bytes).unwrap();
-        };
-        sized(&mut socket, 128 << 10);
-        let text = small_buffers(&socket).unwrap();
-        for part in ["128 KiB in and 128 KiB out", "net.core.rmem_max=4194304 net.core.wmem_max="] {
-            assert!(text.contains(part), "{text}");
-        }
+    fn it_says_what_the_kernel_granted() {
+        let socket = bound("127.0.0.1:0");
+        let sock = || UdpSockRef::from(&socket.socket);
+        socket.state.set_recv_buffer_size(sock(), 128 << 10).unwrap();
+        socket.state.set_send_buffer_size(sock(), 64 << 10).unwrap();
+        assert_eq!(socket.granted(), Some((128 << 10, 64 << 10)));
     }
 }

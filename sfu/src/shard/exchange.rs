@@ -151,6 +151,7 @@ impl Shard {
             Some(Found::Elsewhere(shard)) if shard != self.index && udp => {
                 self.hand_over(shard, path, bytes);
             }
+            None if stun && self.answer_probe(path, bytes) => {}
             found => {
                 self.totals.drops.count(Drop::UnknownSource);
                 // Its session came to another shard by UDP meanwhile: it has no need of this.
@@ -159,6 +160,13 @@ impl Shard {
                 }
             }
         }
+    }
+
+    /// The server asks itself whether it is there.
+    fn answer_probe(&mut self, path: Path, check: &[u8]) -> bool {
+        let answer = self.directory.answer(check, path.remote);
+        answer.iter().for_each(|answer| self.egress.push(path, answer));
+        answer.is_some()
     }
 
     pub(super) fn tell(&mut self, shard: usize, kind: Kind) {

@@ -253,7 +253,7 @@ mod tests {
             max_publishers: 1,
             max_viewers: 1,
             wait_for_publisher: true,
-            advertise: Vec::new(),
+            advertise: crate::advertise::Advertised::default(),
             tcp: None,
             worker: Some(transcode::Worker::new(nowhere, &transcode::Config::default())),
             bridges: limit,

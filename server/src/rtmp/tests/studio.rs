@@ -46,7 +46,7 @@ impl Studio {
             max_publishers: config.webrtc.max_publishers,
             max_viewers: config.webrtc.max_viewers,
             wait_for_publisher: config.webrtc.wait_for_publisher,
-            advertise: Vec::new(),
+            advertise: crate::advertise::Advertised::default(),
             tcp: None,
             worker: None,
             bridges: crate::bridges::Limit::of_cores(1),
