@@ -32,6 +32,7 @@ fn run(file: &str) {
         .current_dir(&folder)
         .env("WEIR_BIN", weir)
         .env("WEIR_TEST_PUBLISHER", env!("CARGO_BIN_EXE_webrtc-publisher"))
+        .env("WEIR_TEST_VIEWER", env!("CARGO_BIN_EXE_webrtc-viewer"))
         .output()
         .unwrap_or_else(|e| panic!("node does not start ({e}): `make test` installs it"));
     print!("{}", String::from_utf8_lossy(&output.stdout));
@@ -62,4 +63,4 @@ macro_rules! files {
     };
 }
 
-files!(admin audio clients counters embed hls https instant pages refusals restart rtmp simulcast smooth spaces standby survive switch tcp);
+files!(admin audio clients counters embed hls https instant pages refusals restart rtmp simulcast smooth spaces standby survive switch table tcp);

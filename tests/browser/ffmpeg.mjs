@@ -24,9 +24,23 @@ const OPUS = ['-c:a', 'libopus', '-ar', '48000', '-ac', '2', '-b:a', '96k'];
 const H264 = (fps) => ['-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency', '-profile:v', 'baseline', '-pix_fmt', 'yuv420p',
   '-bf', '0', '-g', String(fps), '-b:v', '800k'];
 
+const LIVE = (fps) => ['-cpu-used', '8', '-lag-in-frames', '0', '-pix_fmt', 'yuv420p', '-g', String(fps), '-b:v', '800k'];
+const CODED = {
+  H264,
+  VP8: (fps) => ['-c:v', 'libvpx', '-deadline', 'realtime', '-auto-alt-ref', '0', ...LIVE(fps)],
+  VP9: (fps) => ['-c:v', 'libvpx-vp9', '-deadline', 'realtime', '-auto-alt-ref', '0', ...LIVE(fps)],
+  AV1: (fps) => ['-c:v', 'libaom-av1', '-usage', 'realtime', ...LIVE(fps)],
+};
+
 /// Publishes by WHIP until `stop`.
-export function publish(url, { size = '640x360', fps = 30, left = 440, right = 880, sound = true, verbose } = {}) {
-  return start(['-re', ...SOURCE({ size, fps, left, right }), ...H264(fps), ...(sound ? OPUS : ['-an']), '-f', 'whip', url], { verbose });
+export function publish(url, { codec = 'H264', size = '640x360', fps = 30, left = 440, right = 880, sound = true, verbose } = {}) {
+  return start(['-re', ...SOURCE({ size, fps, left, right }), ...CODED[codec](fps), ...(sound ? OPUS : ['-an']), '-f', 'whip', url], { verbose });
+}
+
+/// What it says of a muxer, a demuxer, …
+export async function help(topic) {
+  const { stdout, stderr } = await run(ffmpeg(), ['-hide_banner', '-h', topic]);
+  return stdout + stderr;
 }
 
 /// Runs FFmpeg with these arguments until `stop`; `by`: another one.
@@ -72,14 +86,31 @@ export function start(args, { verbose = false, by = ffmpeg() } = {}) {
   };
 }
 
-/// A few seconds of H.264 access units (Annex B, four slices each, parameter sets before each IDR) and of Opus packets (20 ms).
-export async function clip({ size = '640x360', fps = 30, seconds = 4, left = 440, right = 880 } = {}) {
+/// A few seconds of access units and of Opus packets (20 ms). H.264: Annex B, four slices each, parameter sets before each IDR; AV1: without temporal
+/// delimiters.
+export async function clip({ codec = 'H264', size = '640x360', fps = 30, seconds = 4, left = 440, right = 880 } = {}) {
   const big = { encoding: 'buffer', maxBuffer: 1 << 26 };
   const base = ['-hide_banner', '-nostdin', '-loglevel', 'error', ...SOURCE({ size, fps, left, right }), '-t', String(seconds)];
-  const video = await run(ffmpeg(), [...base, '-map', '0:v', ...H264(fps), '-x264-params', 'aud=1:slices=4', '-f', 'h264', 'pipe:1'], big);
+  const { file, cut } = codec === 'H264' ? { file: ['-x264-params', 'aud=1:slices=4', '-f', 'h264'], cut: accessUnits }
+    : { file: ['-f', 'ivf'], cut: codec === 'AV1' ? undelimited : ivfFrames };
+  const video = await run(ffmpeg(), [...base, '-map', '0:v', ...CODED[codec](fps), ...file, 'pipe:1'], big);
   const audio = await run(ffmpeg(), [...base, '-map', '1:a', ...OPUS, '-frame_duration', '20', '-f', 'ogg', 'pipe:1'], big);
-  return { fps, video: accessUnits(video.stdout), audio: oggPackets(audio.stdout).slice(2) };
+  return { codec, fps, video: cut(video.stdout), audio: oggPackets(audio.stdout).slice(2) };
 }
+
+/// The frames of an IVF file.
+function ivfFrames(file) {
+  const frames = [];
+  for (let at = 32; at + 12 <= file.length;) {
+    const end = at + 12 + file.readUInt32LE(at);
+    frames.push(file.subarray(at + 12, end));
+    at = end;
+  }
+  return frames;
+}
+
+/// The same of AV1 without the temporal delimiters, two bytes each, which RTP leaves out.
+const undelimited = (file) => ivfFrames(file).map((unit) => unit.subarray(2));
 
 /// Cuts at the access unit delimiters and drops them.
 function accessUnits(stream) {

@@ -105,10 +105,10 @@ export async function until(what, test, ms = 20000) {
   }
 }
 
-/// The inbound statistics of a page's newest connection: `{ video, audio, all }`.
-export async function inbound(page) {
-  return page.evaluate(async () => {
-    const pc = window.connections.at(-1);
+/// The inbound statistics of a page's newest connection, or of the lab's viewer of this `id`: `{ video, audio }`.
+export async function inbound(page, id) {
+  return page.evaluate(async (id) => {
+    const pc = id ? lab.viewers[id]?.pc : window.connections.at(-1);
     if (!pc) return null;
     const all = [...(await pc.getStats()).values()];
     const of = (kind) => {
@@ -116,7 +116,7 @@ export async function inbound(page) {
       return rtp && { ...rtp, codec: all.find((c) => c.id === rtp.codecId)?.mimeType };
     };
     return { video: of('video'), audio: of('audio') };
-  });
+  }, id);
 }
 
 /// Waits until the page's newest connection decodes `codec` at this width, and goes on doing so.

@@ -1,4 +1,5 @@
-// A publisher by webrtc-rs in a process of its own (`src/bin/webrtc-publisher.rs`), which can be killed, and cut off from the network.
+// A publisher by webrtc-rs in a process of its own (`src/bin/webrtc-publisher.rs`), which can be killed, and cut off from the network; and a viewer
+// (`src/bin/webrtc-viewer.rs`).
 
 import { execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -7,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 const BINARY = process.env.WEIR_TEST_PUBLISHER ?? fileURLToPath(new URL('../../target/debug/webrtc-publisher', import.meta.url));
+const VIEWER = process.env.WEIR_TEST_VIEWER ?? fileURLToPath(new URL('../../target/debug/webrtc-viewer', import.meta.url));
 
 const args = ({ codec, width, height, kbps }) => [codec, `${width}x${height}`, String(kbps)];
 
@@ -57,4 +59,10 @@ export function publish(url, clip) {
       return ended;
     },
   };
+}
+
+/// Watches `codec` ('vp8', 'h264', …) for two seconds; gives how many pictures were decoded.
+export async function watch(url, codec) {
+  const { stdout } = await promisify(execFile)(VIEWER, [url, codec], { timeout: 40000 });
+  return Number(stdout);
 }

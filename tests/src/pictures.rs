@@ -1,11 +1,10 @@
 //! From RTP payloads to coded pictures (RFC 6184, RFC 7741, RFC 9628, the AV1 RTP format), by
-//! webrtc-rs' depacketizers (VP8 by hand); and the two picture id fields that a switch of layers
+//! webrtc-rs' depacketizers (VP8 and VP9 by hand); and the two picture id fields that a switch of layers
 //! rewrites.
 
 use bytes::Bytes;
 use rtc_rtp::codec::av1::Av1Depacketizer;
 use rtc_rtp::codec::h264::H264Packet;
-use rtc_rtp::codec::vp9::Vp9Packet;
 use rtc_rtp::packetizer::Depacketizer;
 
 use crate::clip::Codec;
@@ -47,12 +46,9 @@ pub fn pictures(codec: Codec, packets: &[Packet]) -> Vec<Picture> {
 fn assemble(codec: Codec, group: &[Packet]) -> Bytes {
     let mut reader: Box<dyn Depacketizer> = match codec {
         Codec::H264 => Box::new(H264Packet::default()),
-        Codec::Vp9 => Box::new(Vp9Packet::default()),
         Codec::Av1 => Box::new(Av1Depacketizer::new()),
-        Codec::Vp8 => {
-            let parts = group.iter().map(|p| &p.payload[vp8_descriptor(&p.payload)..]);
-            return parts.collect::<Vec<_>>().concat().into();
-        }
+        Codec::Vp8 => return bared(group, vp8_descriptor),
+        Codec::Vp9 => return bared(group, vp9_descriptor),
     };
     let mut data = Vec::new();
     if codec == Codec::Av1 {
@@ -66,6 +62,51 @@ fn assemble(codec: Codec, group: &[Packet]) -> Bytes {
         data.extend_from_slice(&part);
     }
     data.into()
+}
+
+/// The payloads one after the other, without their descriptors.
+fn bared(group: &[Packet], descriptor: fn(&[u8]) -> usize) -> Bytes {
+    let parts = group.iter().map(|p| &p.payload[descriptor(&p.payload)..]);
+    parts.collect::<Vec<_>>().concat().into()
+}
+
+/// Length of a VP9 payload descriptor (RFC 9628 section 4.2). By hand: webrtc-rs refuses pictures with three references, which Chromium sends.
+fn vp9_descriptor(payload: &[u8]) -> usize {
+    let has = |bit: u8| payload[0] & bit != 0;
+    let (id, predicted, layers, flexible, structure) =
+        (has(0x80), has(0x40), has(0x20), has(0x10), has(0x02));
+    let mut at = 1;
+    if id {
+        at += 1 + usize::from(payload[at] >> 7);
+    }
+    if layers {
+        at += if flexible { 1 } else { 2 };
+    }
+    if flexible && predicted {
+        let references = payload[at..].iter().position(|r| r & 1 == 0);
+        at += 1 + references.expect("a last reference");
+    }
+    if structure {
+        at += vp9_structure(&payload[at..]);
+    }
+    at
+}
+
+/// Length of its scalability structure.
+fn vp9_structure(structure: &[u8]) -> usize {
+    let first = structure[0];
+    let mut at = 1;
+    if first & 0x10 != 0 {
+        at += 4 * (usize::from(first >> 5) + 1);
+    }
+    if first & 0x08 != 0 {
+        let pictures = structure[at];
+        at += 1;
+        for _ in 0..pictures {
+            at += 1 + usize::from(structure[at] >> 2 & 3);
+        }
+    }
+    at
 }
 
 /// Length of a VP8 payload descriptor (RFC 7741 section 4.2). By hand: webrtc-rs refuses the last

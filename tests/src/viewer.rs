@@ -74,10 +74,14 @@ impl Viewer {
 
     /// Offers and takes the answer; ICE and DTLS go on behind its back.
     pub async fn offering(weir: &Weir, stream: &str, wish: Wish) -> Self {
+        Self::to(&weir.at(&format!("/whep/{stream}")), wish).await
+    }
+
+    /// The same, to a WHEP endpoint.
+    pub async fn to(url: &str, wish: Wish) -> Self {
         let mut peer = Self::silent(&wish).await;
         let headers: Vec<_> = wish.headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
-        let url = weir.at(&format!("/whep/{stream}"));
-        let session = peer.negotiate(&url, &headers, wish.network, wish.post).await;
+        let session = peer.negotiate(url, &headers, wish.network, wish.post).await;
         let ssrc = |kind| sdp::ssrcs(sdp::section(&session.sdp, kind)?).first().copied();
         let (video_ssrc, audio_ssrc) = (ssrc("video"), ssrc("audio"));
         Self { peer, session, video_ssrc, audio_ssrc }

@@ -238,4 +238,4 @@ async function answer({ id = 'v', sdp }) {
   return pc.localDescription.sdp;
 }
 
-window.lab = { publish, watch, leave, turn, hush, stats, first, answer, through, picture, tones, publishers, viewers, until, wait };
+window.lab = { publish, watch, leave, turn, hush, stats, first, answer, through, picture, tones, prefer, publishers, viewers, until, wait };
