@@ -246,39 +246,9 @@ async fn truncated_and_forged_packets_from_a_clients_own_address_are_dropped() {
     scene.untouched().await;
 }
 
-/// A binding request (RFC 8489, RFC 8445) that lacks nothing but the password.
+/// A check that lacks nothing but the password.
 fn forged_binding(ufrag: &str, random: &mut Random) -> Vec<u8> {
-    let name = format!("{ufrag}:mine");
-    let mut message = vec![0x00, 0x01, 0, 0, 0x21, 0x12, 0xa4, 0x42];
-    message.extend_from_slice(&random.bytes::<12>());
-    attribute(&mut message, 0x0006, name.as_bytes());
-    attribute(&mut message, 0x0024, &0x6e00_1effu32.to_be_bytes()); // PRIORITY
-    attribute(&mut message, 0x802a, &random.bytes::<8>()); // ICE-CONTROLLING
-    attribute(&mut message, 0x0025, &[]); // USE-CANDIDATE
-    attribute(&mut message, 0x0008, &random.bytes::<20>()); // MESSAGE-INTEGRITY
-    let whole = message.len() - 20 + 8;
-    message[2..4].copy_from_slice(&(whole as u16).to_be_bytes());
-    let fingerprint = crc32(&message) ^ 0x5354_554e;
-    attribute(&mut message, 0x8028, &fingerprint.to_be_bytes());
-    message
-}
-
-fn attribute(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    message.extend_from_slice(&kind.to_be_bytes());
-    message.extend_from_slice(&(value.len() as u16).to_be_bytes());
-    message.extend_from_slice(value);
-    message.resize(message.len().next_multiple_of(4), 0);
-}
-
-/// As ITU V.42 has it.
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0u32, |mut crc, byte| {
-        crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            crc = (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
-        }
-        crc
-    })
+    tests::stun::check((ufrag, "mine"), "not the password", true, random)
 }
 
 #[tokio::test(flavor = "multi_thread")]

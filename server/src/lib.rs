@@ -27,3 +27,4 @@ pub mod status;
 mod tls;
 mod token;
 mod units;
+mod young;

@@ -17,10 +17,10 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 use tower::ServiceExt as _;
 
@@ -32,6 +32,7 @@ use crate::first::{self, First};
 use crate::http::files::{self, wire, wire::Bounds};
 use crate::http::{Peer, Site, Way};
 use crate::pace::Pace;
+use crate::young::{Newcomer, Young};
 
 /// For the first byte of a connection.
 const FIRST_BYTE: Duration = Duration::from_secs(10);
@@ -39,6 +40,11 @@ const FIRST_BYTE: Duration = Duration::from_secs(10);
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// A peer that acknowledges nothing for so long is gone.
 const DEAD_AFTER: Duration = Duration::from_secs(30);
+/// A peer that says nothing for so long is asked whether it is there, and again until [`DEAD_AFTER`]: one that went
+/// without a word leaves nothing behind.
+const ASK_AFTER: Duration = Duration::from_secs(15);
+/// See [`ASK_AFTER`].
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// For a head: request line and header fields.
 const HEAD_BYTES: usize = 32 * 1024;
 /// What a connection by HTTP/1.1 may hold of what it reads, and of what it has still to write before more is made.
@@ -59,19 +65,22 @@ const PING_AFTER: Duration = Duration::from_secs(20);
 pub(crate) struct Closed {
     crowded: AtomicU64,
     silent: AtomicU64,
+    displaced: AtomicU64,
 }
 
 impl Closed {
-    /// How many, by the reason: too many of its address are here; nothing came.
-    pub(crate) fn counts(&self) -> [(&'static str, u64); 2] {
+    /// How many, by the reason: too many of its address are here; nothing came; somebody else needed the place.
+    pub(crate) fn counts(&self) -> [(&'static str, u64); 3] {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        [("crowded", read(&self.crowded)), ("silent", read(&self.silent))]
+        let counts = [&self.crowded, &self.silent, &self.displaced].map(read);
+        [("crowded", counts[0]), ("silent", counts[1]), ("displaced", counts[2])]
     }
 }
 
 /// The places of one listener.
 pub(crate) struct Places {
     connections: Arc<Semaphore>,
+    young: Arc<Young>,
     addresses: Arc<Addresses>,
     closed: Arc<Closed>,
     refrain: Mutex<Refrain>,
@@ -82,10 +91,23 @@ impl Places {
         let connections = config.max_connections.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             connections: Arc::new(Semaphore::new(connections)),
+            young: Arc::default(),
             addresses: Addresses::new(connections, &config.trusted_proxies),
             closed,
             refrain: Mutex::default(),
         }
+    }
+
+    /// One place: where there is none, the oldest connection that has asked for nothing yet makes room.
+    async fn take(&self) -> Option<OwnedSemaphorePermit> {
+        let connections = || Arc::clone(&self.connections);
+        if let Ok(place) = connections().try_acquire_owned() {
+            return Some(place);
+        }
+        if self.young.make_room() {
+            self.closed.displaced.fetch_add(1, Ordering::Relaxed);
+        }
+        connections().acquire_owned().await.ok()
     }
 
     /// There is none for who has just come. Who comes again and again fills no log.
@@ -114,24 +136,29 @@ pub(crate) async fn serve(
     loop {
         // Taken before accepting: beyond the cap, newcomers wait in the kernel's queue.
         let permit = tokio::select! {
-            permit = places.connections.clone().acquire_owned() => permit,
+            permit = places.take() => permit,
             _ = stop.wait_for(|stop| *stop) => break,
         };
-        let Ok(permit) = permit else { break };
+        let Some(permit) = permit else { break };
         let Some((stream, peer)) = accept(&listener, &mut stop).await else { break };
         let Some(seat) = places.addresses.enter(peer.ip()) else {
             places.turn_away(peer);
             continue;
         };
+        let (newcomer, leave) = places.young.begin();
         let connection = Arc::clone(&http).connection(
             stream,
-            peer,
+            (peer, newcomer),
             site.clone(),
             graceful.watcher(),
             stop.clone(),
         );
         tokio::spawn(async move {
-            connection.await;
+            tokio::select! {
+                () = connection => {}
+                // Once it has asked nobody tells it to go.
+                Ok(()) = leave => {}
+            }
             drop((permit, seat));
         });
     }
@@ -167,7 +194,7 @@ impl Http {
     async fn connection(
         self: Arc<Self>,
         stream: TcpStream,
-        peer: SocketAddr,
+        peer: (SocketAddr, Newcomer),
         site: Site,
         watcher: Watcher,
         mut stop: watch::Receiver<bool>,
@@ -189,7 +216,7 @@ impl Http {
             }
         };
         match (first, &site.tls) {
-            (Some(First::Frames), _) => Box::pin(media(stream, peer, &site)).await,
+            (Some(First::Frames), _) => Box::pin(media(stream, peer.0, &site)).await,
             (Some(First::Tls), Some(_)) => {
                 Box::pin(self.encrypted(stream, peer, site.by(Way::Tls), watcher, stop)).await;
             }
@@ -205,7 +232,7 @@ impl Http {
     async fn encrypted(
         &self,
         stream: TcpStream,
-        peer: SocketAddr,
+        peer: (SocketAddr, Newcomer),
         site: Site,
         watcher: Watcher,
         mut stop: watch::Receiver<bool>,
@@ -217,14 +244,14 @@ impl Http {
             _ = stop.wait_for(|stop| *stop) => return,
         };
         match accepted {
-            Ok(None) => tracing::debug!(%peer, "a certificate authority has seen its proof"),
+            Ok(None) => tracing::debug!(peer = %peer.0, "a certificate authority has seen its proof"),
             Ok(Some((stream, true))) => {
                 self.rest(Box::new(stream), Vec::new(), true, peer, site, watcher).await;
             }
             Ok(Some((stream, false))) => {
                 self.talk(Box::new(stream), peer, site, watcher, stop).await
             }
-            Err(e) => tracing::debug!(%peer, "no TLS: {e}"),
+            Err(e) => tracing::debug!(peer = %peer.0, "no TLS: {e}"),
         }
     }
 
@@ -232,17 +259,20 @@ impl Http {
     async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         &self,
         mut stream: S,
-        peer: SocketAddr,
+        (peer, newcomer): (SocketAddr, Newcomer),
         site: Site,
         watcher: Watcher,
         stop: watch::Receiver<bool>,
     ) {
         let bounds = Bounds { head: HEAD_TIMEOUT, bytes: HEAD_BYTES };
-        match wire::serve(&mut stream, site.files.as_ref(), peer, bounds, &stop).await {
+        let context = site.files.as_ref();
+        let asked = || newcomer.asked();
+        match wire::serve(&mut stream, context, peer, bounds, &stop, asked).await {
             Ok(None) => _ = timeout(GOODBYE, stream.shutdown()).await,
             // Not a part of this future: connections that wait for files are many, and small.
             Ok(Some(read)) => {
                 let by_two = first::kind(&read) == Some(First::Http2);
+                let peer = (peer, newcomer);
                 Box::pin(self.rest(stream, read, by_two, peer, site, watcher)).await;
             }
             Err(e) => tracing::debug!(%peer, "connection ended: {e}"),
@@ -255,13 +285,14 @@ impl Http {
         stream: S,
         read: Vec<u8>,
         by_two: bool,
-        peer: SocketAddr,
+        (peer, newcomer): (SocketAddr, Newcomer),
         site: Site,
         watcher: Watcher,
     ) {
         let pace = Pace::new(clock::now(), HEAD_TIMEOUT);
         let turns = Arc::clone(&pace);
         let service = service_fn(move |request| {
+            newcomer.asked();
             let (site, turn) = (site.clone(), turns.begin());
             async move {
                 let response = site.answer(peer, request).await?;
@@ -337,8 +368,12 @@ pub(crate) async fn accept(
     }
 }
 
-/// Small answers go out at once; a dead peer does not hold its connection for hours.
+/// Small answers go out at once; a dead peer does not hold its connection for hours, whether something is under way to it
+/// or not.
 fn tune(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
-    let _ = SockRef::from(stream).set_tcp_user_timeout(Some(DEAD_AFTER));
+    let socket = SockRef::from(stream);
+    let _ = socket.set_tcp_user_timeout(Some(DEAD_AFTER));
+    let asks = TcpKeepalive::new().with_time(ASK_AFTER).with_interval(ASK_AGAIN);
+    let _ = socket.set_tcp_keepalive(&asks);
 }

@@ -98,16 +98,22 @@ impl Demux {
     }
 }
 
-/// Our half of the USERNAME attribute of a STUN message (RFC 8489 section 14.3), read without a
-/// full parse: unknown senders cost little.
+/// Our half of the USERNAME attribute of a STUN message, see [`ufrags`].
 pub fn local_ufrag(bytes: &[u8]) -> Option<&str> {
+    ufrags(bytes).map(|(ours, _)| ours)
+}
+
+/// Both halves of the USERNAME attribute of a STUN message (RFC 8489 section 14.3), ours first, read without a
+/// full parse: unknown senders cost little.
+pub fn ufrags(bytes: &[u8]) -> Option<(&str, &str)> {
     const USERNAME: u16 = 0x0006;
     const MAGIC: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
     if bytes.get(4..8)? != MAGIC {
         return None;
     }
     let (_, _, name) = stun::attributes(bytes).find(|(_, kind, _)| *kind == USERNAME)?;
-    std::str::from_utf8(name).ok()?.split(':').next()
+    let name = std::str::from_utf8(name).ok()?;
+    Some(name.split_once(':').unwrap_or((name, "")))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use signaling::SessionId;
 
 use crate::local;
 use crate::probe::Probe;
-use crate::recorder::Recorder;
+use crate::recorder::{Decision, Recorder};
 use crate::shard::{Add, Command};
 
 /// Shared by all shards of a server; cheap to clone.
@@ -31,6 +31,8 @@ struct Inner {
     ufrags: HashMap<String, SessionId>,
     /// The server asks itself.
     probe: Option<Probe>,
+    /// What the peers of those who wait call themselves: who checks with another name of ours than its own is known by it.
+    theirs: HashMap<String, SessionId>,
 }
 
 #[derive(Debug)]
@@ -73,6 +75,10 @@ impl Directory {
         inner.name(&command);
         match inner.sessions.get_mut(&command.session()) {
             Some(Place::Home { shard, .. }) => Some((*shard, command)),
+            Some(Place::Waiting { recorder, .. }) if matches!(command, Command::Note { .. }) => {
+                note(recorder, command);
+                None
+            }
             Some(Place::Waiting { commands, .. }) if !matches!(command, Command::Remove(_)) => {
                 wish(commands, command);
                 None
@@ -87,6 +93,7 @@ impl Directory {
         let id = add.session;
         inner.ufrags.extend(add.link.ufrags().into_iter().map(|ufrag| (ufrag, id)));
         let recorder = Box::new(Recorder::new(now));
+        inner.theirs.insert(add.agreement.remote_ice.ufrag.clone(), id);
         let (add, commands) = (Box::new(add), Vec::new());
         let place = Place::Waiting { add, since: now, commands, recorder };
         inner.sessions.insert(id, place);
@@ -114,6 +121,10 @@ impl Directory {
             Some(Place::Waiting { .. }) if matches!(command, Command::Remove(_)) => {
                 self.0.waiting.fetch_sub(1, Ordering::Relaxed);
                 inner.forget(id).map_or(Routed::Done, Routed::Gone)
+            }
+            Some(Place::Waiting { recorder, .. }) if matches!(command, Command::Note { .. }) => {
+                note(recorder, command);
+                Routed::Kept
             }
             Some(Place::Waiting { commands, .. }) => {
                 wish(commands, command);
@@ -145,6 +156,7 @@ impl Directory {
                 match inner.sessions.insert(id, home)? {
                     Place::Waiting { add, since, commands, recorder } => {
                         self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+                        inner.checked(id, &add);
                         Some(Found::Claimed(add, since, commands, recorder))
                     }
                     Place::Home { .. } => None,
@@ -153,14 +165,29 @@ impl Directory {
         }
     }
 
-    /// Of so many shards, the one where the session of this name lives, or begins if its first check comes by
+    /// The session of this name, and of so many shards the one where it lives, or begins if its first check comes by
     /// TCP; `None`: there is no such name.
-    pub fn whose(&self, ufrag: &str, shards: usize) -> Option<usize> {
+    pub fn whose(&self, ufrag: &str, shards: usize) -> Option<(SessionId, usize)> {
         let inner = self.lock();
         let id = *inner.ufrags.get(ufrag)?;
         match inner.sessions.get(&id)? {
-            Place::Home { shard, .. } => Some(*shard),
-            Place::Waiting { .. } => Some(local::home(id, shards)),
+            Place::Home { shard, .. } => Some((id, *shard)),
+            Place::Waiting { .. } => Some((id, local::home(id, shards))),
+        }
+    }
+
+    /// A check came for a name of ours that leads to nobody. If whoever calls itself `theirs` is waited for, its log tells.
+    pub fn strange(&self, now: Instant, (ours, theirs): (&str, &str), source: SocketAddr) {
+        if self.waiting() == 0 {
+            return;
+        }
+        let mut inner = self.lock();
+        if inner.ufrags.contains_key(ours) {
+            return;
+        }
+        let Some(id) = inner.theirs.get(theirs).copied() else { return };
+        if let Some(Place::Waiting { recorder, .. }) = inner.sessions.get_mut(&id) {
+            recorder.note(now, Decision::Strange { from: source.into() });
         }
     }
 
@@ -246,6 +273,12 @@ impl Directory {
     }
 }
 
+fn note(recorder: &mut Recorder, command: Command) {
+    if let Command::Note { at, decision, .. } = command {
+        recorder.note(at, decision);
+    }
+}
+
 /// A newer wish overrules the older one of its kind. What belongs to this moment, or is done, is none.
 fn wish(commands: &mut Vec<Command>, command: Command) {
     if matches!(command, Command::Media(_) | Command::Heard { .. } | Command::Restart { .. }) {
@@ -277,11 +310,22 @@ impl Inner {
         self.ufrags.insert(ice.ufrag.clone(), *session);
     }
 
+    /// It waits no more.
+    fn checked(&mut self, id: SessionId, add: &Add) {
+        let theirs = &add.agreement.remote_ice.ufrag;
+        if self.theirs.get(theirs) == Some(&id) {
+            self.theirs.remove(theirs);
+        }
+    }
+
     /// What has happened to it, where it still waited.
     fn forget(&mut self, id: SessionId) -> Option<Box<Recorder>> {
         let (ufrags, recorder) = match self.sessions.remove(&id)? {
             Place::Home { ufrags, .. } => (ufrags, None),
-            Place::Waiting { add, recorder, .. } => (add.link.ufrags(), Some(recorder)),
+            Place::Waiting { add, recorder, .. } => {
+                self.checked(id, &add);
+                (add.link.ufrags(), Some(recorder))
+            }
         };
         for ufrag in ufrags {
             self.ufrags.remove(&ufrag);

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-pub use self::decision::{Decision, Sum, Who, suite};
+pub use self::decision::{Decision, Refusal, Sum, Who, suite};
 use crate::path::{Over, Path};
 use crate::stats::{Drop, Drops, EncodingSnapshot, ViewerSnapshot};
 use crate::transport::Failure;
@@ -32,7 +32,7 @@ const ADDRESSES: usize = 8;
 const LOCALS: usize = 16;
 /// Media has stopped when nothing came for so long; a still screen pauses for less.
 const STOPPED: Duration = Duration::from_secs(3);
-/// Forged checks are told so often, and then only counted: anybody who knows a user name can send them.
+/// What anybody can send who knows a user name (forged checks, connections by TCP) is told so often, and then only counted.
 const FORGED: u32 = 8;
 /// What a viewer asks for is told of so long ago.
 const LATELY: Duration = Duration::from_secs(60);
@@ -61,6 +61,16 @@ pub struct Facts {
     pub checked: Option<Instant>,
     /// Checks whose integrity was wrong.
     pub forged: u32,
+    /// Checks under the peer's name that were for another session, or for one that is over.
+    pub strange: u32,
+    /// The peer has chosen a way (USE-CANDIDATE).
+    pub nominated: Option<Instant>,
+    /// ICE restarts, and no check with the new credentials has come yet.
+    pub restart: Option<Instant>,
+    /// Connections by TCP for it that were not taken, and why the last of them was not.
+    pub turned_away: u32,
+    /// See `turned_away`.
+    pub refusal: Option<Refusal>,
     /// Where the session's datagrams come from and to.
     pub path: Option<Path>,
     /// DTLS began.
@@ -215,6 +225,39 @@ impl Recorder {
             asks.ago = now.saturating_duration_since(end);
         }
         asks
+    }
+
+    /// Something has happened outside of the session's own shard. Told only so often: others can cause it.
+    pub fn note(&mut self, at: Instant, decision: Decision) {
+        let count = match decision {
+            Decision::Strange { .. } => &mut self.facts.strange,
+            Decision::TurnedAway { why, .. } => {
+                self.facts.refusal = Some(why);
+                &mut self.facts.turned_away
+            }
+            _ => return self.record(at, decision),
+        };
+        *count = count.saturating_add(1);
+        if *count <= FORGED {
+            self.push(at, decision);
+        }
+    }
+
+    /// Where ICE stands after a check from `source`: whether the peer has chosen a way, and whether it has checked with
+    /// our newest credentials. Told once, and once for each restart.
+    pub fn stands(&mut self, now: Instant, source: SocketAddr, (nominated, renewed): (bool, bool)) {
+        if renewed && let Some(at) = self.facts.restart.take() {
+            self.push(now, Decision::Restarted { after_ms: millis(at, now) });
+        }
+        if nominated && self.facts.nominated.is_none() {
+            self.facts.nominated = Some(now);
+            self.push(now, Decision::Nominated { from: source.into() });
+        }
+    }
+
+    /// The peer was given new credentials of ours.
+    pub fn restarts(&mut self, now: Instant) {
+        self.facts.restart = Some(now);
     }
 
     /// Something was decided, or has happened that decides something.

@@ -142,7 +142,7 @@ test('no UDP: it falls back, says why, and goes back without a black moment', as
     const it = await now(page);
     return it.detour && it.way === 'hls' ? it : null;
   }, 30000);
-  assert.equal(detour, 'No UDP path to the server');
+  assert.equal(detour, 'No UDP or TCP path to the server');
   await page.hover('video');
   await page.shot('hls-fallback');
   const from = Date.now();
@@ -189,7 +189,7 @@ test('a viewer by WebRTC loads nothing of HLS, and ?via=webrtc has nothing else'
     const page = await rig.open(`${weir.origin}/watch/hls-none${query}`, { name: 'hls-none', init });
     const asked = [];
     page.on('request', (request) => asked.push(request.url()));
-    if (query) await page.getByText('No UDP path to the server').waitFor();
+    if (query) await page.getByText('No UDP or TCP path to the server').waitFor();
     else await decodes(page, { codec: 'video/H264' });
     const all = await page.evaluate(() => performance.getEntriesByType('resource').map(({ name }) => name));
     assert.deepEqual([...asked, ...all].filter((url) => /hls|\/live\//.test(url.replace('hls-none', ''))), []);

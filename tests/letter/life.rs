@@ -46,6 +46,37 @@ async fn whip_20_delete_ends_the_session_whatever_the_entity_tag() {
     stage.weir.until("show", |s| s["publisher"].is_null() && s["viewers"]["whep"] == 1);
 }
 
+/// close_notify (RFC 6347, RFC 9725 section 4.2) goes out at once, whoever wanted the end. webrtc-rs takes it and says nothing
+/// of it in its connection's state, so what counts here is what the server has sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn whip_20_whose_session_ends_hears_it_by_dtls_within_a_second() {
+    let weir = Weir::start();
+    let network = Some((Impairment::NONE, 20));
+    let kick = |session: &tests::peer::Session| {
+        let id = &session.resource.rsplit('/').next().expect("a URL")[..8];
+        send("DELETE", &weir.at(&format!("/api/v1/sessions/{id}")), &[], &[]).status
+    };
+    let delete = |session: &tests::peer::Session| send("DELETE", &session.resource, &[], &[]).status;
+    for (by_api, name) in [(false, "own"), (true, "api")] {
+        let show = Show { network, ..Show::of(Clip::small(Codec::Vp8)) };
+        let publisher = Publisher::showing(&weir, name, show).await;
+        let viewer = Viewer::wishing(&weir, name, Wish { network, ..Wish::default() }).await;
+        viewer.more_video(30).await;
+        for session in [&viewer.session, &publisher.session] {
+            let alerts = &session.relay.as_ref().expect("asked for").down.alerts;
+            let heard = || alerts.load(std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(heard(), 0, "nothing was wrong until now");
+            let status = if by_api { kick(session) } else { delete(session) };
+            assert!([200, 204].contains(&status), "{status}");
+            let end = Instant::now() + Duration::from_secs(1);
+            while heard() == 0 {
+                assert!(Instant::now() < end, "no alert of DTLS within a second");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whip_21_a_session_without_consent_ends() {
     let weir = Weir::start();

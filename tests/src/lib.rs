@@ -32,6 +32,7 @@ pub mod restart;
 pub mod rtmp;
 pub mod sdp;
 pub mod seen;
+pub mod stun;
 pub mod tls;
 pub mod track;
 pub mod viewer;

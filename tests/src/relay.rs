@@ -36,6 +36,9 @@ impl Impairment {
     pub const CUT: Self = Self { loss: 1.0, ..Self::NONE };
 }
 
+/// The content type of an alert.
+const ALERT: u8 = 21;
+
 /// What one direction has done.
 #[derive(Debug, Default)]
 pub struct Counts {
@@ -45,6 +48,8 @@ pub struct Counts {
     pub lost: AtomicU64,
     /// Of them held back.
     pub held: AtomicU64,
+    /// DTLS alerts (RFC 6347 section 4.1), sealed or not: a goodbye is one.
+    pub alerts: AtomicU64,
 }
 
 /// One relay stands between one client and one server address.
@@ -99,6 +104,7 @@ impl Relay {
         };
         let downward = {
             let (mut backs, mut die) = (backs, Die::new(seed ^ 0xd0, &impairment, &down));
+            let counts = down.clone();
             tokio::spawn(async move {
                 let mut buffer = [0; 2048];
                 loop {
@@ -111,6 +117,9 @@ impl Relay {
                     let Ok(len) = received else { continue };
                     let Some(to) = *client.lock().unwrap() else { continue };
                     let dtls = (20..64).contains(&buffer[0]);
+                    if buffer[0] == ALERT {
+                        counts.alerts.fetch_add(1, Ordering::Relaxed);
+                    }
                     let Some(wait) = die.throw(dtls) else { continue };
                     let (front, datagram) = (front.clone(), buffer[..len].to_vec());
                     later(wait, async move { drop(front.send_to(&datagram, to).await) }).await;

@@ -3,7 +3,7 @@
 // different timers; here they become one. In between it restarts ICE: the same session, by another way.
 
 import { NO_MEDIA_PATH, Problem, toProblem } from "./problem";
-import { describeCandidates } from "./sdp";
+import { candidates, describeCandidates } from "./sdp";
 
 /** From the answer to a working connection. Chromium itself would say "failed" only after 15 s or more. */
 const CONNECT_MS = 12_000;
@@ -147,11 +147,14 @@ function iceWorks(pc: RTCPeerConnection): boolean {
   return pc.iceConnectionState === "connected" || pc.iceConnectionState === "completed";
 }
 
-function noPath(answer: string): Problem {
+/** What was tried, and what may be in the way. What happens next is its owner's to say. */
+export function noPath(answer: string): Problem {
+  const byTcp = candidates(answer).some(({ protocol }) => protocol === "tcp");
   return new Problem(
-    "No UDP path to the server",
-    `It answers over HTTP, but not on ${describeCandidates(answer)}. A firewall or a port mapping is in the way, ` +
-      "or the server does not know the address it is reached at (webrtc.advertise).",
+    byTcp ? "No UDP or TCP path to the server" : "No UDP path to the server",
+    `It answers over HTTP, but media does not get through. Tried: ${describeCandidates(answer)}. A firewall, a proxy or a port mapping is in the way, ` +
+      "or the server does not know the address it is reached at (webrtc.advertise)." +
+      (byTcp ? "" : " It offers no TCP (webrtc.tcp), which firewalls let through more often."),
     0,
     0,
     NO_MEDIA_PATH,

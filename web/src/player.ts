@@ -141,6 +141,11 @@ export class Player {
     return this.state === "playing" ? null : this.chooser.dueAt;
   }
 
+  /** The same while HLS plays instead of it. */
+  get returnsAt(): number | null {
+    return this.way === "hls" && this.via === "auto" ? this.chooser.dueAt : null;
+  }
+
   /** Starts, or starts again at once. */
   start(): void {
     this.halt();

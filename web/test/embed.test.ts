@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { orderOf } from "../src/messages";
 import { problemOf } from "../src/problem";
-import { wordsFor } from "../src/ui/words";
+import { noPath } from "../src/connection";
+import { whyNot, wordsFor } from "../src/ui/words";
 import { embedOptions } from "../src/url";
 
 test("orders of the page around, and nothing else", () => {
@@ -48,4 +49,20 @@ test("a publisher who is gone is said at once, in the words that are known", () 
   expect(wordsFor({ ...waiting, publisher: "gone" }, known)?.title).toBe("The publisher has left or is interrupted");
   expect(wordsFor({ ...waiting, publisher: "gone" }, { ...known, interrupted: true })?.title).toBe("The publisher is interrupted");
   expect(wordsFor({ ...waiting, state: "playing", media: "video" }, known)).toBeNull();
+});
+
+test("without a path for media it is said what was tried, why HLS plays, and when WebRTC is tried again", () => {
+  const line = (protocol: string) => `a=candidate:1 1 ${protocol} 1 192.0.2.7 8080 typ host\r\n`;
+  const udp = noPath(line("udp"));
+  expect(udp).toMatchObject({ title: "No UDP path to the server", temporary: true });
+  expect(udp.detail).toContain("Tried: UDP port 8080 of 192.0.2.7. ");
+  expect(udp.detail).toContain("offers no TCP (webrtc.tcp)");
+  const both = noPath(line("udp") + line("tcp"));
+  expect(both.title).toBe("No UDP or TCP path to the server");
+  expect(both.detail).toContain("Tried: UDP port 8080 of 192.0.2.7; TCP port 8080 of 192.0.2.7. ");
+  expect(both.detail).not.toContain("webrtc.tcp)");
+  expect(whyNot(null, 9_000, 0)).toBe("");
+  expect(whyNot(both, null, 0)).toBe(both.title);
+  expect(whyNot(both, 9_001, 1_500)).toBe(`${both.title}; tried again in 8 s`);
+  expect(whyNot(both, 9_000, 9_000)).toBe(`${both.title}; tried again now`);
 });

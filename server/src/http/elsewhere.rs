@@ -42,8 +42,16 @@ pub(super) fn redirect(
     query.push(format!("{COUNT}{}", hops + 1));
     let location = format!("{}/{protocol}/{stream}?{}", node.url(), query.join("&"));
     let detail = format!("{} has this stream", node.url());
+    tracing::info!(stream = %stream, to = node.url(), "an offer is sent to another node");
     let moved = Problem::new(307, "elsewhere", "On another node", detail);
     Ok(Some(moved.to_reply().with("Location", location)))
+}
+
+/// How many nodes have sent an offer on until now.
+pub(super) fn hops(uri: &Uri) -> u8 {
+    let mut given = uri.query().unwrap_or_default().split('&');
+    let count = given.find_map(|pair| pair.strip_prefix(COUNT));
+    count.and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
 /// Percent-encoded (RFC 3986 section 2.1), but for what no part of a URI gives a meaning.

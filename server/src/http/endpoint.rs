@@ -3,8 +3,6 @@
 //!
 //! A session's URL is unguessable: who has it may end the session, no token is asked for there.
 
-use std::net::SocketAddr;
-
 use aws_lc_rs::rand;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -21,7 +19,7 @@ use super::reply::{Failure, not_found, reply};
 use super::{Context, Shared, api, elsewhere};
 use crate::access::Action;
 use crate::clock;
-use crate::hub::{Join, Role};
+use crate::hub::{Join, Offered, Opening, Role};
 
 /// Bytes of a body beyond the limit that are read and thrown away: who sends that much reads the
 /// answer only afterwards.
@@ -40,14 +38,14 @@ pub(super) async fn whip(
     if let Some(moved) = incoming.moved(&context, "whip", &stream)? {
         return Ok(reply(moved));
     }
-    let mut announced = Vec::new();
-    let ours = || incoming.local(&context, &mut announced);
+    let mut opening = incoming.opening();
+    let ours = || incoming.local(&context, &mut opening);
     match whip::endpoint(&incoming.request(), ours) {
         Outcome::Reply(it) => Ok(reply(incoming.asked(&context, &stream, Action::Publish, it))),
         Outcome::Do(Accepted { answer, agreement }) => {
             let session = random_session();
             let location = incoming.location(&context, "whip", &stream, session)?;
-            let join = incoming.join(stream, session, *agreement, announced);
+            let join = incoming.join(stream, session, *agreement, opening);
             context.hub.publish(join).await?;
             let links = ice_servers(&context, session);
             Ok(reply(created(answer, location, &ETag::new(session, 0), &links)))
@@ -66,8 +64,8 @@ pub(super) async fn whep(
     if let Some(moved) = incoming.moved(&context, "whep", &stream)? {
         return Ok(reply(moved));
     }
-    let mut announced = Vec::new();
-    let ours = || incoming.local(&context, &mut announced);
+    let mut opening = incoming.opening();
+    let ours = || incoming.local(&context, &mut opening);
     match whep::endpoint(&incoming.request(), ours) {
         Outcome::Reply(it) => Ok(reply(incoming.asked(&context, &stream, Action::Watch, it))),
         Outcome::Do(Accepted { answer, agreement }) => {
@@ -75,7 +73,7 @@ pub(super) async fn whep(
             let location = incoming.location(&context, "whep", &stream, session)?;
             let files = format!("{}/live/{stream}/index.m3u8", incoming.base(&context)?);
             let video_line = whep::events::Line::of_video(&answer);
-            let join = incoming.join(stream, session, *agreement, announced);
+            let join = incoming.join(stream, session, *agreement, opening);
             let join = Join { video_line, ..join };
             context.hub.watch(join).await.map_err(|problem| or_files(problem, &files))?;
             let mut links = whep::links(&location);
@@ -257,10 +255,17 @@ impl Incoming {
         reply
     }
 
-    /// Our side; `announced` becomes the addresses that the answer names.
-    fn local(&self, context: &Shared, announced: &mut Vec<SocketAddr>) -> signaling::Local {
+    /// What the offer says of addresses.
+    fn opening(&self) -> Opening {
+        let (offered, hops) = (Offered::of(&self.body), elsewhere::hops(&self.parts.uri));
+        Opening { offered, hops, ..Opening::default() }
+    }
+
+    /// Our side; `opening` gets the addresses that the answer names.
+    fn local(&self, context: &Shared, opening: &mut Opening) -> signaling::Local {
         let local = context.hub.local(self.client.caller.address);
-        announced.clone_from(&local.candidates);
+        opening.udp.clone_from(&local.candidates);
+        opening.tcp.clone_from(&local.tcp);
         local
     }
 
@@ -287,13 +292,11 @@ impl Incoming {
         stream: stream::Name,
         session: SessionId,
         agreement: Agreement,
-        announced: Vec<SocketAddr>,
+        opening: Opening,
     ) -> Join {
-        let lines = self.body.split(|b| *b == b'\n');
-        let offered = lines.filter(|line| line.starts_with(b"a=candidate:")).count();
         let Client { address, user_agent, .. } = self.client;
         let video_line = None;
-        Join { stream, session, agreement, address, user_agent, video_line, offered, announced }
+        Join { stream, session, agreement, address, user_agent, video_line, opening }
     }
 }
 

@@ -580,7 +580,7 @@ fn why(reason: Closed) -> &'static str {
     match reason {
         Closed::ByPeer => "the peer closed the connection",
         Closed::NeverConnected => {
-            "it never connected: no UDP came through, or the DTLS handshake did not end"
+            "it never connected: nothing came through by UDP or TCP, or the DTLS handshake did not end"
         }
         Closed::Silent => "nothing has been heard from it for too long",
         Closed::Failed => "its transport failed: wrong certificate or a broken handshake",

@@ -1,19 +1,19 @@
 //! What is wrong with one session, in plain words with what to do about it: a pure function over what
 //! was recorded and what is measured now.
 
+mod connecting;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use media::Codec;
 use sfu::recorder::{Asks, Facts, Report};
 use sfu::stats::{EncodingSnapshot, ViewerSnapshot};
-use sfu::transport::Failure;
 
 use super::Role;
 use super::local::{Intake, Totals};
+use super::opening::Opening;
 use super::sessions::{Numbers, list};
 use super::warnings::{self, Evidence};
 use crate::status::{Bridge, Warning};
@@ -53,8 +53,8 @@ pub(super) struct Case<'a> {
     /// Now, or when it ended.
     pub(super) now: Instant,
     pub(super) end: Option<&'a End>,
-    /// The addresses that the answer named.
-    pub(super) announced: &'a [SocketAddr],
+    /// What offer and answer said of addresses.
+    pub(super) opening: &'a Opening,
     /// A codec of the stream that this viewer did not offer.
     pub(super) missing: Option<Codec>,
     /// What the client calls itself.
@@ -94,7 +94,7 @@ pub(super) fn problems(case: &Case<'_>) -> Vec<Warning> {
                 (Role::Viewer, None) => {}
             }
         }
-        _ => connecting(case, &facts, &mut out),
+        _ => connecting::connecting(case, &facts, &mut out),
     }
     out
 }
@@ -173,97 +173,18 @@ fn who(case: &Case<'_>) -> &'static str {
     }
 }
 
-/// Why there is no connection.
-fn connecting(case: &Case<'_>, facts: &Facts, out: &mut Vec<Warning>) {
-    let who = who(case);
-    if let Some(failure) = facts.failure {
-        return out.push(failed(who, failure));
-    }
-    let age = case.now.saturating_duration_since(case.joined);
-    if age < CONNECTING {
-        return;
-    }
-    let age = age.as_secs();
-    let named = list(case.announced);
-    out.push(match (facts.checked, facts.forged, facts.dtls) {
-        (None, 0, _) => problem(
-            "no_candidate_pair",
-            format!(
-                "No STUN check of the {who} came in {age} s: its UDP does not reach this server. The \
-                 answer named {named}. Open that UDP port in the firewall and map it where the server \
-                 is behind NAT or in a container; if none of those addresses can be reached from the \
-                 {who}'s network, set webrtc.advertise to one that can."
-            ),
-        ),
-        (None, forged, _) => problem(
-            "stun_not_authentic",
-            format!(
-                "{forged} STUN checks came, none of them made with this session's password. The {who} \
-                 uses an answer that is not its own: an old one, one of another session, or one that \
-                 something changed on its way. Connect anew with a fresh offer."
-            ),
-        ),
-        (Some(_), _, None) => problem(
-            "dtls_not_begun",
-            format!(
-                "STUN works, but the {who} never began DTLS. Look whether it took the answer \
-                 (setRemoteDescription), and whether a firewall on the way lets STUN pass and nothing \
-                 else."
-            ),
-        ),
-        (Some(_), _, Some(_)) if !facts.answered => problem(
-            "dtls_not_answered",
-            format!(
-                "STUN works, but the {who} never answered our first DTLS message: it does not arrive, \
-                 or the {who} does not listen. Look for a firewall that lets STUN pass and nothing \
-                 else, and at the {who}'s own log."
-            ),
-        ),
-        _ => problem(
-            "dtls_unfinished",
-            format!(
-                "The DTLS handshake began and did not end in {age} s. What we send does not reach the \
-                 {who}, or only the small of it: look for a firewall that inspects UDP, a VPN or tunnel \
-                 with a small MTU, and heavy loss."
-            ),
-        ),
-    });
-}
-
-fn failed(who: &str, failure: Failure) -> Warning {
-    match failure {
-        Failure::Fingerprint => problem(
-            "fingerprint_mismatch",
-            format!(
-                "The {who} showed another DTLS certificate than its offer named. Something changed the \
-                 offer on its way, or its client made a new certificate after the offer: send the \
-                 offer as the client made it."
-            ),
-        ),
-        Failure::NoProfile => problem(
-            "no_srtp_profile",
-            format!(
-                "The {who} has no SRTP profile that this server has (AES-128-GCM, AES-256-GCM, \
-                 AES-128-CM with SHA-1). Update its client."
-            ),
-        ),
-        Failure::Handshake | Failure::Timeout => problem(
-            "dtls_failed",
-            format!(
-                "The DTLS handshake with the {who} broke. Its client must speak DTLS 1.2 with an ECDHE \
-                 GCM suite; its own log says what it did not like."
-            ),
-        ),
-    }
-}
-
 /// It was there, and went without a word.
 fn gone(case: &Case<'_>, out: &mut Vec<Warning>) {
     let Some(report) = case.report else { return };
     let Some(heard) = report.heard else { return };
     let silence = case.now.saturating_duration_since(heard);
     let (who, seconds) = (who(case), silence.as_secs());
-    match case.end.map(|end| end.closed) {
+    let over = case.end.map(|end| end.closed);
+    let silent = matches!(over, Some(Some(sfu::Closed::Silent))) || over.is_none() && silence > DEAF;
+    if silent && restart(case, report.recorder.facts(), out) {
+        return;
+    }
+    match over {
         Some(Some(sfu::Closed::Silent)) => out.push(problem(
             "went_silent",
             format!(
@@ -280,6 +201,28 @@ fn gone(case: &Case<'_>, out: &mut Vec<Warning>) {
         )),
         _ => {}
     }
+}
+
+/// Of who has fallen silent: whether that is an ICE restart that did not get through.
+fn restart(case: &Case<'_>, facts: &Facts, out: &mut Vec<Warning>) -> bool {
+    let Some(at) = facts.restart else { return false };
+    let (who, ago) = (who(case), case.now.saturating_duration_since(at).as_secs());
+    let by_tcp = match case.opening.tcp.is_empty() {
+        true => "nothing by TCP (webrtc.tcp)".to_owned(),
+        false => format!("by TCP {}", list(&case.opening.tcp)),
+    };
+    let turned_away = facts.refusal.map(|why| connecting::refused(who, facts.turned_away, why));
+    out.push(problem(
+        "restart_unheard",
+        format!(
+            "The {who} restarted ICE {ago} s ago, and no check with the new credentials has come; the way \
+             before is silent. Its new network does not reach the addresses that it was told: {}, and \
+             {by_tcp}. It has to connect anew, from a network that lets one of them through.{}",
+            list(&case.opening.udp),
+            turned_away.map(|text| format!(" {text}")).unwrap_or_default()
+        ),
+    ));
+    true
 }
 
 fn publisher(case: &Case<'_>, report: &Report, out: &mut Vec<Warning>) {

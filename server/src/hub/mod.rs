@@ -7,6 +7,7 @@ mod history;
 mod local;
 mod negotiation;
 mod news;
+mod opening;
 mod rate;
 mod sessions;
 mod tap;
@@ -29,6 +30,7 @@ pub(crate) use self::actor::Stage;
 use self::history::History;
 pub(crate) use self::local::{Guest, Playing, Publishing, Said, Source};
 pub(crate) use self::news::Listener;
+pub(crate) use self::opening::{Offered, Opening};
 pub(crate) use self::sessions::File;
 use crate::advertise::Advertised;
 use crate::net::{self, Media, Socket};
@@ -84,10 +86,8 @@ pub struct Join {
     pub user_agent: Option<String>,
     /// A viewer's video among the m-lines, by which events and choices of layers name it.
     pub video_line: Option<whep::events::Line>,
-    /// Candidates of the offer.
-    pub offered: usize,
-    /// The addresses that the answer named.
-    pub announced: Vec<SocketAddr>,
+    /// What offer and answer said of addresses.
+    pub opening: Opening,
 }
 
 /// Publisher or viewer.

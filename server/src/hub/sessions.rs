@@ -13,6 +13,7 @@ use signaling::SessionId;
 use super::actor::Session;
 use super::health::{self, Case, End, Setting};
 use super::local::{Intake, Totals};
+use super::opening::Opening;
 use super::{Join, Protocol, Role, view};
 use crate::status;
 use crate::units::Track;
@@ -34,8 +35,7 @@ pub(super) struct Book {
 #[derive(Clone, Debug)]
 struct Story {
     joined: Instant,
-    /// The addresses that the answer named.
-    announced: Vec<SocketAddr>,
+    opening: Opening,
     lines: Vec<Line>,
     /// Why tracks of it are not carried.
     refused: BTreeMap<Track, String>,
@@ -76,14 +76,22 @@ impl Book {
     pub(super) fn joined(&mut self, now: Instant, join: &Join, codecs: &[Codec]) {
         let names: Vec<&str> = codecs.iter().map(|c| c.rtpmap_name()).collect();
         let agent = join.user_agent.as_ref().map(|a| format!(" ({a})")).unwrap_or_default();
+        let Opening { offered, udp, tcp, hops } = &join.opening;
+        let by_tcp = match tcp.is_empty() {
+            true => "nothing by TCP".to_owned(),
+            false => format!("by TCP {}", list(tcp)),
+        };
         let text = format!(
-            "an offer from {}{agent} was accepted: {}; it named {}, the answer {}",
+            "an offer from {}{agent} was accepted: {}; it named {offered}, the answer {}, and {by_tcp}",
             join.address,
             names.join(", "),
-            candidates(join.offered),
-            list(&join.announced),
+            list(udp),
         );
-        self.open(join.session, now, join.announced.clone(), "offer", text);
+        self.open(join.session, now, join.opening.clone(), "offer", text);
+        if *hops > 0 {
+            let times = if *hops == 1 { "another node".to_owned() } else { format!("{hops} other nodes") };
+            self.note(now, join.session, "redirected", format!("{times} sent it here by 307"));
+        }
     }
 
     /// Somebody came over a connection of ours.
@@ -97,19 +105,19 @@ impl Book {
     ) {
         let agent = user_agent.map(|agent| format!(" ({agent})")).unwrap_or_default();
         let text = format!("it came by {} from {address}{agent}", protocol.name().to_uppercase());
-        self.open(id, now, Vec::new(), "connected", text);
+        self.open(id, now, Opening::default(), "connected", text);
     }
 
     fn open(
         &mut self,
         id: SessionId,
         now: Instant,
-        announced: Vec<SocketAddr>,
+        opening: Opening,
         code: &'static str,
         text: String,
     ) {
         let lines = vec![Line { at: now, code, text }];
-        self.live.insert(id, Story { announced, lines, ..Story::new(now) });
+        self.live.insert(id, Story { opening, lines, ..Story::new(now) });
     }
 
     /// The hub decided something about a session.
@@ -192,8 +200,8 @@ impl Book {
 
 impl Story {
     fn new(joined: Instant) -> Self {
-        let (announced, lines, refused) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Self { joined, announced, lines, refused, report: None }
+        let (lines, refused) = (Vec::new(), BTreeMap::new());
+        Self { joined, opening: Opening::default(), lines, refused, report: None }
     }
 
     /// Each once: two tracks may be of the same codec.
@@ -319,7 +327,7 @@ impl File {
             joined: self.story.joined,
             now: self.end.as_ref().map_or(now, |end| end.at),
             end: self.end.as_ref(),
-            announced: &self.story.announced,
+            opening: &self.story.opening,
             missing: self.missing.first().copied(),
             user_agent: self.session.user_agent.as_deref(),
             report: self.report(),
@@ -365,14 +373,6 @@ fn numbers(v: status::Viewer) -> status::ViewerNumbers {
         rtt_ms: v.rtt_ms,
         estimate_bps: v.estimate_bps,
         problem: v.problem,
-    }
-}
-
-fn candidates(count: usize) -> String {
-    match count {
-        0 => "no candidate".to_owned(),
-        1 => "1 candidate".to_owned(),
-        count => format!("{count} candidates"),
     }
 }
 

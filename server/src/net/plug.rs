@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use sfu::demux::local_ufrag;
+use sfu::demux::ufrags;
+use sfu::recorder::{Decision, Refusal};
 use sfu::{Over, Path, frames};
+use signaling::SessionId;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -86,6 +88,7 @@ impl Desk {
         Arc::new(Self { places: OnceLock::new(), next, refused })
     }
 
+    /// A place, once it is known for whom: who says nothing takes none from those who do.
     fn enter(&self, peer: SocketAddr) -> Result<(OwnedSemaphorePermit, Seat), Refused> {
         let (places, addresses) = self.places.get().ok_or(Refused::Full)?;
         let place = Arc::clone(places).try_acquire_owned().map_err(|_| Refused::Full)?;
@@ -129,13 +132,25 @@ impl Media {
     }
 
     async fn hand_over(&self, mut stream: TcpStream, peer: SocketAddr) -> Result<(), Refused> {
-        let _seat = self.desk.enter(peer)?;
+        if self.desk.places.get().is_none() {
+            return Err(Refused::Full);
+        }
         let mut read = Vec::new();
-        let name = tokio::time::timeout(FIRST_FRAME, name(&mut stream, &mut read));
-        let name = name.await.map_err(|_| Refused::Late)??;
-        let Some(home) = self.directory.whose(&name, self.threads.len()) else {
-            let answer = self.answer_probe(&read, peer).ok_or(Refused::Unknown)?;
-            return stream.write_all(&answer).await.map_err(|_| Refused::Malformed);
+        let names = tokio::time::timeout(FIRST_FRAME, names(&mut stream, &mut read));
+        let (ours, theirs) = names.await.map_err(|_| Refused::Late)??;
+        let Some((session, home)) = self.directory.whose(&ours, self.threads.len()) else {
+            if let Some(answer) = self.answer_probe(&read, peer) {
+                return stream.write_all(&answer).await.map_err(|_| Refused::Malformed);
+            }
+            self.directory.strange(super::now(), (&ours, &theirs), udp::canonical(peer));
+            return Err(Refused::Unknown);
+        };
+        let _seat = match self.desk.enter(peer) {
+            Ok(seat) => seat,
+            Err(refused) => {
+                self.tell(session, peer, refused).await;
+                return Err(refused);
+            }
         };
         let number = self.desk.next.fetch_add(1, Ordering::Relaxed);
         let (path, stream) = settle(stream, peer, number).map_err(|_| Refused::Malformed)?;
@@ -143,15 +158,28 @@ impl Media {
         let lane = self.threads.get(home).ok_or(Refused::Unknown)?;
         lane.send(Command::Plug(Box::new(plug))).await.map_err(|_| Refused::Unknown)
     }
+
+    /// The session's log says why a connection of its client was closed.
+    async fn tell(&self, session: SessionId, peer: SocketAddr, refused: Refused) {
+        let why = match refused {
+            Refused::Full => Refusal::Full,
+            Refused::Crowded => Refusal::Crowded,
+            Refused::Late | Refused::Malformed | Refused::Unknown => return,
+        };
+        let decision = Decision::TurnedAway { from: udp::canonical(peer).into(), why };
+        // Without media threads the server ends.
+        let _ = self.send(sfu::Command::Note { session, at: super::now(), decision }).await;
+    }
 }
 
-/// Reads until the first frame is whole: whose it says it is.
-async fn name(stream: &mut TcpStream, read: &mut Vec<u8>) -> Result<String, Refused> {
+/// Reads until the first frame is whole: whose it says it is, and who says so.
+async fn names(stream: &mut TcpStream, read: &mut Vec<u8>) -> Result<(String, String), Refused> {
     loop {
         match frames::first(read) {
             Ok(None) => {}
             Ok(Some(frame)) => {
-                return local_ufrag(frame).map(str::to_owned).ok_or(Refused::Malformed);
+                let (ours, theirs) = ufrags(frame).ok_or(Refused::Malformed)?;
+                return Ok((ours.to_owned(), theirs.to_owned()));
             }
             Err(_) => return Err(Refused::Malformed),
         }

@@ -36,6 +36,28 @@ pub enum Decision {
         /// Where from.
         from: Address,
     },
+    /// A check that this peer made for another session of ours, or for one that is over.
+    Strange {
+        /// Where from.
+        from: Address,
+    },
+    /// The peer has chosen a way (USE-CANDIDATE) for the first time.
+    Nominated {
+        /// Where from.
+        from: Address,
+    },
+    /// The first check with the credentials of an ICE restart.
+    Restarted {
+        /// Since the restart was answered.
+        after_ms: u32,
+    },
+    /// A connection by TCP for this session was closed.
+    TurnedAway {
+        /// Where from.
+        from: Address,
+        /// Why.
+        why: Refusal,
+    },
     /// The addresses between which the session's datagrams go from now on.
     Pair {
         /// Which of the addresses of ours that it has used.
@@ -182,6 +204,15 @@ pub enum Decision {
     },
 }
 
+/// Why a connection by TCP is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// As many are here as may be.
+    Full,
+    /// As many are here as may be from one address.
+    Crowded,
+}
+
 /// What is counted and not told one by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sum {
@@ -205,6 +236,10 @@ impl Decision {
         match self {
             Self::Check { .. } => "stun_check",
             Self::Forged { .. } => "stun_not_authentic",
+            Self::Strange { .. } => "stun_for_another",
+            Self::Nominated { .. } => "nominated",
+            Self::Restarted { .. } => "ice_restarted",
+            Self::TurnedAway { .. } => "tcp_refused",
             Self::Pair { .. } => "candidate_pair",
             Self::DtlsBegun { .. } => "dtls_begun",
             Self::DtlsUp { .. } => "dtls_up",
@@ -243,7 +278,13 @@ impl Decision {
     /// As a person would say it. `local`: the address that [`Decision::Pair`] means.
     pub fn text(self, who: Who, local: Option<SocketAddr>) -> String {
         match self {
-            Self::Check { .. } | Self::Forged { .. } | Self::Pair { .. } => self.way(who, local),
+            Self::Check { .. }
+            | Self::Forged { .. }
+            | Self::Strange { .. }
+            | Self::Nominated { .. }
+            | Self::Restarted { .. }
+            | Self::TurnedAway { .. }
+            | Self::Pair { .. } => self.way(who, local),
             Self::DtlsBegun { .. } | Self::DtlsUp { .. } | Self::DtlsFailed(_) => self.dtls(who),
             Self::Sum { what, count, of, seconds } => sum(who, what, (count, of), seconds),
             Self::CatchUp { .. }
@@ -265,6 +306,20 @@ impl Decision {
             Self::Forged { from } => format!(
                 "a STUN check from {from} was not made with this session's password: ignored"
             ),
+            Self::Strange { from } => format!(
+                "a STUN check of the {who} from {from} was for another session, or one that is over: ignored"
+            ),
+            Self::Nominated { from } => format!("the {who} chose the way from {from}"),
+            Self::Restarted { after_ms } => {
+                format!("the ICE restart got through: its first check came after {after_ms} ms")
+            }
+            Self::TurnedAway { from, why } => {
+                let too_many = match why {
+                    Refusal::Full => "as many are here as may be",
+                    Refusal::Crowded => "as many are here as may be from one address",
+                };
+                format!("a TCP connection from {from} was not taken: {too_many}")
+            }
             Self::Pair { remote, first, tcp, .. } => {
                 let local = local.map_or_else(|| "this server".to_owned(), |l| l.to_string());
                 let verb = if first { "goes" } else { "moved: it goes" };

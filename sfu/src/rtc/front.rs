@@ -86,6 +86,11 @@ impl Front {
         self.ice.restart(ice);
     }
 
+    /// See [`Responder::nominated`] and [`Responder::renewed`].
+    pub(super) fn standing(&self) -> (bool, bool) {
+        (self.ice.nominated(), self.ice.renewed())
+    }
+
     pub(super) fn ufrags(&self) -> impl Iterator<Item = &str> {
         self.ice.ufrags()
     }

@@ -333,6 +333,11 @@ impl Peer {
         self.front.path()
     }
 
+    /// Whether the peer has chosen a way, and whether it has checked with our newest credentials.
+    pub fn standing(&self) -> (bool, bool) {
+        self.front.standing()
+    }
+
     /// This connection has ended: what is to go there waits for the next check.
     pub fn unplugged(&mut self, over: Over) {
         self.front.unplugged(over);

@@ -1,10 +1,12 @@
 //! What the server wants of a shard, and what a shard tells it.
 
+use std::time::Instant;
+
 use media::{Activity, Codec, EncodingId, Kind};
 use signaling::{Agreement, IceCredentials, SessionId};
 
 use crate::local::Made;
-use crate::recorder::Report;
+use crate::recorder::{Decision, Report};
 use crate::rtc::Peer;
 use crate::stats::{EncodingState, Origin};
 use crate::transport::Transport;
@@ -37,6 +39,15 @@ pub enum Command {
         session: SessionId,
         /// Fresh.
         ice: IceCredentials,
+    },
+    /// Something has happened to a session outside of its shard, which its log shall tell.
+    Note {
+        /// To which.
+        session: SessionId,
+        /// When.
+        at: Instant,
+        /// What.
+        decision: Decision,
     },
     /// Ends a session with a goodbye. No [`Event::Closed`] follows.
     Remove(SessionId),
@@ -76,7 +87,9 @@ impl Command {
         match self {
             Self::Add(add) => add.session,
             Self::Attach { viewer, .. } | Self::SetLayer { viewer, .. } => *viewer,
-            Self::Remove(session) | Self::Restart { session, .. } => *session,
+            Self::Remove(session)
+            | Self::Restart { session, .. }
+            | Self::Note { session, .. } => *session,
             Self::Media(made) => made.publisher,
             Self::Heard { publisher, .. }
             | Self::Unbridge { publisher, .. }

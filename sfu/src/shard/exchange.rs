@@ -8,7 +8,7 @@ use std::time::Instant;
 use signaling::SessionId;
 
 use super::{Add, Command, Key, Shard, Word};
-use crate::demux::local_ufrag;
+use crate::demux::ufrags;
 use crate::directory::Found;
 use crate::feed::{Batch, Feed, Snapshot};
 use crate::path::{Over, Path};
@@ -140,9 +140,9 @@ impl Shard {
             return self.hand_over(shard, path, bytes);
         }
         let authentic = |add: &Add| add.link.authentic(bytes);
-        let ufrag = if stun { local_ufrag(bytes) } else { None };
+        let names = if stun { ufrags(bytes) } else { None };
         let from = (now, path.remote);
-        match ufrag.and_then(|ufrag| self.directory.find(self.index, ufrag, from, authentic)) {
+        match names.and_then(|(ours, _)| self.directory.find(self.index, ours, from, authentic)) {
             Some(Found::Claimed(add, since, commands, recorder)) => {
                 let key = self.add(now, *add, since, *recorder);
                 commands.into_iter().for_each(|command| self.obey(now, command));
@@ -154,6 +154,9 @@ impl Shard {
             None if stun && self.answer_probe(path, bytes) => {}
             found => {
                 self.totals.drops.count(Drop::UnknownSource);
+                if let (None, Some(names)) = (&found, names) {
+                    self.directory.strange(now, names, path.remote);
+                }
                 // Its session came to another shard by UDP meanwhile: it has no need of this.
                 if let (Some(Found::Elsewhere(_)), Over::Tcp(wire)) = (found, path.over) {
                     self.words.push_back((wire, Word::Over));

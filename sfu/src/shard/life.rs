@@ -60,10 +60,11 @@ impl Shard {
             }
             Command::Restart { ice, .. } => {
                 let session = &mut self.sessions[key];
-                session.restart(ice);
+                session.restart(now, ice);
                 let gone = self.demux.name(key, session.ufrags());
                 self.directory.unname(session.id, &gone);
             }
+            Command::Note { at, decision, .. } => self.sessions[key].recorder.note(at, decision),
             Command::Remove(_) => self.remove(now, key),
             Command::Media(made) => self.take_made(now, key, *made),
             Command::Heard { media, held, .. } => {

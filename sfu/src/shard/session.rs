@@ -86,7 +86,8 @@ impl Session {
     }
 
     /// ICE restarts with these credentials of ours.
-    pub(super) fn restart(&mut self, ice: IceCredentials) {
+    pub(super) fn restart(&mut self, now: Instant, ice: IceCredentials) {
+        self.recorder.restarts(now);
         match &mut self.role {
             Role::Publisher(peer, _) => peer.restart(ice),
             Role::Local(_) => {}
@@ -105,11 +106,12 @@ impl Session {
         match first {
             Some(0..=3) => {
                 self.recorder.check(now, source, proven);
-                let path = match &self.role {
-                    Role::Publisher(peer, _) => peer.path(),
-                    Role::Local(_) => None,
-                    Role::Viewer(transport, _) => transport.path(),
+                let (path, standing) = match &self.role {
+                    Role::Publisher(peer, _) => (peer.path(), peer.standing()),
+                    Role::Local(_) => return,
+                    Role::Viewer(transport, _) => (transport.path(), transport.standing()),
                 };
+                self.recorder.stands(now, source, standing);
                 let Some(path) = path else { return };
                 self.recorder.path(now, path);
                 if self.speaks_first {

@@ -69,11 +69,17 @@ pub(crate) struct Responder {
     heard: Option<Instant>,
     /// The first authentic check that came by TCP.
     by_tcp: Option<Instant>,
+    /// The peer has chosen a way, at least once.
+    nominated: bool,
+    /// A check of the newest generation has come.
+    renewed: bool,
 }
 
 impl Responder {
     pub(crate) fn new(ice: IceCredentials) -> Self {
-        Self { generations: vec![ice], current: 0, path: None, heard: None, by_tcp: None }
+        let generations = vec![ice];
+        let (nominated, renewed) = (false, false);
+        Self { generations, current: 0, path: None, heard: None, by_tcp: None, nominated, renewed }
     }
 
     /// New credentials; those that a nomination has made obsolete go.
@@ -85,6 +91,17 @@ impl Responder {
             self.generations.remove(1);
         }
         self.generations.push(ice);
+        self.renewed = false;
+    }
+
+    /// The peer has chosen a way (USE-CANDIDATE), at least once: our answers get back to it.
+    pub(crate) fn nominated(&self) -> bool {
+        self.nominated
+    }
+
+    /// The peer has sent an authentic check with the newest credentials.
+    pub(crate) fn renewed(&self) -> bool {
+        self.renewed
     }
 
     pub(crate) fn ufrags(&self) -> impl Iterator<Item = &str> {
@@ -142,6 +159,8 @@ impl Responder {
 
     /// The first authentic address will do until one is nominated: DTLS can be done by then.
     fn choose(&mut self, now: Instant, generation: usize, path: Path, nominates: bool) -> Answered {
+        self.nominated |= nominates;
+        self.renewed |= generation + 1 == self.generations.len();
         let nominated = nominates && generation >= self.current;
         if nominated {
             self.current = generation;

@@ -314,6 +314,11 @@ impl Transport {
         }
     }
 
+    /// Whether the peer has chosen a way, and whether it has checked with our newest credentials.
+    pub fn standing(&self) -> (bool, bool) {
+        (self.ice.nominated(), self.ice.renewed())
+    }
+
     /// Where media goes: the first address that proved itself, then what the peer nominates.
     pub fn path(&self) -> Option<Path> {
         self.ice.path()

@@ -14,7 +14,7 @@ import { StatsOverlay } from "./stats-overlay";
 import { Still } from "./still";
 import { StreamInfo } from "./stream-info";
 import { waves } from "./waves";
-import { wordsFor } from "./words";
+import { whyNot, wordsFor } from "./words";
 
 export interface StageOptions {
   source: Source;
@@ -185,7 +185,7 @@ export class Stage {
     this.unmute.hidden = !(playing && sound && video.muted && (this.controlled || this.wantsSound));
     this.resume.hidden = !(player.state === "stopped" || (playing && video.paused && this.controlled));
     setText(this.shaky, playing && player.shaky ? "The connection is unsteady" : "");
-    this.overlay.show(player.numbers, player.way, player.detour?.title ?? "");
+    this.overlay.show(player.numbers, player.way, whyNot(player.detour, player.returnsAt, performance.now()));
     this.controls.timeline.update(player.timeline, player.numbers?.hls?.latencyMs ?? null);
     this.info.update();
     this.menu.update(this.layers);

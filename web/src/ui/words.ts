@@ -44,6 +44,14 @@ function waiting({ media, publisher }: Pick<Player, "media" | "publisher">, { wh
   return { title: "Waiting for the publisher", detail: "It starts by itself." };
 }
 
+/** Why HLS plays and not WebRTC, and when that is tried again; empty if it does not. */
+export function whyNot(detour: Problem | null, returnsAt: number | null, now: number): string {
+  if (!detour) return "";
+  if (returnsAt === null) return detour.title;
+  const seconds = Math.max(0, Math.ceil((returnsAt - now) / 1000));
+  return `${detour.title}; tried again ${seconds > 0 ? `in ${seconds} s` : "now"}`;
+}
+
 /** The server's own words tell a program what to send; a person has a field for it. */
 function denied(problem: Problem): Words {
   return problem.status === 401

@@ -54,6 +54,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     peer: SocketAddr,
     bounds: Bounds,
     stop: &watch::Receiver<bool>,
+    asked: impl Fn(),
 ) -> io::Result<Option<Vec<u8>>> {
     let mut listener = stop.clone();
     let mut stopped = pin!(listener.wait_for(|stop| *stop));
@@ -71,6 +72,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             Heard::Other => return Ok(Some(reader.kept)),
             Heard::End => return Ok(None),
         };
+        asked();
         let (route, head) = (visit.route, visit.head);
         let answer = tokio::select! {
             biased;
@@ -401,7 +403,7 @@ mod tests {
             theirs.shutdown().await.unwrap();
             theirs
         };
-        let serving = serve(&mut ours, Some(&server.context), PEER, BOUNDS, &stopped);
+        let serving = serve(&mut ours, Some(&server.context), PEER, BOUNDS, &stopped, || ());
         let (mut theirs, rest) = tokio::join!(asking, serving);
         drop(ours);
         let mut answers = Vec::new();
@@ -477,7 +479,7 @@ mod tests {
         };
         let bounds = Bounds { head: Duration::from_millis(50), bytes: 1 << 20 };
         let served = tokio::select! {
-            served = serve(&mut ours, Some(&server.context), PEER, bounds, &stopped) => served,
+            served = serve(&mut ours, Some(&server.context), PEER, bounds, &stopped, || ()) => served,
             () = dribble => unreachable!(),
         };
         assert_eq!(served.unwrap(), None);
@@ -488,7 +490,7 @@ mod tests {
         let server = tokio::runtime::Runtime::new().unwrap().block_on(async { Server::new("") });
         let (mut ours, _theirs) = duplex(1);
         let (_stop, stopped) = watch::channel(false);
-        let serving = serve(&mut ours, Some(&server.context), PEER, BOUNDS, &stopped);
+        let serving = serve(&mut ours, Some(&server.context), PEER, BOUNDS, &stopped, || ());
         assert!(size_of_val(&serving) < 2048, "{}", size_of_val(&serving));
     }
 
@@ -499,7 +501,7 @@ mod tests {
         let (mut ours, mut theirs) = duplex(100);
         let (_stop, stopped) = watch::channel(false);
         let bounds = Bounds { head: Duration::from_millis(50), bytes: 1024 };
-        let serving = serve(&mut ours, Some(&server.context), PEER, bounds, &stopped);
+        let serving = serve(&mut ours, Some(&server.context), PEER, bounds, &stopped, || ());
         let (served, _) = tokio::join!(serving, theirs.write_all(NOTHING.as_bytes()));
         assert_eq!(served.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
@@ -583,7 +585,7 @@ mod tests {
         let server = Server::new("");
         let (mut ours, _theirs) = duplex(1024);
         let (stop, stopped) = watch::channel(false);
-        let serving = serve(&mut ours, Some(&server.context), PEER, BOUNDS, &stopped);
+        let serving = serve(&mut ours, Some(&server.context), PEER, BOUNDS, &stopped, || ());
         let (served, _) = tokio::join!(serving, async { stop.send(true).unwrap() });
         assert_eq!(served.unwrap(), None);
     }

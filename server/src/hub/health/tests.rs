@@ -1,14 +1,17 @@
 //! One case for each problem, and none for a session that is well.
 
+use std::net::SocketAddr;
+
 use media::{EncodingId, Kind};
 use sfu::Closed;
-use sfu::recorder::{Decision, Recorder, Who};
+use sfu::recorder::{Decision, Recorder, Refusal, Who};
 use sfu::stats::{EncodingSnapshot, Origin};
-use sfu::transport::Path;
+use sfu::transport::{Failure, Path};
 use sfu::transport::srtp::Profile;
 use signaling::SessionId;
 
 use super::*;
+use crate::hub::opening::Offered;
 use crate::hub::{Protocol, view};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -26,6 +29,7 @@ struct Session {
     report: Report,
     setting: Setting,
     refused: Vec<String>,
+    opening: Opening,
 }
 
 impl Session {
@@ -42,13 +46,16 @@ impl Session {
         };
         let setting = Setting { worker: true, bridges: Vec::new() };
         let refused = Vec::new();
-        Self { role, began, end: None, missing: None, report, setting, refused }
+        let udp = vec![address(8080), address(8081)];
+        let opening = Opening { udp, tcp: vec![address(80)], ..Opening::default() };
+        Self { role, began, end: None, missing: None, report, setting, refused, opening }
     }
 
     /// Checks arrive.
     fn reached(role: Role) -> Self {
         let mut it = Self::new(role);
         it.report.recorder.check(it.began, address(5), true);
+        it.report.recorder.stands(it.began, address(5), (true, false));
         it.report.recorder.path(it.began, Path::udp(address(8080), address(5)));
         it.report.heard = Some(it.began + SECOND * 10);
         it
@@ -82,7 +89,7 @@ impl Session {
             joined: self.began,
             now: self.began + age,
             end: self.end.as_ref(),
-            announced: &[address(8080), address(8081)],
+            opening: &self.opening,
             missing: self.missing,
             user_agent: None,
             report: Some(&self.report),
@@ -188,7 +195,7 @@ fn a_session_of_which_no_thread_knows_anything_is_told_too() {
         joined: session.began,
         now: session.began + SECOND * 15,
         end: None,
-        announced: &[],
+        opening: &Opening::default(),
         missing: None,
         user_agent: None,
         report: None,
@@ -208,6 +215,57 @@ fn stun_that_is_not_authentic() {
         session.report.recorder.check(session.began, address(5), false);
     }
     assert!(session.only("stun_not_authentic").starts_with("3 STUN checks came"));
+}
+
+/// What came before there was a connection, and the word for it.
+#[test]
+fn why_nothing_came() {
+    let relays = Offered::of(b"a=candidate:1 1 udp 1 192.0.2.9 5 typ relay raddr 0.0.0.0 rport 0\r\n");
+    let turned_away =
+        |why| Decision::TurnedAway { from: address(5).into(), why };
+    type Happens = Box<dyn Fn(&mut Session)>;
+    let noted = |decision: Decision| -> Happens {
+        Box::new(move |session| session.report.recorder.note(session.began, decision))
+    };
+    let rows: [(&str, &[&str], Happens); 8] = [
+        ("no_candidate_pair", &["192.0.2.1:8080", "by TCP 192.0.2.1:80,"], Box::new(|_| {})),
+        ("no_candidate_pair", &["TCP was not offered", "webrtc.tcp)"], Box::new(|s| s.opening.tcp.clear())),
+        ("no_candidate_pair", &["Another node", "http.elsewhere"], Box::new(|s| s.opening.hops = 1)),
+        ("only_relays", &["TURN"], Box::new(move |s| s.opening.offered = relays)),
+        ("stun_for_another", &["old answer"], noted(Decision::Strange { from: address(5).into() })),
+        ("tcp_refused", &["came (1)", "webrtc.tcp_connections"], noted(turned_away(Refusal::Full))),
+        ("tcp_refused", &["a quarter"], noted(turned_away(Refusal::Crowded))),
+        (
+            "not_nominated",
+            &["USE-CANDIDATE"],
+            Box::new(|s| s.report.recorder.check(s.began, address(5), true)),
+        ),
+    ];
+    for role in [Role::Publisher, Role::Viewer] {
+        for (code, words, happens) in &rows {
+            let mut session = Session::new(role);
+            happens(&mut session);
+            let text = session.only(code);
+            assert!(words.iter().all(|word| text.contains(word)), "{code}: {text}");
+        }
+    }
+}
+
+#[test]
+fn an_ice_restart_that_never_gets_through() {
+    for role in [Role::Publisher, Role::Viewer] {
+        let mut session = Session::well(role);
+        session.report.recorder.restarts(session.began + SECOND);
+        assert_eq!(session.problems_after(SECOND * 10), [], "the way before still works");
+        session.report.heard = Some(session.began + SECOND);
+        session.report.media = session.report.media.map(|_| session.began + SECOND * 9);
+        let text = session.only("restart_unheard");
+        assert!(text.contains("9 s ago") && text.contains("by TCP 192.0.2.1:80"), "{text}");
+        session = session.ended(Some(Closed::Silent));
+        session.only("restart_unheard");
+        session.report.recorder.stands(session.began + SECOND * 2, address(6), (true, true));
+        session.only("went_silent");
+    }
 }
 
 #[test]
@@ -230,7 +288,7 @@ fn dtls_that_fails() {
         (Failure::Fingerprint, "fingerprint_mismatch"),
         (Failure::NoProfile, "no_srtp_profile"),
         (Failure::Handshake, "dtls_failed"),
-        (Failure::Timeout, "dtls_failed"),
+        (Failure::Timeout, "dtls_timeout"),
     ] {
         let mut session = Session::reached(Role::Viewer).ended(Some(Closed::Failed));
         session.report.recorder.dtls_begins(session.began, false);
