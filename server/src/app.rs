@@ -120,7 +120,7 @@ pub async fn run(config: Config, sources: Sources) -> Result<(), Error> {
         token: context.access().made_token(),
         token_file: made.kept,
     });
-    let web = [http_address, admin_address].into_iter().flatten().count() as u64;
+    let web = [http_address, admin_address].into_iter().flatten().count();
     let any_rtmp = rtmp_address.or(rtmps_address).is_some();
     let files = self_test::files(&config, web, shards, any_rtmp);
     let test = SelfTest { hub: hub.clone(), advertised, reach, tcp, buffers, files };

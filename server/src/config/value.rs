@@ -106,6 +106,10 @@ impl FromStr for Advertise {
             Some(("tcp", rest)) => (Some(Protocol::Tcp), rest),
             _ => (None, text),
         };
+        let bare = rest.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        if let Some(ip) = bare.map(str::parse::<Ipv6Addr>).and_then(Result::ok) {
+            return Ok(Self { host: ip.to_string(), port: None, protocol });
+        }
         if let Ok(ip) = rest.parse::<IpAddr>() {
             return Ok(Self { host: ip.to_string(), port: None, protocol });
         }
@@ -389,6 +393,7 @@ mod tests {
             ("tcp/live.example.org", "live.example.org", None, Some(Tcp)),
             ("203.0.113.7", "203.0.113.7", None, None),
             ("2001:db8::1", "2001:db8::1", None, None),
+            ("[2001:db8::1]", "2001:db8::1", None, None),
             ("udp/[2001:db8::1]:9000", "2001:db8::1", Some(9000), Some(Udp)),
         ] {
             let parsed: Advertise = text.parse().unwrap();

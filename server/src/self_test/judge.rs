@@ -278,7 +278,7 @@ impl Files {
         let keys: Vec<String> = self.places.iter().map(|(key, n)| format!("{key} ({n})")).collect();
         let text = format!(
             "only {limit} files may be open, and {wanted} would be if all of {} came: who comes beyond is not served",
-            keys.join(", ")
+            keys.join(" and ")
         );
         let fix = format!(
             "LimitNOFILE={wanted} in a systemd unit, --ulimit nofile={wanted} for Docker, ulimit -n {wanted} in a shell; or \

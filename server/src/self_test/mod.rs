@@ -105,10 +105,11 @@ impl SelfTest {
     }
 }
 
-/// Who may open files here.
-pub(crate) fn files(config: &Config, http: u64, shards: usize, rtmp: bool) -> Files {
-    let mut places =
-        vec![("http.max_connections", http.saturating_mul(config.http.max_connections as u64))];
+/// Who may open files here, with so many listeners of HTTP.
+pub(crate) fn files(config: &Config, http: usize, shards: usize, rtmp: bool) -> Files {
+    let each = config.http.max_connections as u64;
+    let names = ["http.max_connections", "the same at admin.listen"];
+    let mut places: Vec<_> = names.into_iter().take(http).map(|name| (name, each)).collect();
     if config.webrtc.tcp {
         places.push(("webrtc.tcp_connections", config.webrtc.tcp_connections as u64));
     }
