@@ -17,8 +17,9 @@ const SMALL: &str =
     "http.max_connections = 50\nwebrtc.tcp_connections = 50\nrtmp.max_connections = 50\n";
 const HERE: [&str; 2] = ["127.0.0.1:0", "127.0.0.1:0"];
 
-async fn publish(weir: &Weir) -> Publisher {
-    Publisher::start(weir, "show", Clip::small(Codec::Vp8)).await
+async fn publish(weir: &Weir, by: By) -> Publisher {
+    let show = Show { by, ..Show::of(Clip::small(Codec::Vp8)) };
+    Publisher::showing(weir, "show", show).await
 }
 
 /// Media comes to a viewer that gets through so.
@@ -33,7 +34,9 @@ async fn told(weir: &Weir) -> [Vec<SocketAddr>; 2] {
     let offer = Viewer::silent(&Wish::default()).await.offer().await;
     let answer = weir.offer("/whep/show", &offer);
     assert_eq!(answer.status, 201, "{}", answer.text());
-    ["udp", "tcp"].map(|protocol| sdp::candidates_by(&answer.text(), protocol))
+    let text = answer.text();
+    let video = sdp::section(&text, "video").expect("it was offered");
+    ["udp", "tcp"].map(|protocol| sdp::candidates_by(video, protocol))
 }
 
 fn at(text: &str) -> SocketAddr {
@@ -60,7 +63,11 @@ async fn each_form_of_advertise_is_told() {
     let (named, fixed): (Vec<SocketAddr>, _) = udp.into_iter().partition(|a| a.port() == 14);
     assert!(!named.is_empty() && named.iter().all(|a| a.ip().is_loopback()), "{named:?}");
     let both = |port: u16| {
-        [at(&format!("192.0.2.7:{port}")), at("198.51.100.7:9"), at(&format!("[2001:db8::7]:{port}"))]
+        [
+            at(&format!("192.0.2.7:{port}")),
+            at("198.51.100.7:9"),
+            at(&format!("[2001:db8::7]:{port}")),
+        ]
     };
     let [first, second, third] = both(udp_port);
     let own = at(&format!("127.0.0.1:{udp_port}"));
@@ -80,7 +87,8 @@ async fn media_flows_through_mapped_ports() {
     let entries = format!("webrtc.advertise = ['udp/{udp}', 'tcp/{tcp}']\n{SMALL}");
     let weir = Weir::configured(&entries);
     let [by_udp, by_tcp] = [format!("udp {udp}"), format!("tcp {tcp}")];
-    let dead = weir.self_test(|found| is(found, &by_udp, "warning") && is(found, &by_tcp, "warning"));
+    let dead =
+        weir.self_test(|found| is(found, &by_udp, "warning") && is(found, &by_tcp, "warning"));
     let server = at(&weir.listener("webrtc.listen"));
     assert!(is(&dead, &format!("udp {server}"), "ok"), "{dead:#?}");
     let said = of(&dead, &by_udp).expect("it is there");
@@ -88,7 +96,10 @@ async fn media_flows_through_mapped_ports() {
     assert!(said["fix"].as_str().is_some_and(|text| text.starts_with(&fix)), "{said}");
     assert!(said["text"].as_str().is_some_and(|text| text.contains("from inside")), "{said}");
     let log = weir.log();
-    assert!(log.contains(&format!("  warning  {by_udp} of webrtc.advertise")), "at the start: {log}");
+    assert!(
+        log.contains(&format!("  warning  {by_udp} of webrtc.advertise")),
+        "at the start: {log}"
+    );
     assert!(log.contains(&format!("self-test: {by_udp} of webrtc.advertise")), "in the log: {log}");
 
     datagrams.set_nonblocking(true).expect("a socket");
@@ -98,7 +109,8 @@ async fn media_flows_through_mapped_ports() {
     weir.reload("self-test: ");
     weir.self_test(|found| is(found, &by_udp, "ok") && is(found, &by_tcp, "ok"));
 
-    let _publisher = publish(&weir).await;
+    // The mapping is for one client at a time.
+    let _publisher = publish(&weir, By::To(server)).await;
     assert_eq!(told(&weir).await, [vec![udp, server], vec![tcp, at(weir.host())]]);
     let carried = || mapped.down.seen.load(std::sync::atomic::Ordering::Relaxed);
     let before = carried();
@@ -126,8 +138,7 @@ async fn forward(streams: TcpListener, to: SocketAddr) {
 async fn media_flows_by_each_address_of_both_families() {
     let weir = Weir::listening(["127.0.0.1:0", "[::]:0"], "");
     let by = By::To(at(&weir.listener("webrtc.listen").replace("[::]", "[::1]")));
-    let show = Show { by, ..Show::of(Clip::small(Codec::Vp8)) };
-    let _publisher = Publisher::showing(&weir, "show", show).await;
+    let _publisher = publish(&weir, by).await;
     let [udp, _] = told(&weir).await;
     assert!(udp.iter().any(SocketAddr::is_ipv4) && udp.iter().any(SocketAddr::is_ipv6), "{udp:?}");
     for address in udp {
@@ -182,9 +193,12 @@ async fn a_name_that_moves_is_followed_and_one_that_is_lost_stays_where_it_was()
     let lost = weir.self_test(|_| true);
     assert!(is(&lost, "webrtc.advertise show.example", "warning"), "{lost:#?}");
     let log = weir.log();
-    assert!(log.contains("show.example cannot be looked up") && log.contains("a DNS record"), "{log}");
+    assert!(
+        log.contains("show.example cannot be looked up") && log.contains("a DNS record"),
+        "{log}"
+    );
 
-    let _publisher = publish(&weir).await;
+    let _publisher = publish(&weir, By::Udp).await;
     let port = at(&weir.listener("webrtc.listen")).port();
     let [first, second] = [2, 3].map(|host| SocketAddr::from(([127, 0, 0, host], port)));
     names.say("127.0.0.2 show.example\n");
@@ -243,7 +257,8 @@ fn too_few_open_files_are_said_with_what_mends_it() {
     let files = of(&found, "files").expect("it is looked at");
     assert_eq!(files["result"], "warning");
     let text = files["text"].as_str().unwrap_or_default();
-    for word in ["only 300 files", "http.max_connections (10000)", "webrtc.tcp_connections (10000)"] {
+    for word in ["only 300 files", "http.max_connections (10000)", "webrtc.tcp_connections (10000)"]
+    {
         assert!(text.contains(word), "{word}: {text}");
     }
     let fix = files["fix"].as_str().unwrap_or_default();
@@ -253,11 +268,11 @@ fn too_few_open_files_are_said_with_what_mends_it() {
 }
 
 /// An offer to watch that a proxy passes on, with these fields.
-async fn passed_on(weir: &Weir, fields: &[(&str, &str)]) -> http::Answer {
+async fn passed_on(url: &str, fields: &[(&str, &str)]) -> http::Answer {
     let offer = Viewer::silent(&Wish::default()).await.offer().await;
     let mut all = vec![("content-type", "application/sdp")];
     all.extend(fields);
-    http::send("POST", &weir.at("/whep/show"), &all, offer.as_bytes())
+    http::send("POST", url, &all, offer.as_bytes())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -269,7 +284,8 @@ async fn behind_a_proxy_urls_and_addresses_are_the_clients() {
     ];
     let standard = [("forwarded", "for=198.51.100.1;host=live.example;proto=https")];
     let trusting = "http.trusted_proxies = ['127.0.0.1']";
-    let public = "http.public_url = 'https://live.example/weir'";
+    // The operator's own listener says where the other one is; a public URL does not.
+    let public = "http.public_url = 'https://live.example/weir'\nadmin.listen = '127.0.0.1:0'";
     let (outer, near) = ("https://live.example/whep/show/", "/whep/show/");
     for (toml, fields, begin, trusted) in [
         (trusting, &far[..], outer.to_owned(), true),
@@ -280,8 +296,9 @@ async fn behind_a_proxy_urls_and_addresses_are_the_clients() {
         (public, &far, "https://live.example/weir/whep/show/".to_owned(), false),
     ] {
         let weir = Weir::listening(["127.0.0.1:0", "0.0.0.0:0"], toml);
-        let begin = if begin.starts_with('/') { weir.at(&begin) } else { begin };
-        let answer = passed_on(&weir, fields).await;
+        let server = format!("http://{}", weir.listener("http.listen"));
+        let begin = if begin.starts_with('/') { format!("{server}{begin}") } else { begin };
+        let answer = passed_on(&format!("{server}/whep/show"), fields).await;
         assert_eq!(answer.status, 201, "{}", answer.text());
         let location = answer.header("location").unwrap_or_default().to_owned();
         assert!(location.starts_with(&begin), "{toml} {fields:?}: {location}");
@@ -296,7 +313,7 @@ async fn behind_a_proxy_urls_and_addresses_are_the_clients() {
         assert_eq!(api.status, if local { 200 } else { 401 }, "{toml} {fields:?}");
         // The session is there under the path that a proxy passes on.
         let (_, id) = location.rsplit_once('/').expect("a URL");
-        let here = weir.at(&format!("/whep/show/{id}"));
+        let here = format!("{server}/whep/show/{id}");
         assert_eq!(http::send("DELETE", &here, fields, &[]).status, 200);
     }
 }
