@@ -31,6 +31,10 @@ struct Client {
 
 impl Client {
     fn new(weir: &Weir, path: &str, offer: &str) -> Self {
+        // Each has a name of its own, as browsers have.
+        let theirs = path.replace(['/', '-', '?', '='], "");
+        let line = format!("a=ice-ufrag:{}", sdp::attributes(offer, "ice-ufrag")[0]);
+        let offer = &offer.replace(&line, &format!("a=ice-ufrag:{theirs}"));
         let answer = weir.offer(path, offer);
         assert_eq!(answer.status, 201, "{}", answer.text());
         let location = answer.header("location").expect("a 201 has a Location");
@@ -41,7 +45,7 @@ impl Client {
             id,
             ours: one(&text, "ice-ufrag"),
             password: one(&text, "ice-pwd"),
-            theirs: one(offer, "ice-ufrag"),
+            theirs,
             udp: tests::peer::first_candidate(&text),
             tcp: sdp::candidates_by(&text, "tcp").first().copied(),
             socket: UdpSocket::bind("127.0.0.1:0").expect("a free port"),
@@ -145,14 +149,29 @@ async fn offers() -> [(&'static str, String); 2] {
 }
 
 /// What a client does, what is wrong then, words of the text, and what its log tells.
-type Row = (&'static str, Act, fn(&str) -> String, &'static str, &'static [&'static str], &'static str);
+type Row =
+    (&'static str, Act, fn(&str) -> String, &'static str, &'static [&'static str], &'static str);
 
 const ROWS: [Row; 10] = [
-    ("silent", Act::Nothing, as_it_is, "no_candidate_pair", &["neither its UDP nor its TCP"], "offer"),
+    (
+        "silent",
+        Act::Nothing,
+        as_it_is,
+        "no_candidate_pair",
+        &["neither its UDP nor its TCP"],
+        "offer",
+    ),
     ("sent", Act::Nothing, as_it_is, "no_candidate_pair", &["Another node"], "redirected"),
     ("relays", Act::Nothing, by_relay, "only_relays", &["TURN"], "offer"),
     ("stranger", Act::Stranger, as_it_is, "stun_for_another", &["old answer"], "stun_for_another"),
-    ("wired", Act::StrangerByTcp, as_it_is, "stun_for_another", &["old answer"], "stun_for_another"),
+    (
+        "wired",
+        Act::StrangerByTcp,
+        as_it_is,
+        "stun_for_another",
+        &["old answer"],
+        "stun_for_another",
+    ),
     ("forged", Act::Forge, as_it_is, "stun_not_authentic", &["password"], "stun_not_authentic"),
     ("deaf", Act::Ask, as_it_is, "not_nominated", &["USE-CANDIDATE"], "candidate_pair"),
     ("mute", Act::Choose, active, "dtls_not_begun", &["never began DTLS"], "nominated"),
@@ -186,7 +205,8 @@ async fn each_step_that_is_missing_has_its_word_for_both_roles() {
                 let weir = &weir;
                 scope.spawn(move || {
                     let hops = if name == "sent" { "?hops=1" } else { "" };
-                    let mut client = Client::new(weir, &format!("{path}{name}{hops}"), &bend(offer));
+                    let mut client =
+                        Client::new(weir, &format!("{path}{name}{hops}"), &bend(offer));
                     let text = problem(weir, &mut client, act, code);
                     assert!(words.iter().all(|word| text.contains(word)), "{name}: {text}");
                     let log = codes(weir, &client);

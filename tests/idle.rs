@@ -1,7 +1,7 @@
 //! Connections to the one port that cost their owner nothing: slow, idle by the thousand, gone without a word. Each has its
 //! end, and meanwhile somebody watches without a gap and somebody else comes in.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -93,8 +93,8 @@ struct Slow {
 }
 
 impl Slow {
-    /// Until the server ends it.
-    fn run(mut self) {
+    /// Until the server ends it: how long that took.
+    fn run(mut self) -> String {
         let (start, what) = (Instant::now(), self.what);
         let limit = Duration::from_secs(self.within) + SLACK;
         let mut over = self.pipe.write_all(&self.first).is_err();
@@ -112,7 +112,7 @@ impl Slow {
                 Err(_) => true,
             };
         }
-        println!("{what}: ended after {:.1} s, of {} s", start.elapsed().as_secs_f64(), self.within);
+        format!("{what}: {:.1} s, of {}", start.elapsed().as_secs_f64(), self.within)
     }
 }
 
@@ -181,7 +181,7 @@ async fn who_is_slow_has_its_end_and_holds_nobody_up() {
             at("nothing at all", plain(address), &[], &[], 10),
             at("HTTP, a byte a second", plain(address), &[], &text(REQUEST), 30),
             at("HTTP, the head's end missing", plain(address), &text(REQUEST), b"x", 30),
-            at("a body, a byte a second", plain(address), &text(POST), b"a=x\r\n", 45),
+            at("a body, a byte a second", plain(address), &text(POST), b"a=x\r\n", 10),
             at("HTTP/2, its preface a byte a second", plain(address), &[], &text(PREFACE), 30),
             at("HTTP/2, a frame a byte a second", plain(address), &text(PREFACE), &settings, 30),
             at("a ClientHello, a byte a second", plain(tls), &hello[..1], &hello[1..], 10),
@@ -196,12 +196,13 @@ async fn who_is_slow_has_its_end_and_holds_nobody_up() {
     };
     // All of them begin now, three of each.
     let slow: Vec<Slow> = (0..3).flat_map(|_| rows()).collect();
-    let running: Vec<_> = slow.into_iter().map(|one| tokio::task::spawn_blocking(|| one.run())).collect();
+    let running: Vec<_> =
+        slow.into_iter().map(|one| tokio::task::spawn_blocking(|| one.run())).collect();
     let (answered, playing) = scene.newcomer().await;
     println!("a newcomer was answered after {answered:?}, and watched after {playing:?}");
     assert!(answered < Duration::from_secs(2), "{answered:?}");
     for one in running {
-        one.await.expect("it has its end in time");
+        println!("{}", one.await.expect("it has its end in time"));
     }
     scene.untouched().await;
     let end = Instant::now() + Duration::from_secs(10);
@@ -216,6 +217,7 @@ async fn who_is_slow_has_its_end_and_holds_nobody_up() {
 struct Hole {
     address: SocketAddr,
     process: std::process::Child,
+    says: BufReader<std::process::ChildStdout>,
 }
 
 impl Hole {
@@ -249,20 +251,21 @@ impl Hole {
             .stdout(std::process::Stdio::piped())
             .spawn()
             .expect("this test needs perl");
-        let port = Self::line(&mut process).parse().expect("it says its port");
-        Self { address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), process }
-    }
-
-    fn line(process: &mut std::process::Child) -> String {
-        let pipe = process.stdout.as_mut().expect("it is piped");
-        let bytes = pipe.bytes().map_while(Result::ok).take_while(|byte| *byte != b'\n');
-        String::from_utf8(bytes.collect()).expect("text")
+        let mut says = BufReader::new(process.stdout.take().expect("it is piped"));
+        let port = line(&mut says).parse().expect("it says its port");
+        Self { address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), process, says }
     }
 
     fn falls_off(&mut self) {
         tests::encoder::signal(self.process.id(), "USR1");
-        assert_eq!(Self::line(&mut self.process), "gone");
+        assert_eq!(line(&mut self.says), "gone");
     }
+}
+
+fn line(from: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    from.read_line(&mut line).expect("text");
+    line.trim_end().to_owned()
 }
 
 impl Drop for Hole {
@@ -285,7 +288,8 @@ async fn who_is_gone_without_a_word_is_forgotten_within_half_a_minute() {
     assert_eq!(made.status, 201, "{}", made.text());
     let events = made.header("location").expect("a 201 has a Location").to_owned();
     let path = events.splitn(4, '/').nth(3).expect("an absolute URL").to_owned();
-    let ask = format!("GET /{path} HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n");
+    let ask =
+        format!("GET /{path} HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n");
     let of = |name: &str| sdp::attributes(&scene.watcher.session.sdp, name)[0].to_owned();
     let theirs = sdp::attributes(&scene.watcher.session.offer, "ice-ufrag")[0].to_owned();
     let mut random = Random::seeded(9293);
@@ -321,6 +325,9 @@ async fn who_is_gone_without_a_word_is_forgotten_within_half_a_minute() {
 /// As many as the server takes, and what it takes them to say.
 const IDLE: u32 = 10_000;
 
+/// Thousands of one test at a time, where one process runs them all.
+static MANY: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// This program and the server may open what the test needs.
 fn room_for(files: u64) {
     let limit = getrlimit(Resource::Nofile);
@@ -347,12 +354,14 @@ async fn idle(number: u32, to: SocketAddr, first: &[u8]) -> std::io::Result<toki
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_idle_connections_keep_nobody_out() {
+    let _alone = MANY.lock().await;
     room_for(u64::from(IDLE) + 1_000);
     let mut scene = Scene::new("").await;
     let to = SocketAddr::from((Ipv4Addr::LOCALHOST, scene.address().port()));
     let (memory, began) = (scene.weir.memory(), Instant::now());
-    // Nothing, the beginning of a request, of TLS where there is none, of a frame.
-    let beginnings: [&[u8]; 4] = [b"", b"G", &[0x16], &[0, 0x58, 0]];
+    // Nothing, the beginning of a request, more of one, the beginning of a frame.
+    let beginnings: [&[u8]; 4] =
+        [b"", b"G", b"GET / HTTP/1.1\r\nhost: localhost\r\n", &[0, 0x58, 0]];
     let mut held = Vec::new();
     for number in 0..IDLE {
         let first = beginnings[number as usize % beginnings.len()];
@@ -374,6 +383,9 @@ async fn ten_thousand_idle_connections_keep_nobody_out() {
     assert!(files > IDLE as usize * 9 / 10, "{files} are open at once");
     assert!(each < 16 * 1024, "{each} bytes for each idle connection");
     assert!(answered < Duration::from_secs(3), "{answered:?}");
+    let displaced = "reason=\"displaced\"";
+    let counts = tests::weir::samples(&scene.weir.get("/metrics").text());
+    assert!(counts.iter().any(|(_, labels, count)| labels == displaced && *count > 0.0));
     // They are closed by the server: half of them after 10 s, who has begun a request after 30 s.
     scene.closes_them(Duration::from_secs(30)).await;
     drop(held);
@@ -383,6 +395,7 @@ async fn ten_thousand_idle_connections_keep_nobody_out() {
 /// From one address, which is not this machine's own: a quarter, and the rest is closed as it comes.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_ten_thousand_connections_of_one_address_a_quarter_is_taken() {
+    let _alone = MANY.lock().await;
     room_for(u64::from(IDLE) + 1_000);
     let mut scene = Scene::new("").await;
     let to = scene.weir.elsewhere();
@@ -392,7 +405,9 @@ async fn of_ten_thousand_connections_of_one_address_a_quarter_is_taken() {
     }
     let (answered, _) = scene.newcomer().await;
     let files = scene.weir.files() - scene.files;
-    println!("{files} of {IDLE} connections of one address are open; a newcomer was answered after {answered:?}");
+    println!(
+        "{files} of {IDLE} connections of one address are open; a newcomer was answered after {answered:?}"
+    );
     assert!(files <= IDLE as usize / 4 + 10, "{files}");
     assert!(answered < Duration::from_secs(3), "{answered:?}");
     drop(held);

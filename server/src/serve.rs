@@ -244,7 +244,9 @@ impl Http {
             _ = stop.wait_for(|stop| *stop) => return,
         };
         match accepted {
-            Ok(None) => tracing::debug!(peer = %peer.0, "a certificate authority has seen its proof"),
+            Ok(None) => {
+                tracing::debug!(peer = %peer.0, "a certificate authority has seen its proof")
+            }
             Ok(Some((stream, true))) => {
                 self.rest(Box::new(stream), Vec::new(), true, peer, site, watcher).await;
             }

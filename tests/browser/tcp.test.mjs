@@ -3,6 +3,7 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import { clean, decodes, inbound, startRig, until } from './rig.mjs';
+import { blockUdp } from './audience.mjs';
 import { chromium } from './sources.mjs';
 
 const rig = await startRig();
@@ -57,4 +58,16 @@ test('with UDP Chromium stays with it', async () => {
   console.log(`${tcp} of ${all} pairs are TCP`);
   assert.equal(chosen, 'udp');
   await page.done();
+});
+
+test('with neither the pages say what was tried, and what happens next', async () => {
+  for (const [what, path] of [['watch', '/watch/tcp?via=webrtc'], ['publish', '/publish/nowhere?codec=vp8&auto=1']]) {
+    const page = await rig.open(`${weir.origin}${path}`, { name: `no-path-${what}`, init: [blockUdp] });
+    await page.getByText('No UDP or TCP path to the server').waitFor({ timeout: 30000 });
+    const words = await page.locator('body').innerText();
+    assert.match(words, /Tried: UDP port 9 of \S+.*; TCP port 9 of \S+/, words);
+    assert.match(words, /Try now/, words);
+    await page.shot(`no-path-${what}`);
+    await page.done();
+  }
 });

@@ -56,7 +56,8 @@ async fn whip_20_whose_session_ends_hears_it_by_dtls_within_a_second() {
         let id = &session.resource.rsplit('/').next().expect("a URL")[..8];
         send("DELETE", &weir.at(&format!("/api/v1/sessions/{id}")), &[], &[]).status
     };
-    let delete = |session: &tests::peer::Session| send("DELETE", &session.resource, &[], &[]).status;
+    let delete =
+        |session: &tests::peer::Session| send("DELETE", &session.resource, &[], &[]).status;
     for (by_api, name) in [(false, "own"), (true, "api")] {
         let show = Show { network, ..Show::of(Clip::small(Codec::Vp8)) };
         let publisher = Publisher::showing(&weir, name, show).await;

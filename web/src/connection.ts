@@ -4,6 +4,7 @@
 
 import { NO_MEDIA_PATH, Problem, toProblem } from "./problem";
 import { candidates, describeCandidates } from "./sdp";
+import { Silence } from "./silence";
 
 /** From the answer to a working connection. Chromium itself would say "failed" only after 15 s or more. */
 const CONNECT_MS = 12_000;
@@ -15,6 +16,8 @@ const GRACE_MS = 4_000;
 const BACK_MS = 3_000;
 /** From the answer to a connection, before relays are tried where there are some. */
 const RELAY_MS = 1_500;
+/** How often its numbers are looked at, to tell whether it is still heard. */
+const LOOK_MS = 500;
 /** Restarts of one loss. */
 const TRIES = 3;
 
@@ -56,6 +59,7 @@ export function watchConnection(
   /** Since when it is not up, and how many restarts there were since then. */
   let downAt: number | null = null;
   let tries = 0;
+  let silence = new Silence();
   const network = (navigator as Navigator & { connection?: Network }).connection;
   let kind = network?.type;
   const dtls = pc.getTransceivers()[0]?.receiver.transport ?? null;
@@ -64,6 +68,7 @@ export function watchConnection(
     done = true;
     clearTimeout(timer);
     clearTimeout(relay);
+    clearInterval(looks);
     pc.removeEventListener("connectionstatechange", changed);
     dtls?.removeEventListener("statechange", changed);
     window.removeEventListener("online", moved);
@@ -107,6 +112,14 @@ export function watchConnection(
     if (network?.type !== kind) moved();
     kind = network?.type;
   };
+  /** A network that goes beside another one is told by no event. */
+  const look = async () => {
+    if (!wasUp || downAt !== null || restarting) return;
+    const report = await pc.getStats();
+    if (done || downAt !== null || !silence.sample(performance.now(), report as ReadonlyMap<string, unknown>)) return;
+    silence = new Silence();
+    moved();
+  };
   const changed = () => {
     if (done) return;
     if (dtls?.state === "closed") {
@@ -130,6 +143,7 @@ export function watchConnection(
   timer = window.setTimeout(() => {
     lost(iceWorks(pc) ? noDtls("does not finish") : noPath(answer));
   }, CONNECT_MS);
+  const looks = window.setInterval(() => void look(), LOOK_MS);
   if (restarts?.possible && restarts.relayed) {
     relay = window.setTimeout(() => {
       if (!wasUp) void restart();

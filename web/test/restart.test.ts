@@ -55,7 +55,7 @@ const FRESH = lines(
 beforeEach(() => {
   vi.useFakeTimers();
   vi.stubGlobal("navigator", {});
-  vi.stubGlobal("window", Object.assign(new EventTarget(), { setTimeout: globalThis.setTimeout }));
+  vi.stubGlobal("window", Object.assign(new EventTarget(), { setTimeout: globalThis.setTimeout, setInterval: globalThis.setInterval }));
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -91,6 +91,13 @@ class FakePc extends EventTarget {
   readonly set: RTCSessionDescriptionInit[] = [];
   restarts = 0;
   getTransceivers = () => [];
+  /** Of its one pair. */
+  numbers = { bytesReceived: 0, responsesReceived: 0, requestsSent: 0 };
+  getStats = async () =>
+    new Map<string, unknown>([
+      ["t", { type: "transport", selectedCandidatePairId: "p" }],
+      ["p", { type: "candidate-pair", ...this.numbers }],
+    ]);
   restartIce = () => {
     this.restarts += 1;
   };
@@ -245,6 +252,24 @@ test("a new network restarts what still works, and its failure costs nothing", a
   stop();
   window.dispatchEvent(new Event("online"));
   await later(1000);
+  expect(heard).toHaveLength(3);
+});
+
+test("what is not heard any more restarts before the browser says so, and again while it stays so", async () => {
+  const { pc, heard, later } = watched([null, null]);
+  await later(1000);
+  pc.numbers = { ...pc.numbers, requestsSent: 1 };
+  await later(3000);
+  expect(heard).toEqual(["up"]);
+  pc.numbers = { ...pc.numbers, requestsSent: 3 };
+  await later(600);
+  expect(heard).toEqual(["up", "restart"]);
+  await later(1000);
+  pc.numbers = { ...pc.numbers, requestsSent: 5 };
+  await later(2000);
+  expect(heard).toEqual(["up", "restart", "restart"]);
+  pc.numbers = { ...pc.numbers, responsesReceived: 5 };
+  await later(60_000);
   expect(heard).toHaveLength(3);
 });
 

@@ -180,7 +180,8 @@ fn gone(case: &Case<'_>, out: &mut Vec<Warning>) {
     let silence = case.now.saturating_duration_since(heard);
     let (who, seconds) = (who(case), silence.as_secs());
     let over = case.end.map(|end| end.closed);
-    let silent = matches!(over, Some(Some(sfu::Closed::Silent))) || over.is_none() && silence > DEAF;
+    let silent =
+        matches!(over, Some(Some(sfu::Closed::Silent))) || over.is_none() && silence > DEAF;
     if silent && restart(case, report.recorder.facts(), out) {
         return;
     }

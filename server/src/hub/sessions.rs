@@ -89,7 +89,8 @@ impl Book {
         );
         self.open(join.session, now, join.opening.clone(), "offer", text);
         if *hops > 0 {
-            let times = if *hops == 1 { "another node".to_owned() } else { format!("{hops} other nodes") };
+            let times =
+                if *hops == 1 { "another node".to_owned() } else { format!("{hops} other nodes") };
             self.note(now, join.session, "redirected", format!("{times} sent it here by 307"));
         }
     }

@@ -87,9 +87,9 @@ impl Command {
         match self {
             Self::Add(add) => add.session,
             Self::Attach { viewer, .. } | Self::SetLayer { viewer, .. } => *viewer,
-            Self::Remove(session)
-            | Self::Restart { session, .. }
-            | Self::Note { session, .. } => *session,
+            Self::Remove(session) | Self::Restart { session, .. } | Self::Note { session, .. } => {
+                *session
+            }
             Self::Media(made) => made.publisher,
             Self::Heard { publisher, .. }
             | Self::Unbridge { publisher, .. }

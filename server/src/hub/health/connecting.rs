@@ -61,8 +61,10 @@ fn unreached(case: &Case<'_>, facts: &Facts, seconds: u64) -> Warning {
          and map it where the server is behind NAT or in a container; if none of those addresses can be \
          reached from the {who}'s network, set webrtc.advertise to one that can.{sent}",
         match case.opening.tcp.is_empty() {
-            true => "its UDP does not reach this server, and TCP was not offered to it (webrtc.tcp).",
-            false => "neither its UDP nor its TCP reaches this server, or its client knows no ICE-TCP.",
+            true =>
+                "its UDP does not reach this server, and TCP was not offered to it (webrtc.tcp).",
+            false =>
+                "neither its UDP nor its TCP reaches this server, or its client knows no ICE-TCP.",
         }
     );
     problem("no_candidate_pair", text)
@@ -95,7 +97,9 @@ fn sent(opening: &Opening) -> &'static str {
 pub(super) fn refused(who: &str, count: u32, why: Refusal) -> String {
     let why = match why {
         Refusal::Full => "as many are here as may be",
-        Refusal::Crowded => "as many are here as may be from one address, which is a quarter of all",
+        Refusal::Crowded => {
+            "as many are here as may be from one address, which is a quarter of all"
+        }
     };
     format!(
         "TCP connections of the {who} came ({count}) and were closed: {why}. Nothing of it comes by UDP. \

@@ -6,8 +6,8 @@ use media::{EncodingId, Kind};
 use sfu::Closed;
 use sfu::recorder::{Decision, Recorder, Refusal, Who};
 use sfu::stats::{EncodingSnapshot, Origin};
-use sfu::transport::{Failure, Path};
 use sfu::transport::srtp::Profile;
+use sfu::transport::{Failure, Path};
 use signaling::SessionId;
 
 use super::*;
@@ -220,17 +220,25 @@ fn stun_that_is_not_authentic() {
 /// What came before there was a connection, and the word for it.
 #[test]
 fn why_nothing_came() {
-    let relays = Offered::of(b"a=candidate:1 1 udp 1 192.0.2.9 5 typ relay raddr 0.0.0.0 rport 0\r\n");
-    let turned_away =
-        |why| Decision::TurnedAway { from: address(5).into(), why };
+    let relays =
+        Offered::of(b"a=candidate:1 1 udp 1 192.0.2.9 5 typ relay raddr 0.0.0.0 rport 0\r\n");
+    let turned_away = |why| Decision::TurnedAway { from: address(5).into(), why };
     type Happens = Box<dyn Fn(&mut Session)>;
     let noted = |decision: Decision| -> Happens {
         Box::new(move |session| session.report.recorder.note(session.began, decision))
     };
     let rows: [(&str, &[&str], Happens); 8] = [
         ("no_candidate_pair", &["192.0.2.1:8080", "by TCP 192.0.2.1:80,"], Box::new(|_| {})),
-        ("no_candidate_pair", &["TCP was not offered", "webrtc.tcp)"], Box::new(|s| s.opening.tcp.clear())),
-        ("no_candidate_pair", &["Another node", "http.elsewhere"], Box::new(|s| s.opening.hops = 1)),
+        (
+            "no_candidate_pair",
+            &["TCP was not offered", "webrtc.tcp)"],
+            Box::new(|s| s.opening.tcp.clear()),
+        ),
+        (
+            "no_candidate_pair",
+            &["Another node", "http.elsewhere"],
+            Box::new(|s| s.opening.hops = 1),
+        ),
         ("only_relays", &["TURN"], Box::new(move |s| s.opening.offered = relays)),
         ("stun_for_another", &["old answer"], noted(Decision::Strange { from: address(5).into() })),
         ("tcp_refused", &["came (1)", "webrtc.tcp_connections"], noted(turned_away(Refusal::Full))),
