@@ -277,7 +277,7 @@ impl Drop for Hole {
 
 /// Half-open connections (RFC 9293 section 3.5.1): the peer's machine is gone, and nobody says so.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_gone_without_a_word_is_forgotten_within_half_a_minute() {
+async fn who_is_gone_without_a_word_is_forgotten_within_a_minute() {
     let mut scene = Scene::new("").await;
     let address = scene.address();
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()));
@@ -311,7 +311,8 @@ async fn who_is_gone_without_a_word_is_forgotten_within_half_a_minute() {
     let mut wire = None;
     while wire.is_none() || scene.weir.files() > with - 2 {
         let lasted = start.elapsed();
-        assert!(lasted < Duration::from_secs(30) + SLACK * 2, "{} files", scene.weir.files());
+        // Events are kept alive by a comment every 15 s: the 30 s begin with the first that is not acknowledged.
+        assert!(lasted < Duration::from_secs(60), "{} files", scene.weir.files());
         if wire.is_none() && scene.weir.metric("weir_wires") == 0.0 {
             wire = Some(lasted);
         }
