@@ -140,7 +140,6 @@ fn connect(rtc: &mut Rtc, agreement: &Agreement) {
         hash_func: agreement.remote_fingerprint.algorithm.clone(),
         bytes: agreement.remote_fingerprint.digest.clone(),
     });
-    drop(api);
     if agreement.dtls == DtlsRole::Server {
         start(rtc, false);
     }
