@@ -2,13 +2,14 @@
 
 import test, { after } from 'node:test';
 import assert from 'node:assert/strict';
+import { apart } from './apart.mjs';
 import { withClients, withoutWhepPatch } from './clients.mjs';
 import { clip, publish as publishFfmpeg } from './ffmpeg.mjs';
-import { cleanup, publish as publishLibdatachannel } from './libdatachannel.mjs';
 import { clean, decodes, hears, inbound, startRig, until } from './rig.mjs';
 
 const rig = await startRig();
-after(cleanup);
+const libdatachannel = apart(new URL('libdatachannel.mjs', import.meta.url));
+after(libdatachannel.end);
 const { weir } = rig;
 
 const clientsPage = await withClients(rig);
@@ -49,7 +50,7 @@ test('@eyevinn/whip-web-client publishes, @eyevinn/webrtc-player watches', async
 });
 
 test('libdatachannel (the stack inside OBS) publishes, Chromium watches', async () => {
-  const publisher = await publishLibdatachannel(weir.whip('libdatachannel'), await clip({ left: 440, right: 880 }));
+  const publisher = await libdatachannel.call('publish', weir.whip('libdatachannel'), await clip({ left: 440, right: 880 }));
   const viewer = await rig.lab('libdatachannel-viewer');
   await viewer.evaluate((url) => lab.watch({ url }), weir.whep('libdatachannel'));
   await decodes(viewer, { codec: 'video/H264', width: 640, height: 360 });

@@ -1,5 +1,6 @@
 // WHIP and WHEP on libdatachannel, the stack inside OBS. A publisher is wired as OBS wires it: H.264 with several slices and parameter sets in
-// packets of their own, sender reports and a NACK responder, no transport-cc, no RTX, no trickle.
+// packets of their own, sender reports and a NACK responder, no transport-cc, no RTX, no trickle. Its threads may keep a process from ending:
+// to be used by way of `apart.mjs`.
 
 import nodeDataChannel from 'node-datachannel';
 import { counter, packetizer } from './rtp.mjs';
@@ -102,9 +103,6 @@ async function exchange(pc, url) {
     },
   };
 }
-
-/// Ends the library's own threads, which otherwise may keep the process from ending.
-export const cleanup = () => nodeDataChannel.cleanup();
 
 /// Sends one frame at a time, stamped with its second.
 function sender(track, { payload, ssrc, clock }, packetize, codec) {

@@ -3,15 +3,16 @@
 
 import test, { after } from 'node:test';
 import assert from 'node:assert/strict';
+import { apart } from './apart.mjs';
 import { withClients } from './clients.mjs';
 import * as ff from './ffmpeg.mjs';
-import * as libdatachannel from './libdatachannel.mjs';
 import { inbound, startRig, until } from './rig.mjs';
 import { CODECS, YES, differences, read, readPage, render, writePage } from './table.mjs';
 import * as rs from './webrtc-rs.mjs';
 
 const rig = await startRig();
-after(libdatachannel.cleanup);
+const libdatachannel = apart(new URL('libdatachannel.mjs', import.meta.url));
+after(libdatachannel.end);
 const { weir } = rig;
 const clientsPage = await withClients(rig);
 
@@ -63,7 +64,7 @@ const PUBLISHERS = {
   }),
   'node-datachannel': alone(async (codec, stream) => {
     const clip = await ff.clip({ codec, fps: SIZE.fps, seconds: 2 });
-    const publisher = await libdatachannel.publish(weir.whip(stream), clip);
+    const publisher = await libdatachannel.call('publish', weir.whip(stream), clip);
     return publisher.stop;
   }),
 };
@@ -91,10 +92,10 @@ const VIEWERS = {
     return () => {};
   }),
   'node-datachannel': alone(async (codec, stream) => {
-    const viewer = await libdatachannel.watch(weir.whep(stream));
-    await until(`pictures of ${codec} and sound`, () => {
-      const { pictures, audio } = viewer.seen();
-      return (pictures[codec] >= PICTURES && audio >= SOUND) || Promise.reject(new Error(JSON.stringify(viewer.seen())));
+    const viewer = await libdatachannel.call('watch', weir.whep(stream));
+    await until(`pictures of ${codec} and sound`, async () => {
+      const seen = await viewer.seen();
+      return (seen.pictures[codec] >= PICTURES && seen.audio >= SOUND) || Promise.reject(new Error(JSON.stringify(seen)));
     });
     return viewer.stop;
   }),
