@@ -22,6 +22,9 @@
 //!
 //! A backlog not there after 2 s ends too, unless 300 ms more will do.
 //!
+//! Who joins with a keyframe, or just after it, is live: what has come of it goes at once, as it does to
+//! everybody else. And nobody is given up who has seen pictures move and has little left to get.
+//!
 //! Memory: one ring of at most 4096 records of 16 bytes, allocated by [`CatchUp::new`], nothing after.
 //! Feedback is the viewer's word; the worst that a lie buys is its own backlog at [`FASTEST`].
 
@@ -66,12 +69,23 @@ const LISTEN: Duration = Duration::from_millis(200);
 const RAMP: Duration = Duration::from_millis(400);
 /// Without feedback, at most so many times the bitrate.
 const BLIND: f64 = 6.0;
+/// A keyframe no older than this is live.
+const FRESH: Duration = Duration::from_millis(200);
+/// Since so long after the beginning pictures move: to give up is a freeze then.
+const MOVING: Duration = Duration::from_millis(500);
+/// What is left goes at once rather than never if it is so much media, at most [`BURST`], and the link has no
+/// longer queue than [`SHORT`].
+const NEAR: Duration = Duration::from_millis(300);
+/// In µs.
+const SHORT: i64 = 100_000;
 /// Share of a report's packets whose loss alone is congestion.
 const HEAVY_LOSS: f64 = 0.1;
 
 /// What is to be caught up.
 #[derive(Debug, Clone, Copy)]
 pub struct Backlog {
+    /// Since the keyframe came.
+    pub age: Duration,
     /// Parameter sets and keyframe.
     pub keyframe_bytes: u64,
     /// All of it, the keyframe included, up to the live head.
@@ -124,6 +138,9 @@ pub struct CatchUp {
     asked: Instant,
     behind: u64,
     sent: u64,
+    /// All that is left goes at once, and has been let go.
+    live: bool,
+    leapt: bool,
     given_up: bool,
 }
 
@@ -153,6 +170,8 @@ impl CatchUp {
             asked: now,
             behind: backlog.bytes,
             sent: 0,
+            live: backlog.age <= FRESH,
+            leapt: false,
             given_up: false,
         }
     }
@@ -161,6 +180,9 @@ impl CatchUp {
     /// have come meanwhile included. A last packet may overdraw; report each by [`CatchUp::sent`].
     pub fn allowance(&mut self, now: Instant, behind: u64) -> usize {
         (self.asked, self.behind) = (self.asked.max(now), behind);
+        if self.live && !std::mem::replace(&mut self.leapt, true) {
+            return usize::try_from(behind).unwrap_or(usize::MAX);
+        }
         self.rate = self.rate_now(now);
         self.watch_time(now);
         // Who asks late saves up no burst.
@@ -172,6 +194,9 @@ impl CatchUp {
 
     /// How long the backlog takes at the rate that it has now, at most 250 ms.
     pub fn time_left(&self) -> Duration {
+        if self.live {
+            return Duration::ZERO;
+        }
         let spare = (self.rate - self.bitrate).max(1.0);
         let left = (self.behind as f64 * 8.0 / spare).min(MOST_LEFT.as_secs_f64());
         Duration::from_secs_f64(left)
@@ -336,7 +361,20 @@ impl CatchUp {
         self.bucket.clear();
         if !self.in_time(now, capacity * SHARE) {
             self.strikes += strikes;
-            self.given_up |= self.strikes >= 2;
+            if self.strikes >= 2 {
+                self.give_up(now);
+            }
+        }
+    }
+
+    /// Ends it: at the live head if that is near and pictures move, else where it is.
+    fn give_up(&mut self, now: Instant) {
+        let moves = now.saturating_duration_since(self.start) >= MOVING;
+        let near = BURST.min((self.bitrate / 8.0 * NEAR.as_secs_f64()) as u64);
+        if moves && self.behind <= near && self.standing <= SHORT && !self.leapt {
+            self.live = true;
+        } else {
+            self.given_up = true;
         }
     }
 
@@ -381,7 +419,9 @@ impl CatchUp {
         }
         let spare = (self.rate - self.bitrate).max(1.0);
         let rest = self.behind as f64 * 8.0 / spare;
-        self.given_up |= age.as_secs_f64() + rest > (LIMIT + GRACE).as_secs_f64();
+        if age.as_secs_f64() + rest > (LIMIT + GRACE).as_secs_f64() {
+            self.give_up(now);
+        }
     }
 
     /// Could the rest be caught up at `bps` until the limit, the standing queue drained on the way?

@@ -345,6 +345,7 @@ impl Leg {
         }
         self.rewriter.begin(target, &start.rtp, &edge.rtp, start.prefix.is_some());
         let backlog = Backlog {
+            age: now.saturating_duration_since(start.rtp.arrival),
             keyframe_bytes: history.picture_bytes(start),
             bytes,
             bitrate_bps: encoding.info.bitrate_bps,

@@ -14,6 +14,8 @@ use crate::test::epoch;
 const BITRATES: [u64; 5] = [500_000, 1_000_000, 2_000_000, 4_000_000, 8_000_000];
 const AGES: [i64; 8] = [100, 300, 500, 1000, 1500, 2000, 3000, 3900];
 const SEEDS: u64 = 8;
+/// Of a keyframe.
+const OLD: Duration = Duration::from_secs(1);
 
 const fn wide() -> Link {
     Link::new(1e9, 1e6, 1_000)
@@ -222,6 +224,7 @@ fn no_input_makes_it_panic_or_exceed_the_fastest_rate() {
             keyframe_bytes: r(400_000),
             bytes: if r(9) == 0 { u64::MAX } else { r(9_000_000) },
             bitrate_bps: if r(9) == 0 { r(2) * u64::MAX } else { r(20_000_000) },
+            age: Duration::from_millis(r(1_000)),
             feedback: r(4) > 0,
             rtt: (r(2) > 0).then(|| Duration::from_millis(r(5_000))),
         };
@@ -236,7 +239,10 @@ fn no_input_makes_it_panic_or_exceed_the_fastest_rate() {
                 (seq, left) = (seq.wrapping_add(1), left.saturating_sub(size));
                 sent += size as u64;
             }
-            let most = BURST as f64 + FASTEST / 8.0 * ((now - start).as_secs_f64() + 0.01) + 3000.0;
+            // To the live head, once.
+            let leap = if catch_up.leapt { 5e6 } else { 0.0 };
+            let most =
+                leap + BURST as f64 + FASTEST / 8.0 * ((now - start).as_secs_f64() + 0.01) + 3000.0;
             assert!(sent as f64 <= most, "{sent} bytes in {:?}", now - start);
             if r(4) == 0 {
                 let wild = r(3);
@@ -262,8 +268,14 @@ fn no_input_makes_it_panic_or_exceed_the_fastest_rate() {
 fn given_up_is_for_good_and_not_before_the_keyframe_is_out() {
     let start = epoch();
     let (keyframe_bytes, bitrate_bps) = (60_000, 2_000_000);
-    let backlog =
-        Backlog { keyframe_bytes, bytes: 900_000, bitrate_bps, feedback: true, rtt: None };
+    let backlog = Backlog {
+        age: OLD,
+        keyframe_bytes,
+        bytes: 900_000,
+        bitrate_bps,
+        feedback: true,
+        rtt: None,
+    };
     let mut catch_up = CatchUp::new(start, backlog);
     assert!(catch_up.allowance(start, 900_000) >= 40_000);
     (0..34).for_each(|seq| catch_up.sent(start, seq, 1200));
@@ -280,6 +292,54 @@ fn given_up_is_for_good_and_not_before_the_keyframe_is_out() {
     assert!((2_900_000..3_100_000).contains(&capacity), "{capacity}");
     assert_eq!(catch_up.deadline(), None);
     assert_eq!(catch_up.allowance(later + Duration::from_secs(1), 10), 0);
+}
+
+#[test]
+fn what_is_live_goes_at_once() {
+    let backlog = |age| Backlog {
+        age: Duration::from_millis(age),
+        keyframe_bytes: 60_000,
+        bytes: 75_000,
+        bitrate_bps: 1_000_000,
+        feedback: true,
+        rtt: None,
+    };
+    let start = epoch();
+    let mut fresh = CatchUp::new(start, backlog(150));
+    assert_eq!(fresh.allowance(start, 75_000), 75_000);
+    assert_eq!(fresh.time_left(), Duration::ZERO);
+    assert!(CatchUp::new(start, backlog(250)).allowance(start, 75_000) <= BURST as usize);
+}
+
+#[test]
+fn who_has_seen_pictures_move_and_has_little_left_is_not_given_up() {
+    let cases = [
+        (600, 30_000, 50_000, true),
+        (400, 30_000, 50_000, false),
+        (600, 40_000, 50_000, false),
+        (600, 30_000, 150_000, false),
+    ];
+    for (after, behind, standing, leaps) in cases {
+        let start = epoch();
+        let backlog = Backlog {
+            age: OLD,
+            keyframe_bytes: 24_000,
+            bytes: 100_000,
+            bitrate_bps: 1_000_000,
+            feedback: true,
+            rtt: None,
+        };
+        let mut catch_up = CatchUp::new(start, backlog);
+        catch_up.allowance(start, 100_000);
+        (0..34).for_each(|seq| catch_up.sent(start, seq, 1200));
+        let now = start + Duration::from_millis(after);
+        catch_up.allowance(now, behind);
+        catch_up.standing = standing;
+        catch_up.give_up(now);
+        assert_eq!(catch_up.verdict() == Verdict::Continue, leaps, "{after} {behind} {standing}");
+        let allowed = catch_up.allowance(now, behind);
+        assert_eq!(allowed, if leaps { 30_000 } else { 0 }, "{after} {behind} {standing}");
+    }
 }
 
 #[test]

@@ -154,6 +154,8 @@ impl Run<'_> {
         let mut catch_up = CatchUp::new(
             self.base,
             Backlog {
+                // The way to the live head is what is looked at, at any age of the keyframe.
+                age: Duration::from_secs(1),
                 keyframe_bytes: keyframe,
                 bytes: behind,
                 bitrate_bps: self.world.bitrate,
